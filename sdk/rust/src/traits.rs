@@ -1,0 +1,162 @@
+//! One trait for each world. Every byte an adapter reads comes from a [`Blob`] or a [`Tree`], and is not to be trusted.
+
+use crate::filesystem::Identity;
+use crate::format::{Ending, Extent, ImageFacts, Shape, Unit};
+use crate::source::{Adaptation, OperatingSystem};
+use crate::target::{Machine, Offer, Sink};
+use crate::volume::Layout;
+use crate::{DeviceProfile, EntryPage, Fact, Meta, Range, Result, Room, Volume};
+
+/// The most bytes one read may ask for.
+pub const READ_MOST: u32 = 1 << 20;
+
+/// Bytes lent by the host: a disk, a partition, an image file, new content.
+pub trait Blob {
+    /// Length in bytes.
+    fn size(&self) -> u64;
+    /// Logical sector size in bytes.
+    fn sector_size(&self) -> u32;
+    /// Whether [`Blob::write`] can succeed.
+    fn writable(&self) -> bool;
+    /// Exactly `length` bytes (at most [`READ_MOST`]) from `offset`.
+    fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
+    /// Several ranges concatenated, at most [`READ_MOST`] bytes in all, in one crossing.
+    fn read_many(&self, ranges: &[Range]) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for range in ranges {
+            all.extend(self.read(range.offset, range.length.try_into().unwrap_or(u32::MAX))?);
+        }
+        Ok(all)
+    }
+    /// Writes into the overlay; cannot grow the blob.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+}
+
+/// The guest's files as the guest would see them.
+#[allow(missing_docs, reason = "the same functions as interface `tree`, documented there")]
+pub trait Tree {
+    fn volumes(&self) -> Vec<Volume>;
+    fn mount(&self, volume: &str, path: &str) -> Result<()>;
+    fn unmount_all(&self);
+    fn stat(&self, path: &str) -> Result<Meta>;
+    fn entries(&self, path: &str) -> Result<Vec<crate::Entry>>;
+    fn read(&self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>>;
+    fn read_link(&self, path: &str) -> Result<String>;
+    fn canonical(&self, path: &str) -> Result<String>;
+    fn room(&self, path: &str) -> Result<Room>;
+    fn write(&self, path: &str, bytes: &[u8], like: Option<&Meta>, reason: &str) -> Result<()>;
+    fn append(&self, path: &str, bytes: &[u8], reason: &str) -> Result<()>;
+    fn rename(&self, old: &str, new: &str, reason: &str) -> Result<()>;
+    fn remove(&self, path: &str, reason: &str) -> Result<()>;
+    fn make_directory(&self, path: &str, like: Option<&Meta>, reason: &str) -> Result<()>;
+    fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()>;
+
+    /// The whole file, unless it is longer than `most` bytes (`limit`).
+    fn read_all(&self, path: &str, most: u64) -> Result<Vec<u8>> {
+        let size = self.stat(&self.canonical(path)?)?.size;
+        if size > most {
+            let message = format!("{path} has {size} bytes, more than the {most} expected here");
+            return Err(crate::Error::new(crate::ErrorKind::Limit, message));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        while (bytes.len() as u64) < size {
+            let piece = self.read(path, bytes.len() as u64, READ_MOST)?;
+            if piece.is_empty() {
+                break;
+            }
+            bytes.extend(piece);
+        }
+        Ok(bytes)
+    }
+}
+
+/// One directory of the operator's choice.
+#[allow(missing_docs, reason = "the same functions as interface `output`, documented there")]
+pub trait Output {
+    fn write(&self, name: &str, bytes: &[u8], executable: bool) -> Result<()>;
+    fn read(&self, name: &str) -> Result<Vec<u8>>;
+    fn names(&self) -> Result<Vec<String>>;
+    fn remove(&self, name: &str) -> Result<()>;
+    fn path(&self) -> String;
+}
+
+/// World `disk-format`.
+pub trait DiskFormat: 'static {
+    /// Reads an existing image.
+    type Reader: FormatReader;
+    /// Makes a new one.
+    type Writer: FormatWriter;
+    /// The variant's name if these are the first and last bytes of such an image.
+    fn probe(head: &[u8], tail: &[u8]) -> Option<String>;
+}
+
+/// An opened image.
+pub trait FormatReader: Sized + 'static {
+    /// Part 0 is the image, further parts the parents that the operator named.
+    fn open(parts: Vec<Box<dyn Blob>>) -> Result<Self>;
+    /// Size, unit, parent, concerns.
+    fn facts(&self) -> ImageFacts;
+    /// Ordered, gapless extents from logical byte `start`; empty is the end.
+    fn extents(&mut self, start: u64, most: u32) -> Result<Vec<Extent>>;
+}
+
+/// A new image in the making.
+pub trait FormatWriter: Sized + 'static {
+    /// `virtual_size` bytes; options as the adapter documents them.
+    fn create(virtual_size: u64, options: &[Fact]) -> Result<Self>;
+    /// What the host does to data before it is placed.
+    fn shape(&self) -> Shape;
+    /// File offsets for these units, deterministic in the order of calls.
+    fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>>;
+    /// Page `page` of what is left to write.
+    fn finish(&mut self, page: u32) -> Result<Ending>;
+}
+
+/// World `volume-map`.
+pub trait VolumeMap: 'static {
+    /// The parts found on these devices.
+    fn scan(devices: &[Box<dyn Blob>]) -> Result<Layout>;
+}
+
+/// World `filesystem-driver`; an implementation is one mounted file system.
+#[allow(missing_docs, reason = "the same functions as interface `filesystem`, documented there")]
+pub trait FileSystem: Sized + 'static {
+    fn probe(device: &dyn Blob) -> Result<Option<Identity>>;
+    fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self>;
+    fn stat(&mut self, path: &str) -> Result<Meta>;
+    fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<EntryPage>;
+    fn read(&mut self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>>;
+    fn read_link(&mut self, path: &str) -> Result<String>;
+    fn room(&mut self) -> Result<Room>;
+    fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()>;
+    fn append(&mut self, path: &str, content: &dyn Blob) -> Result<()>;
+    fn rename(&mut self, old: &str, new: &str) -> Result<()>;
+    fn remove(&mut self, path: &str) -> Result<()>;
+    fn make_directory(&mut self, path: &str, like: Option<&Meta>) -> Result<()>;
+    fn make_symlink(&mut self, path: &str, target: &str, like: Option<&Meta>) -> Result<()>;
+    fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()>;
+    fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>>;
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// World `source-os`.
+pub trait SourceOs: 'static {
+    /// None: not mine. Mounts the guest's file systems.
+    fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>>;
+    /// Edits the guest for `profile`.
+    fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation>;
+}
+
+/// World `target-platform`.
+pub trait TargetPlatform: 'static {
+    /// What is possible, a fact for each value.
+    fn capabilities() -> Result<Vec<Fact>>;
+    /// The device profile this machine will get, and what speaks against it.
+    fn profile(machine: &Machine) -> Result<Offer>;
+    /// Claims the place; where each disk goes.
+    fn prepare(output: &dyn Output, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Sink>>;
+    /// Defines the machine.
+    fn finish(output: &dyn Output, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Fact>>;
+    /// Removes what `key` made.
+    fn undo(output: &dyn Output, key: &str, machine: &Machine) -> Result<()>;
+}
