@@ -1,0 +1,1 @@
+//! qcow2 v2 and v3 disk images.

@@ -1,0 +1,1 @@
+//! KVM machines as libvirt and QEMU run them.

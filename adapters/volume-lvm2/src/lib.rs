@@ -1,0 +1,1 @@
+//! LVM2 linear and striped logical volumes.

@@ -1,0 +1,2 @@
+//! The `wherry` command.
+fn main() {}
