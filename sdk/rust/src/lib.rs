@@ -7,6 +7,7 @@
 pub mod bindings;
 mod host;
 mod register;
+#[cfg(unix)]
 pub mod testing;
 mod traits;
 
