@@ -1,1 +1,34 @@
+//! The only user of wasmtime: finds adapters, checks and loads them, bounds them, and hides them behind plain types.
 
+mod adapters;
+mod error;
+mod instance;
+mod limits;
+mod manifest;
+mod state;
+mod wit;
+
+pub use adapters::{Adapter, Adapters};
+pub use error::{Error, ErrorKind, Result};
+pub use instance::{FileSystem, FormatReader, FormatWriter, Source, Target, Volumes};
+pub use limits::Limits;
+pub use manifest::{Asks, Kind, Manifest};
+pub use state::{Answer, Output, Tree, refusal};
+
+/// The contract's records, as the host sees them.
+pub mod contract {
+    pub use crate::wit::disk_format::exports::wherry::adapter::format::{
+        Codec, Ending, Extent, ImageFacts, Place, Shape, Unit,
+    };
+    pub use crate::wit::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
+    pub use crate::wit::shared::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};
+    pub use crate::wit::shared::wherry::adapter::tree::Volume;
+    pub use crate::wit::shared::wherry::adapter::types::{
+        Concern, DeviceProfile, Error, ErrorKind, Fact, Range, Severity,
+    };
+    pub use crate::wit::source_os::exports::wherry::adapter::source::{Adaptation, OperatingSystem};
+    pub use crate::wit::target_platform::exports::wherry::adapter::target::{
+        DiskNeed, FileSink, Machine, NicNeed, Offer, Sink,
+    };
+    pub use crate::wit::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+}

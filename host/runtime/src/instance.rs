@@ -1,0 +1,491 @@
+//! Instances: one store each, thrown away after a trap. Calls look like plain functions.
+
+use crate::adapters::{Adapter, TICKS_PER_SECOND};
+use crate::contract as c;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Asks, Kind};
+use crate::state::{Blob, GuestTree, Output, State, Tree};
+use crate::wit::{disk_format, filesystem_driver, shared, source_os, target_platform, volume_map};
+use block::Disk;
+use std::sync::{Arc, Mutex};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceAny};
+use wasmtime::{Store, Trap};
+
+type Called<T> = wasmtime::Result<std::result::Result<T, c::Error>>;
+
+/// A store with the name of its adapter.
+struct Room {
+    store: Store<State>,
+    adapter: Arc<Adapter>,
+    dead: bool,
+}
+
+impl Room {
+    fn new(adapter: &Arc<Adapter>, kind: Kind, rights: Asks, output: Option<Output>) -> Result<Self> {
+        let id = &adapter.manifest.id;
+        if adapter.manifest.kind != kind {
+            let is = adapter.manifest.kind.name();
+            return Err(Error::new(
+                ErrorKind::Unfit,
+                id,
+                "load",
+                format!("it is a {is}, not a {}", kind.name()),
+            ));
+        }
+        let mut store = Store::new(&adapter.engine, State::new(id, &adapter.limits, rights, output));
+        store.limiter(|state| &mut state.store_limits);
+        store.set_epoch_deadline(adapter.limits.call_seconds * TICKS_PER_SECOND);
+        Ok(Self { store, adapter: adapter.clone(), dead: false })
+    }
+
+    fn linker(&self) -> Result<Linker<State>> {
+        let mut linker = Linker::new(&self.adapter.engine);
+        shared::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
+            .map_err(|e| self.fault("load", &e))?;
+        Ok(linker)
+    }
+
+    /// Makes one call: a new deadline, and a trap becomes an error that says which limit or what was logged last.
+    fn call<T>(
+        &mut self,
+        call: &'static str,
+        made: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T> {
+        let span = tracing::debug_span!("adapter", id = self.adapter.manifest.id, call);
+        let _entered = span.enter();
+        if self.dead {
+            let message = "an earlier call trapped, so this instance is gone";
+            return Err(Error::new(ErrorKind::Trap, &self.adapter.manifest.id, call, message));
+        }
+        self.store.set_epoch_deadline(self.adapter.limits.call_seconds * TICKS_PER_SECOND);
+        made(&mut self.store).map_err(|e| {
+            self.dead = true;
+            self.fault(call, &e)
+        })
+    }
+
+    /// The same for functions that return the contract's error.
+    fn ask<T>(&mut self, call: &'static str, made: impl FnOnce(&mut Store<State>) -> Called<T>) -> Result<T> {
+        let answer = self.call(call, made)?;
+        answer.map_err(|e| {
+            let at = e.at.map(|at| format!(" (at byte {at})")).unwrap_or_default();
+            let kind = match e.kind {
+                c::ErrorKind::Limit => ErrorKind::Limit,
+                c::ErrorKind::Denied => ErrorKind::Denied,
+                _ => ErrorKind::Refused,
+            };
+            let mut error = Error::new(kind, &self.adapter.manifest.id, call, format!("{}{at}", e.message));
+            error.code = Some(code(e.kind));
+            error
+        })
+    }
+
+    fn fault(&self, call: &'static str, e: &wasmtime::Error) -> Error {
+        let limits = &self.adapter.limits;
+        let text = format!("{e:#}");
+        let (kind, message) = match e.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => (
+                ErrorKind::Deadline,
+                format!("stopped after its limit of {} s for one call", limits.call_seconds),
+            ),
+            _ if text.contains("forcing trap when growing memory") => (
+                ErrorKind::Limit,
+                format!("it wanted more than its limit of {} bytes of memory", limits.memory),
+            ),
+            _ if text.contains("bytes of log") => {
+                (ErrorKind::Limit, "it wrote ".to_string() + &e.root_cause().to_string())
+            }
+            Some(trap) => {
+                let last = self.store.data().last_error_line.as_deref();
+                (ErrorKind::Trap, last.map_or_else(|| trap.to_string(), |line| format!("it crashed: {line}")))
+            }
+            None => (ErrorKind::Trap, text),
+        };
+        Error::new(kind, &self.adapter.manifest.id, call, message)
+    }
+
+    fn lend(&mut self, disk: Arc<dyn Disk>, writable: bool) -> Result<Resource<Blob>> {
+        let pushed = self.store.data_mut().table.push(Blob { disk, writable });
+        pushed.map_err(|e| Error::new(ErrorKind::Io, &self.adapter.manifest.id, "lend", e))
+    }
+
+    /// Lists an adapter hands over are bounded.
+    fn bounded<T>(&self, call: &'static str, list: Vec<T>) -> Result<Vec<T>> {
+        if list.len() > self.adapter.limits.list {
+            let message =
+                format!("it answered {} elements, more than {}", list.len(), self.adapter.limits.list);
+            return Err(Error::new(ErrorKind::Limit, &self.adapter.manifest.id, call, message));
+        }
+        Ok(list)
+    }
+}
+
+/// The contract's spelling of an error kind.
+fn code(kind: c::ErrorKind) -> &'static str {
+    match kind {
+        c::ErrorKind::InvalidInput => "invalid-input",
+        c::ErrorKind::Unsupported => "unsupported",
+        c::ErrorKind::Corrupt => "corrupt",
+        c::ErrorKind::Dirty => "dirty",
+        c::ErrorKind::NotFound => "not-found",
+        c::ErrorKind::Exists => "exists",
+        c::ErrorKind::Denied => "denied",
+        c::ErrorKind::NoSpace => "no-space",
+        c::ErrorKind::Busy => "busy",
+        c::ErrorKind::Io => "io",
+        c::ErrorKind::Cancelled => "cancelled",
+        c::ErrorKind::Limit => "limit",
+        c::ErrorKind::Failed => "failed",
+    }
+}
+
+impl Error {
+    /// The same error in the contract's terms, to hand to an adapter that called through the host.
+    pub fn to_contract(&self) -> c::Error {
+        let kinds = [
+            c::ErrorKind::InvalidInput,
+            c::ErrorKind::Unsupported,
+            c::ErrorKind::Corrupt,
+            c::ErrorKind::Dirty,
+            c::ErrorKind::NotFound,
+            c::ErrorKind::Exists,
+            c::ErrorKind::Denied,
+            c::ErrorKind::NoSpace,
+            c::ErrorKind::Busy,
+            c::ErrorKind::Io,
+            c::ErrorKind::Limit,
+        ];
+        let kind =
+            kinds.into_iter().find(|kind| Some(code(*kind)) == self.code).unwrap_or(c::ErrorKind::Failed);
+        c::Error { kind, message: self.to_string(), at: None }
+    }
+}
+
+/// An opened disk image.
+pub struct FormatReader {
+    room: Room,
+    world: disk_format::DiskFormat,
+    reader: ResourceAny,
+}
+
+impl FormatReader {
+    /// Part 0 is the image, the rest its parents.
+    pub fn open(adapter: &Arc<Adapter>, parts: Vec<Arc<dyn Disk>>) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::DiskFormat, Asks::default(), None)?;
+        let linker = room.linker()?;
+        let component = &adapter.component;
+        let world = room.call("load", |s| disk_format::DiskFormat::instantiate(s, component, &linker))?;
+        let parts = parts.into_iter().map(|part| room.lend(part, false)).collect::<Result<Vec<_>>>()?;
+        let reader =
+            room.ask("reader.open", |s| world.wherry_adapter_format().reader().call_open(s, &parts))?;
+        Ok(Self { room, world, reader })
+    }
+
+    /// Size, variant, concerns.
+    pub fn facts(&mut self) -> Result<c::ImageFacts> {
+        let format = self.world.wherry_adapter_format();
+        self.room.call("reader.facts", |s| format.reader().call_facts(s, self.reader))
+    }
+
+    /// A page of the decode map.
+    pub fn extents(&mut self, start: u64, most: u32) -> Result<Vec<c::Extent>> {
+        let format = self.world.wherry_adapter_format();
+        let list =
+            self.room.ask("reader.extents", |s| format.reader().call_extents(s, self.reader, start, most))?;
+        self.room.bounded("reader.extents", list)
+    }
+}
+
+/// A new disk image.
+pub struct FormatWriter {
+    room: Room,
+    world: disk_format::DiskFormat,
+    writer: ResourceAny,
+}
+
+impl FormatWriter {
+    /// An image of `virtual_size` bytes.
+    pub fn create(adapter: &Arc<Adapter>, virtual_size: u64, options: &[c::Fact]) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::DiskFormat, Asks::default(), None)?;
+        let linker = room.linker()?;
+        let component = &adapter.component;
+        let world = room.call("load", |s| disk_format::DiskFormat::instantiate(s, component, &linker))?;
+        let format = world.wherry_adapter_format();
+        let writer = room.ask("writer.create", |s| format.writer().call_create(s, virtual_size, options))?;
+        Ok(Self { room, world, writer })
+    }
+
+    /// What the host does to data before it is placed.
+    pub fn shape(&mut self) -> Result<c::Shape> {
+        let format = self.world.wherry_adapter_format();
+        self.room.call("writer.shape", |s| format.writer().call_shape(s, self.writer))
+    }
+
+    /// Offsets for these units.
+    pub fn place(&mut self, units: &[c::Unit]) -> Result<Vec<u64>> {
+        let format = self.world.wherry_adapter_format();
+        let list = self.room.ask("writer.place", |s| format.writer().call_place(s, self.writer, units))?;
+        if list.len() != units.len() {
+            let message = format!("{} offsets for {} units", list.len(), units.len());
+            return Err(Error::new(
+                ErrorKind::Answer,
+                &self.room.adapter.manifest.id,
+                "writer.place",
+                message,
+            ));
+        }
+        Ok(list)
+    }
+
+    /// Page `page` of the ending.
+    pub fn finish(&mut self, page: u32) -> Result<c::Ending> {
+        let format = self.world.wherry_adapter_format();
+        self.room.ask("writer.finish", |s| format.writer().call_finish(s, self.writer, page))
+    }
+}
+
+/// A volume adapter.
+pub struct Volumes {
+    room: Room,
+    world: volume_map::VolumeMap,
+}
+
+impl Volumes {
+    /// A fresh instance.
+    pub fn open(adapter: &Arc<Adapter>) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::VolumeMap, Asks::default(), None)?;
+        let linker = room.linker()?;
+        let world =
+            room.call("load", |s| volume_map::VolumeMap::instantiate(s, &adapter.component, &linker))?;
+        Ok(Self { room, world })
+    }
+
+    /// The parts found on these devices; segments are checked against the devices' lengths.
+    pub fn scan(&mut self, devices: &[Arc<dyn Disk>]) -> Result<c::Layout> {
+        let lent = devices.iter().map(|d| self.room.lend(d.clone(), false)).collect::<Result<Vec<_>>>()?;
+        let volume = self.world.wherry_adapter_volume();
+        let layout = self.room.ask("volume.scan", |s| volume.call_scan(s, &lent))?;
+        for segment in layout.parts.iter().flat_map(|part| &part.segments) {
+            let device = devices.get(segment.device as usize);
+            let end = segment.offset.checked_add(segment.length);
+            if !device.is_some_and(|device| end.is_some_and(|end| end <= device.length())) {
+                let message = format!("segment {segment:?} lies outside its device");
+                return Err(Error::new(
+                    ErrorKind::Answer,
+                    &self.room.adapter.manifest.id,
+                    "volume.scan",
+                    message,
+                ));
+            }
+        }
+        Ok(layout)
+    }
+}
+
+/// A mounted file system.
+pub struct FileSystem {
+    room: Room,
+    world: filesystem_driver::FilesystemDriver,
+    mounted: Option<ResourceAny>,
+}
+
+/// Methods that only pass their arguments on.
+macro_rules! mounted_calls {
+    ($($(#[$doc:meta])* $name:ident, $call:ident, $label:literal, ($($arg:ident: $ty:ty),*) -> $ret:ty;)*) => {
+        impl FileSystem {
+            $($(#[$doc])*
+            pub fn $name(&mut self $(, $arg: $ty)*) -> Result<$ret> {
+                let mounted = self.mounted()?;
+                let world = self.world.wherry_adapter_filesystem();
+                self.room.ask($label, |s| world.mounted().$call(s, mounted $(, $arg)*))
+            })*
+        }
+    };
+}
+
+mounted_calls! {
+    /// Attributes of one object.
+    stat, call_stat, "mounted.stat", (path: &str) -> c::Meta;
+    /// A page of a directory.
+    entries, call_entries, "mounted.entries", (path: &str, start: u64, most: u32) -> c::EntryPage;
+    /// Bytes of a file.
+    read, call_read, "mounted.read", (path: &str, offset: u64, length: u32) -> Vec<u8>;
+    /// A link's target.
+    read_link, call_read_link, "mounted.read-link", (path: &str) -> String;
+    /// Free room.
+    room, call_room, "mounted.room", () -> c::Room;
+    /// As rename(2).
+    rename, call_rename, "mounted.rename", (old: &str, new: &str) -> ();
+    /// A file, link or empty directory.
+    remove, call_remove, "mounted.remove", (path: &str) -> ();
+    /// A directory.
+    make_directory, call_make_directory, "mounted.make-directory", (path: &str, like: Option<&c::Meta>) -> ();
+    /// A symbolic link.
+    make_symlink, call_make_symlink, "mounted.make-symlink", (path: &str, target: &str, like: Option<&c::Meta>) -> ();
+    /// Ranges in use.
+    used, call_used, "mounted.used", (start: u64, most: u32) -> Vec<c::Range>;
+    /// Writes back.
+    sync, call_sync, "mounted.sync", () -> ();
+}
+
+impl FileSystem {
+    /// A fresh instance with nothing mounted.
+    pub fn open(adapter: &Arc<Adapter>) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::FilesystemDriver, Asks::default(), None)?;
+        let linker = room.linker()?;
+        let component = &adapter.component;
+        let world =
+            room.call("load", |s| filesystem_driver::FilesystemDriver::instantiate(s, component, &linker))?;
+        Ok(Self { room, world, mounted: None })
+    }
+
+    fn mounted(&self) -> Result<ResourceAny> {
+        let id = &self.room.adapter.manifest.id;
+        self.mounted.ok_or_else(|| Error::new(ErrorKind::Answer, id, "mounted", "nothing is mounted"))
+    }
+
+    /// Whose file system this is, if it is this adapter's.
+    pub fn probe(&mut self, device: &Arc<dyn Disk>) -> Result<Option<c::Identity>> {
+        let lent = self.room.lend(device.clone(), false)?;
+        let world = self.world.wherry_adapter_filesystem();
+        let borrowed = Resource::new_borrow(lent.rep());
+        let answer = self.room.ask("filesystem.probe", |s| world.call_probe(s, borrowed));
+        drop(self.room.store.data_mut().table.delete(lent));
+        answer
+    }
+
+    /// Mounts; writes go to `device` itself, which should be an overlay.
+    pub fn mount(&mut self, device: Arc<dyn Disk>, writable: bool) -> Result<()> {
+        let lent = self.room.lend(device, writable)?;
+        let world = self.world.wherry_adapter_filesystem();
+        let mounted = self.room.ask("mounted.mount", |s| world.mounted().call_mount(s, lent, writable))?;
+        self.mounted = Some(mounted);
+        Ok(())
+    }
+
+    fn with_content(
+        &mut self,
+        content: Arc<dyn Disk>,
+        label: &'static str,
+        call: impl FnOnce(
+            &mut Store<State>,
+            &filesystem_driver::FilesystemDriver,
+            ResourceAny,
+            Resource<Blob>,
+        ) -> Called<()>,
+    ) -> Result<()> {
+        let mounted = self.mounted()?;
+        let lent = self.room.lend(content, false)?;
+        let borrowed = Resource::new_borrow(lent.rep());
+        let world = &self.world;
+        let answer = self.room.ask(label, |s| call(s, world, mounted, borrowed));
+        drop(self.room.store.data_mut().table.delete(lent));
+        answer
+    }
+
+    /// Creates a file or replaces its content.
+    pub fn write(&mut self, path: &str, content: Arc<dyn Disk>, like: Option<&c::Meta>) -> Result<()> {
+        self.with_content(content, "mounted.write", |s, world, mounted, blob| {
+            world.wherry_adapter_filesystem().mounted().call_write(s, mounted, path, blob, like)
+        })
+    }
+
+    /// Appends to a file.
+    pub fn append(&mut self, path: &str, content: Arc<dyn Disk>) -> Result<()> {
+        self.with_content(content, "mounted.append", |s, world, mounted, blob| {
+            world.wherry_adapter_filesystem().mounted().call_append(s, mounted, path, blob)
+        })
+    }
+}
+
+/// A source adapter with a tree.
+pub struct Source {
+    room: Room,
+    world: source_os::SourceOs,
+    tree: Resource<GuestTree>,
+}
+
+impl Source {
+    /// A fresh instance over this tree.
+    pub fn open(adapter: &Arc<Adapter>, tree: Arc<Mutex<dyn Tree>>) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::SourceOs, Asks::default(), None)?;
+        let linker = room.linker()?;
+        let world =
+            room.call("load", |s| source_os::SourceOs::instantiate(s, &adapter.component, &linker))?;
+        let pushed = room.store.data_mut().table.push(GuestTree(tree));
+        let tree = pushed.map_err(|e| Error::new(ErrorKind::Io, &adapter.manifest.id, "load", e))?;
+        Ok(Self { room, world, tree })
+    }
+
+    /// What lives here, if it is this adapter's.
+    pub fn identify(&mut self) -> Result<Option<c::OperatingSystem>> {
+        let tree = Resource::new_borrow(self.tree.rep());
+        let world = self.world.wherry_adapter_source();
+        self.room.ask("source.identify", |s| world.call_identify(s, tree))
+    }
+
+    /// Edits the guest for `profile`.
+    pub fn adapt(&mut self, profile: &c::DeviceProfile, options: &[c::Fact]) -> Result<c::Adaptation> {
+        let tree = Resource::new_borrow(self.tree.rep());
+        let world = self.world.wherry_adapter_source();
+        self.room.ask("source.adapt", |s| world.call_adapt(s, tree, profile, options))
+    }
+}
+
+/// A target adapter.
+pub struct Target {
+    room: Room,
+    world: target_platform::TargetPlatform,
+}
+
+impl Target {
+    /// A fresh instance with what the operator grants.
+    pub fn open(adapter: &Arc<Adapter>, grant: &Asks, output: Option<Output>) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::TargetPlatform, adapter.rights(grant), output)?;
+        let linker = room.linker()?;
+        let component = &adapter.component;
+        let world =
+            room.call("load", |s| target_platform::TargetPlatform::instantiate(s, component, &linker))?;
+        Ok(Self { room, world })
+    }
+
+    /// What is possible.
+    pub fn capabilities(&mut self) -> Result<Vec<c::Fact>> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.capabilities", |s| world.call_capabilities(s))
+    }
+
+    /// The device profile this machine will get.
+    pub fn profile(&mut self, machine: &c::Machine) -> Result<c::Offer> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.profile", |s| world.call_profile(s, machine))
+    }
+
+    /// Claims the place.
+    pub fn prepare(
+        &mut self,
+        key: &str,
+        machine: &c::Machine,
+        profile: &c::DeviceProfile,
+    ) -> Result<Vec<c::Sink>> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.prepare", |s| world.call_prepare(s, key, machine, profile))
+    }
+
+    /// Defines the machine.
+    pub fn finish(
+        &mut self,
+        key: &str,
+        machine: &c::Machine,
+        profile: &c::DeviceProfile,
+    ) -> Result<Vec<c::Fact>> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.finish", |s| world.call_finish(s, key, machine, profile))
+    }
+
+    /// Removes what `key` made.
+    pub fn undo(&mut self, key: &str, machine: &c::Machine) -> Result<()> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.undo", |s| world.call_undo(s, key, machine))
+    }
+}

@@ -1,0 +1,51 @@
+//! What one adapter may use up, and the count of what it has used.
+
+/// The sandbox's limits. Each has a reason and an override.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory in bytes: maps and bitmaps of a 16 TiB disk fit.
+    pub memory: usize,
+    /// Elements of one table.
+    pub tables: usize,
+    /// Core instances in one component.
+    pub instances: usize,
+    /// Wall time of one call, in seconds.
+    pub call_seconds: u64,
+    /// Bytes one call of `blob.read` may ask for.
+    pub read_per_call: u64,
+    /// Bytes read in the life of one instance.
+    pub read_in_all: u64,
+    /// Bytes written into the overlay in the life of one instance.
+    pub written: u64,
+    /// Bytes of log text in the life of one instance.
+    pub log: u64,
+    /// Length of one string or list that an adapter hands over.
+    pub list: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 256 << 20,
+            tables: 100_000,
+            instances: 16,
+            call_seconds: 60,
+            read_per_call: 1 << 20,
+            read_in_all: 4 << 30,
+            written: 1 << 30,
+            log: 1 << 20,
+            list: 1 << 20,
+        }
+    }
+}
+
+/// What one instance has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Bytes read.
+    pub read: u64,
+    /// Bytes written.
+    pub written: u64,
+    /// Bytes of log text.
+    pub log: u64,
+}

@@ -1,0 +1,92 @@
+//! What an adapter says of itself and asks for: the custom section `wherry:manifest`, TOML.
+
+use serde::Deserialize;
+
+/// An adapter's own word. Unknown keys are an error: a misspelt right must not be lost in silence.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Unique name: `format-qcow2`.
+    pub id: String,
+    /// The adapter's version.
+    pub version: String,
+    /// The world it exports.
+    pub kind: Kind,
+    /// The contract it was built against.
+    pub contract: String,
+    /// One line for people.
+    #[serde(default)]
+    pub summary: String,
+    /// Rights it asks for; it gets their intersection with the operator's grant.
+    #[serde(default)]
+    pub asks: Asks,
+    /// Limits it can live with; an operator's are never exceeded.
+    #[serde(default)]
+    pub limits: Wishes,
+}
+
+/// The five worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// How a disk image is stored.
+    DiskFormat,
+    /// How disks are divided or joined.
+    VolumeMap,
+    /// Files in a volume.
+    FilesystemDriver,
+    /// The operating system.
+    SourceOs,
+    /// Where machines go.
+    TargetPlatform,
+}
+
+impl Kind {
+    /// As the manifest spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::DiskFormat => "disk-format",
+            Kind::VolumeMap => "volume-map",
+            Kind::FilesystemDriver => "filesystem-driver",
+            Kind::SourceOs => "source-os",
+            Kind::TargetPlatform => "target-platform",
+        }
+    }
+
+    /// The interfaces this world may import, besides `types` and `files`.
+    pub fn imports(self) -> &'static [&'static str] {
+        match self {
+            Kind::DiskFormat | Kind::VolumeMap | Kind::FilesystemDriver => &["log", "job", "storage"],
+            Kind::SourceOs => &["log", "job", "tree"],
+            Kind::TargetPlatform => &["log", "job", "http", "connection", "output"],
+        }
+    }
+}
+
+/// Rights, deny by default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asks {
+    /// Origins, such as `https://host:port`.
+    #[serde(default)]
+    pub http: Vec<String>,
+    /// Endpoints, such as `unix:/run/libvirt/libvirt-sock`.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// Names of secrets.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// The output directory.
+    #[serde(default)]
+    pub output: bool,
+}
+
+/// Limits an adapter wishes for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Wishes {
+    /// Linear memory.
+    pub memory_mib: Option<u64>,
+    /// Wall time of one call.
+    pub call_seconds: Option<u64>,
+}
