@@ -1,5 +1,15 @@
 //! A disk is length + extents + read + write + flush.
 
+mod file;
+mod memory;
+mod overlay;
+mod segments;
+
+pub use file::FileDisk;
+pub use memory::MemoryDisk;
+pub use overlay::Overlay;
+pub use segments::{Piece, Segments};
+
 use std::fmt;
 
 /// What could not be done with a disk.
@@ -22,15 +32,35 @@ impl std::error::Error for Error {}
 /// Shorthand.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Random-access bytes of fixed length.
+impl Error {
+    fn new(context: impl Into<String>) -> Self {
+        Self { context: context.into(), source: None }
+    }
+    fn io(context: impl Into<String>, source: std::io::Error) -> Self {
+        Self { context: format!("{}: {source}", context.into()), source: Some(source) }
+    }
+}
+
+/// Refuses a range that does not lie within `length` bytes.
+fn within(length: u64, offset: u64, size: usize) -> Result<()> {
+    if offset.checked_add(size as u64).is_none_or(|end| end > length) {
+        return Err(Error::new(format!("range {offset}+{size} lies beyond the disk's end at {length}")));
+    }
+    Ok(())
+}
+
+/// Random-access bytes of fixed length. Implementations check every range and never panic on one.
 pub trait Disk: Send + Sync {
     /// Bytes.
     fn length(&self) -> u64;
-    /// Fills `buffer` from `offset`; the range lies within the disk.
+    /// Fills `buffer` from `offset`; a range beyond the end is an error.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
-    /// Writes `bytes` at `offset`; the range lies within the disk.
+    /// Writes `bytes` at `offset`; a range beyond the end is an error.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        Err(Error { context: format!("write {} bytes at {offset}: this disk is read-only", bytes.len()), source: None })
+        Err(Error {
+            context: format!("write {} bytes at {offset}: this disk is read-only", bytes.len()),
+            source: None,
+        })
     }
     /// Makes what was written durable.
     fn flush(&self) -> Result<()> {
