@@ -72,7 +72,7 @@ impl Adapters {
         self.list.iter().find(|adapter| adapter.manifest.id == id).ok_or_else(|| {
             let known: Vec<&str> = self.list.iter().map(|adapter| adapter.manifest.id.as_str()).collect();
             let message = format!("there is no such adapter; known are: {}", known.join(", "));
-            Error::new(ErrorKind::Unfit, id, "load", message)
+            Error::new(ErrorKind::Unknown, id, "load", message)
         })
     }
 }

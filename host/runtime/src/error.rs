@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// No adapter has this id.
+    Unknown,
     /// The file is not an adapter, or not one for this host.
     Unfit,
     /// A right was missing.
@@ -51,7 +53,7 @@ impl Error {
 
     /// Whether the adapter itself is at fault (trap, timeout, limit, nonsense): exit code 4.
     pub fn is_fault(&self) -> bool {
-        !matches!(self.kind, ErrorKind::Refused | ErrorKind::Io | ErrorKind::Denied)
+        !matches!(self.kind, ErrorKind::Refused | ErrorKind::Io | ErrorKind::Denied | ErrorKind::Unknown)
     }
 }
 

@@ -1,6 +1,13 @@
 //! Generated from `wit/`, once for all adapters. `imports` holds the shared interfaces; each world's module holds
 //! its export macro, used by the `register_*!` macros alone.
-#![allow(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn, clippy::all, unused_qualifications, reason = "generated code")]
+#![allow(
+    missing_docs,
+    unsafe_code,
+    unsafe_op_in_unsafe_fn,
+    clippy::all,
+    unused_qualifications,
+    reason = "generated code"
+)]
 
 /// The host's interfaces and all shared types.
 pub mod imports {

@@ -12,8 +12,8 @@ use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Sink};
 use crate::volume::Layout;
 use crate::{
-    Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Meta, Range, Result,
-    Room, SourceOs, TargetPlatform, VolumeMap,
+    Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Meta, Range,
+    Result, Room, SourceOs, TargetPlatform, VolumeMap,
 };
 use core::cell::RefCell;
 use core::marker::PhantomData;

@@ -33,7 +33,10 @@ impl MemoryBlob {
 /// The range as indices, or the error the host would give.
 fn checked(size: u64, offset: u64, length: u64, most: u64) -> Result<()> {
     if length > most {
-        return Err(Error::new(ErrorKind::Limit, format!("{length} bytes in one call, at most {most} are allowed")));
+        return Err(Error::new(
+            ErrorKind::Limit,
+            format!("{length} bytes in one call, at most {most} are allowed"),
+        ));
     }
     if offset.checked_add(length).is_none_or(|end| end > size) {
         let message = format!("range {offset}+{length} lies beyond the end at {size}");

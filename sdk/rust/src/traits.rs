@@ -154,9 +154,19 @@ pub trait TargetPlatform: 'static {
     /// The device profile this machine will get, and what speaks against it.
     fn profile(machine: &Machine) -> Result<Offer>;
     /// Claims the place; where each disk goes.
-    fn prepare(output: &dyn Output, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Sink>>;
+    fn prepare(
+        output: &dyn Output,
+        key: &str,
+        machine: &Machine,
+        profile: &DeviceProfile,
+    ) -> Result<Vec<Sink>>;
     /// Defines the machine.
-    fn finish(output: &dyn Output, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Fact>>;
+    fn finish(
+        output: &dyn Output,
+        key: &str,
+        machine: &Machine,
+        profile: &DeviceProfile,
+    ) -> Result<Vec<Fact>>;
     /// Removes what `key` made.
     fn undo(output: &dyn Output, key: &str, machine: &Machine) -> Result<()>;
 }

@@ -47,12 +47,14 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 /// A cargo that can build for Wasm: the workspace's own if it has the target, else Debian's with the standard
 /// library's source.
 fn compiler() -> Result<Command> {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().context("cannot start rustc")?;
+    let sysroot =
+        Command::new("rustc").args(["--print", "sysroot"]).output().context("cannot start rustc")?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
     if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
         return Ok(cargo());
     }
-    packages::install(packages::WASM).context("or, where rustup may: rustup target add wasm32-unknown-unknown")?;
+    packages::install(packages::WASM)
+        .context("or, where rustup may: rustup target add wasm32-unknown-unknown")?;
     let mut cargo = Command::new("/usr/bin/cargo");
     cargo.current_dir(root()).env("RUSTC", "/usr/bin/rustc");
     // Debian ships the library's source but not the compiled library, and -Z needs this permission on a stable rustc.

@@ -34,7 +34,8 @@ pub const TESTS: &[Need] = &[
 
 /// Installs those whose file is missing.
 pub fn install(needs: &[Need]) -> Result<()> {
-    let missing: Vec<&str> = needs.iter().filter(|(file, _)| !Path::new(file).exists()).map(|need| need.1).collect();
+    let missing: Vec<&str> =
+        needs.iter().filter(|(file, _)| !Path::new(file).exists()).map(|need| need.1).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -43,6 +44,11 @@ pub fn install(needs: &[Need]) -> Result<()> {
     }
     run(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "-qq", "--no-install-recommends"]);
+    install.env("DEBIAN_FRONTEND", "noninteractive").args([
+        "install",
+        "-y",
+        "-qq",
+        "--no-install-recommends",
+    ]);
     run(install.args(missing))
 }

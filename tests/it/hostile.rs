@@ -1,0 +1,74 @@
+//! Files that call themselves adapters and are not fit to be one: each is refused with the reason, before it is
+//! compiled, while the others go on working.
+
+use crate::components;
+use runtime::{Adapters, Limits};
+
+const MANIFEST: &str =
+    "id = \\\"bad\\\"\\nversion = \\\"1\\\"\\nkind = \\\"disk-format\\\"\\ncontract = \\\"0.1.0\\\"\\n";
+
+/// A component with this manifest and these lines besides.
+fn component(manifest: &str, lines: &str) -> Vec<u8> {
+    let text = format!("(component (core module (@custom \"wherry:manifest\" \"{manifest}\")) {lines})");
+    wat::parse_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// What the host says of this file when it stands beside a good adapter.
+fn refusal(file: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a-bad.wasm"), file).unwrap();
+    std::fs::copy(components().join("format-raw.wasm"), directory.path().join("good.wasm")).unwrap();
+    let adapters = Adapters::load(&[directory.path().to_path_buf()], None, &Limits::default()).unwrap();
+    assert_eq!(adapters.list.len(), 1, "the good one goes on");
+    assert_eq!(adapters.list[0].manifest.id, "format-raw");
+    assert_eq!(adapters.refused.len(), 1);
+    adapters.refused[0].to_string()
+}
+
+#[test]
+fn wasi_is_refused_with_the_way_to_build_without() {
+    let wasi = "(import \"wasi:cli/environment@0.2.0\" (instance))";
+    let message = refusal(&component(MANIFEST, wasi));
+    assert!(
+        message.contains("wasi:cli/environment@0.2.0") && message.contains("wasm32-unknown-unknown"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_import_outside_its_world_is_refused() {
+    let message = refusal(&component(MANIFEST, "(import \"wherry:adapter/http@0.1.0\" (instance))"));
+    assert!(message.contains("wherry:adapter/http@0.1.0") && message.contains("disk-format"), "{message}");
+}
+
+#[test]
+fn a_right_that_the_manifest_does_not_ask_for_is_refused() {
+    let manifest = MANIFEST.replace("disk-format", "target-platform");
+    let message = refusal(&component(&manifest, "(import \"wherry:adapter/output@0.1.0\" (instance))"));
+    assert!(message.contains("does not ask for that right"), "{message}");
+}
+
+#[test]
+fn another_contract_version_is_refused() {
+    let message = refusal(&component(&MANIFEST.replace("0.1.0", "9.9.0"), ""));
+    assert!(message.contains("contract 9.9.0"), "{message}");
+}
+
+#[test]
+fn no_manifest_a_broken_one_and_a_misspelt_right_are_refused() {
+    assert!(refusal(&wat::parse_str("(component)").unwrap()).contains("has no manifest"));
+    assert!(refusal(&component("id = ", "")).contains("its manifest"));
+    let misspelt = format!("{MANIFEST}[asks]\\noutputs = true\\n");
+    assert!(refusal(&component(&misspelt, "")).contains("outputs"));
+}
+
+#[test]
+fn a_core_module_garbage_and_damaged_adapters_are_refused_without_a_panic() {
+    assert!(refusal(&wat::parse_str("(module)").unwrap()).contains("not a WebAssembly component"));
+    assert!(refusal(b"MZ this is not wasm").contains("not a WebAssembly component"));
+    assert!(refusal(b"").contains("not a WebAssembly component"));
+    let whole = std::fs::read(components().join("format-raw.wasm")).unwrap();
+    for cut in (8..whole.len()).step_by(whole.len() / 20) {
+        refusal(&whole[..cut]);
+    }
+}

@@ -1,0 +1,33 @@
+//! End-to-end tests. They use what `cargo xtask test` has built: `target/release/wherry` and the components.
+
+mod adapters;
+mod hostile;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The directory this test was built into: `target/release`.
+fn built() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    test.ancestors().nth(2).expect("target/release/deps/it").to_path_buf()
+}
+
+/// The components that `cargo xtask build-adapters` made.
+fn components() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/adapters/components")
+}
+
+/// Runs `wherry` with these adapters and a code cache of its own.
+fn wherry(adapters: &Path, arguments: &[&str]) -> Output {
+    let program = built().join("wherry");
+    Command::new(&program)
+        .args(arguments)
+        .env("WHERRY_ADAPTERS", adapters)
+        .env("XDG_CACHE_HOME", adapters.join("cache"))
+        .output()
+        .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask test`", program.display()))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
