@@ -27,7 +27,10 @@ impl FormatWriter for Writer {
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {
         let beyond = |unit: &&Unit| unit.index >= self.size.div_ceil(UNIT.into());
         if let Some(unit) = units.iter().find(beyond) {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("unit {} lies beyond the disk", unit.index)));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("unit {} lies beyond the disk", unit.index),
+            ));
         }
         Ok(units.iter().map(|unit| unit.index * u64::from(UNIT)).collect())
     }
