@@ -2,6 +2,7 @@
 
 mod adapters;
 mod hostile;
+mod sandbox;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -16,7 +16,7 @@ pub use bindings::imports::wherry::adapter::tree::Volume;
 pub use bindings::imports::wherry::adapter::types::{
     Concern, DeviceProfile, Error, ErrorKind, Fact, Range, Severity,
 };
-pub use host::{cancelled, log, now_unix, progress};
+pub use host::{Level, cancelled, log, now_unix, progress};
 pub use register::*;
 pub use traits::*;
 

@@ -6,23 +6,31 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// Components that only the sandbox's tests load.
+const HOSTILE: [&str; 1] = ["hostile"];
 
 /// Builds every adapter that registers a world.
 pub fn build() -> Result<()> {
     let names = names(&root().join("adapters"))?;
+    let all = names.iter().map(String::as_str).chain(HOSTILE);
     let target = root().join("target/adapters");
     let mut cargo = compiler()?;
     cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C target-feature=+simd128");
     cargo.args(["build", "--profile", "adapter", "--lib", "--target", TARGET]);
-    names.iter().for_each(|name| {
+    all.clone().for_each(|name| {
         cargo.args(["--package", name]);
     });
     run(&mut cargo)?;
     let components = target.join("components");
-    std::fs::create_dir_all(&components)?;
-    for name in &names {
+    let tests = target.join("hostile");
+    for folder in [&components, &tests] {
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder)?;
+    }
+    for name in all {
         let core = target.join(TARGET).join("adapter").join(format!("{}.wasm", name.replace('-', "_")));
-        encode(&core, &components.join(format!("{name}.wasm"))).with_context(|| format!("adapter {name}"))?;
+        let folder = if HOSTILE.contains(&name) { &tests } else { &components };
+        encode(&core, &folder.join(format!("{name}.wasm"))).with_context(|| format!("adapter {name}"))?;
     }
     Ok(())
 }
