@@ -1,1 +1,25 @@
-//! Linux guests.
+//! Linux guests: what system lives in the volumes, and the edits that let it boot on other hardware.
+
+mod adapt;
+mod devices;
+mod fstab;
+mod grub;
+mod identify;
+mod network;
+
+use wherry_sdk::source::{Adaptation, OperatingSystem};
+use wherry_sdk::{DeviceProfile, Fact, Result, SourceOs, Tree};
+
+/// The adapter.
+pub struct Linux;
+
+impl SourceOs for Linux {
+    fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>> {
+        identify::identify(guest)
+    }
+    fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation> {
+        adapt::adapt(guest, profile, options)
+    }
+}
+
+wherry_sdk::register_source_os!(Linux, "../adapter.toml");
