@@ -88,3 +88,28 @@ fn a_disk_without_a_format_is_refused() {
     assert_eq!(shown.status.code(), Some(1));
     assert!(text(&shown.stderr).contains("raw:/dev/null"));
 }
+
+#[test]
+fn inspect_shows_the_partitions_of_a_real_disk_and_leaves_it_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.img");
+    std::fs::File::create(&path).unwrap().set_len(32 << 20).unwrap();
+    let script =
+        "label: dos\nlabel-id: 0x0badcafe\nstart=1MiB,size=4MiB,type=83\nstart=8MiB,size=8MiB,type=82\n";
+    let mut sfdisk = std::process::Command::new("/sbin/sfdisk");
+    let mut sfdisk = sfdisk.arg("--quiet").arg(&path).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    assert!(sfdisk.wait().unwrap().success());
+    let before = std::fs::read(&path).unwrap();
+
+    let named = format!("raw:{}", path.display());
+    let shown = wherry(&components(), &["inspect", &named, "--output", "json"]);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let answer: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let volumes = answer["volumes"].as_array().unwrap();
+    assert_eq!(volumes.len(), 3);
+    assert_eq!((&volumes[1]["id"], &volumes[1]["size"]), (&"mbr:1".into(), &(4u64 << 20).into()));
+    assert_eq!(volumes[2]["facts"]["partition.uuid"], "0badcafe-02");
+    assert_eq!(volumes[2]["facts"]["parent"], "disk:0");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
