@@ -69,7 +69,7 @@ fn gpt_and_its_backup() {
             find(&layout.parts[0].facts, "partition.type"),
             Some("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
         );
-        disk[1024 + 40] = 0xff;
+        disk[1024 + 40] = 0x5a;
     }
     let end = disk.len() - 512;
     disk[end + 20] ^= 1;
