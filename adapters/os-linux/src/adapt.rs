@@ -32,7 +32,10 @@ pub fn storage_modules(bus: &str) -> &'static [&'static str] {
 pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation> {
     let wanted = storage_modules(&profile.disk_bus);
     if wanted.is_empty() {
-        return Err(Error::unsupported(format!("no Linux driver is known for disk bus {}", profile.disk_bus)));
+        return Err(Error::unsupported(format!(
+            "no Linux driver is known for disk bus {}",
+            profile.disk_bus
+        )));
     }
     let mut work = Work { guest, result: Adaptation { concerns: Vec::new(), notes: Vec::new() } };
     let all = devices(&guest.volumes());
@@ -61,7 +64,12 @@ impl Work<'_> {
         if kernels.is_empty() {
             let message = "no kernel (vmlinuz-*) was found in /boot".to_owned();
             let remedy = "check that the boot volume is among the disks";
-            self.result.concerns.push(concern(Severity::Blocking, "linux.kernel.missing", message, Some(remedy)));
+            self.result.concerns.push(concern(
+                Severity::Blocking,
+                "linux.kernel.missing",
+                message,
+                Some(remedy),
+            ));
         }
         for kernel in &kernels {
             self.kernel(kernel, wanted);
@@ -73,13 +81,21 @@ impl Work<'_> {
     fn kernel(&mut self, kernel: &Kernel, wanted: &[&str]) {
         let Some(folder) = &kernel.modules else {
             let message = format!("kernel {} has no module directory", kernel.version);
-            self.warn("linux.kernel.no-modules", message, "remove this kernel from /boot, or reinstall its package");
+            self.warn(
+                "linux.kernel.no-modules",
+                message,
+                "remove this kernel from /boot, or reinstall its package",
+            );
             return;
         };
-        let list = |name: &str| self.guest.read_all(&format!("{folder}/{name}"), 16 << 20).unwrap_or_default();
+        let list =
+            |name: &str| self.guest.read_all(&format!("{folder}/{name}"), 16 << 20).unwrap_or_default();
         let index = [list("modules.dep"), list("modules.builtin")].map(|bytes| module_names(&bytes));
-        let missing: Vec<&str> =
-            wanted.iter().copied().filter(|module| !index.iter().any(|i| i.iter().any(|m| m == module))).collect();
+        let missing: Vec<&str> = wanted
+            .iter()
+            .copied()
+            .filter(|module| !index.iter().any(|i| i.iter().any(|m| m == module)))
+            .collect();
         if !missing.is_empty() {
             let message = format!("kernel {} has no module {}", kernel.version, missing.join(", "));
             let remedy = "choose another disk bus with wish.disk-bus, such as ahci";
@@ -96,7 +112,8 @@ impl Work<'_> {
     /// The image itself is not opened yet: says so unless the guest's configuration answers the question.
     fn initramfs(&mut self, kernel: &Kernel, wanted: &[&str]) {
         let Some(image) = &kernel.initrd else {
-            let message = format!("kernel {} has no initramfs, and {} are modules", kernel.version, wanted.join(", "));
+            let message =
+                format!("kernel {} has no initramfs, and {} are modules", kernel.version, wanted.join(", "));
             self.warn("linux.initramfs.missing", message, "make an initramfs for it in the guest");
             return;
         };
@@ -116,7 +133,9 @@ impl Work<'_> {
             "initramfs-tools" => {
                 let path = "/etc/initramfs-tools/modules";
                 let old = text(self.guest, path).unwrap_or_default();
-                let listed = |module: &&&str| !old.lines().any(|line| line.split_whitespace().next() == Some(**module));
+                let listed = |module: &&&str| {
+                    !old.lines().any(|line| line.split_whitespace().next() == Some(**module))
+                };
                 let missing: Vec<&str> = wanted.iter().filter(listed).copied().collect();
                 if missing.is_empty() {
                     return Ok(());
@@ -174,7 +193,12 @@ impl Work<'_> {
             let Some(old) = text(self.guest, &path) else { continue };
             done.push(real);
             let new = grub::rewrite(&old, all, console.filter(|_| may_add));
-            self.replace(&path, &old, &new.text, "the kernel command line must fit the new disk controller and console")?;
+            self.replace(
+                &path,
+                &old,
+                &new.text,
+                "the kernel command line must fit the new disk controller and console",
+            )?;
             self.command_line_concerns(&path, new);
         }
         Ok(())
@@ -195,7 +219,10 @@ impl Work<'_> {
 
     fn stale(&self) -> Result<()> {
         let files = [
-            ("/etc/udev/rules.d/70-persistent-net.rules", "it gives interface names to the old network cards"),
+            (
+                "/etc/udev/rules.d/70-persistent-net.rules",
+                "it gives interface names to the old network cards",
+            ),
             ("/etc/lvm/devices/system.devices", "it lists disks by identifiers of the old controller"),
         ];
         for (path, reason) in files {
@@ -210,7 +237,8 @@ impl Work<'_> {
 
     fn interfaces(&mut self, profile: &DeviceProfile, options: &[Fact]) -> Result<()> {
         let found = interfaces(self.guest);
-        let names: Vec<&str> = found.iter().map(|(_, n)| n.as_str()).filter(|n| network::by_slot(n)).collect();
+        let names: Vec<&str> =
+            found.iter().map(|(_, n)| n.as_str()).filter(|n| network::by_slot(n)).collect();
         for (n, name) in names.iter().enumerate() {
             let mac = find(options, &format!("nic.{n}.mac")).filter(|mac| network::is_mac(mac));
             let driver = network::driver(&profile.nic_model).filter(|_| names.len() == 1);
@@ -218,8 +246,10 @@ impl Work<'_> {
                 (Some(mac), _) => format!("MACAddress={}", mac.to_ascii_lowercase()),
                 (None, Some(driver)) => format!("Driver={driver}"),
                 (None, None) => {
-                    let message = format!("interface {name} will get another name, and its card is not known");
-                    let remedy = "give the card's address as option nic.N.mac, in the order of the interfaces";
+                    let message =
+                        format!("interface {name} will get another name, and its card is not known");
+                    let remedy =
+                        "give the card's address as option nic.N.mac, in the order of the interfaces";
                     self.warn("linux.network.interface-name", message, remedy);
                     continue;
                 }

@@ -38,7 +38,9 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
     };
     let number = text("partition.number").and_then(|n| n.parse().ok());
     let mut partuuid: Vec<String> = text("partition.uuid").into_iter().collect();
-    if let (Some(id), Some(number), Some("mbr")) = (inherited("table.id"), number, inherited("table.kind").as_deref()) {
+    if let (Some(id), Some(number), Some("mbr")) =
+        (inherited("table.id"), number, inherited("table.kind").as_deref())
+    {
         let number: u32 = number;
         let id = id.trim_start_matches("0x").to_ascii_lowercase();
         partuuid.push(format!("{id}-{number:02x}"));
@@ -58,7 +60,9 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
 /// The volume that `spec` (an fstab source or a `root=` value) names.
 pub fn resolve<'a>(spec: &str, all: &'a [Device]) -> Option<&'a Device> {
     let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
-    let tagged = |tag: &str, path: &str| spec.strip_prefix(tag).or_else(|| spec.strip_prefix(path)).map(|v| v.trim_matches('"'));
+    let tagged = |tag: &str, path: &str| {
+        spec.strip_prefix(tag).or_else(|| spec.strip_prefix(path)).map(|v| v.trim_matches('"'))
+    };
     if let Some(uuid) = tagged("UUID=", "/dev/disk/by-uuid/") {
         return all.iter().find(|d| same(&d.uuid, uuid));
     }
@@ -78,7 +82,8 @@ pub fn resolve<'a>(spec: &str, all: &'a [Device]) -> Option<&'a Device> {
     all.iter().find(|d| {
         d.lvm.as_ref().is_some_and(|(vg, lv)| {
             // device-mapper doubles the hyphens inside names
-            name == format!("{vg}/{lv}") || name == format!("mapper/{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
+            name == format!("{vg}/{lv}")
+                || name == format!("mapper/{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
         })
     })
 }
@@ -120,7 +125,9 @@ fn digits(text: &str) -> (Option<u32>, &str) {
 
 /// Whether the name depends on the controller, so that it may not exist on other hardware.
 pub fn unstable(spec: &str) -> bool {
-    kernel_name(spec).is_some() || spec.starts_with("/dev/disk/by-path/") || spec.starts_with("/dev/disk/by-id/")
+    kernel_name(spec).is_some()
+        || spec.starts_with("/dev/disk/by-path/")
+        || spec.starts_with("/dev/disk/by-id/")
 }
 
 #[cfg(test)]
@@ -154,7 +161,10 @@ mod tests {
         };
         let all = devices(&[
             volume("disk0", &[("disk.index", "0"), ("table.kind", "mbr"), ("table.id", "0x1234ABCD")]),
-            volume("a", &[("parent", "disk0"), ("partition.number", "1"), ("fs.uuid", "u-1"), ("fs.label", "top")]),
+            volume(
+                "a",
+                &[("parent", "disk0"), ("partition.number", "1"), ("fs.uuid", "u-1"), ("fs.label", "top")],
+            ),
             volume("l", &[("lvm.vg", "my-vg"), ("lvm.lv", "root"), ("fs.uuid", "u-2")]),
         ]);
         for (spec, id) in [

@@ -5,7 +5,12 @@ use crate::devices::{Device, resolve, unstable};
 /// Source and mount point of every entry.
 pub fn entries(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| { let mut words = line.split_whitespace(); words.next().zip(words.next()) }).collect()
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            words.next().zip(words.next())
+        })
+        .collect()
 }
 
 /// The text with controller-dependent names in column `column` replaced, and the names nobody knows.

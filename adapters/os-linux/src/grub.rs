@@ -98,7 +98,9 @@ fn with_console(line: &str, console: &str) -> String {
     let addition = format!("console=tty0 console={console}");
     let body = line.trim_end();
     let end = &line[body.len()..];
-    let Some((name, value)) = body.split_once('=').filter(|(name, _)| name.trim_start().starts_with("GRUB_CMDLINE_LINUX")) else {
+    let Some((name, value)) =
+        body.split_once('=').filter(|(name, _)| name.trim_start().starts_with("GRUB_CMDLINE_LINUX"))
+    else {
         return format!("{body} {addition}{end}");
     };
     if name.trim() != "GRUB_CMDLINE_LINUX" {
@@ -121,7 +123,10 @@ mod tests {
         let facts = vec![fact("disk.index", 0), fact("partition.number", 1), fact("fs.uuid", "u-1")];
         let all = devices(&[Volume { id: "a".into(), kind: "partition".into(), size: 0, facts }]);
         for (old, new) in [
-            ("\tlinux /boot/vmlinuz-6 root=/dev/sda1 ro quiet\n", "\tlinux /boot/vmlinuz-6 root=UUID=u-1 ro quiet\n"),
+            (
+                "\tlinux /boot/vmlinuz-6 root=/dev/sda1 ro quiet\n",
+                "\tlinux /boot/vmlinuz-6 root=UUID=u-1 ro quiet\n",
+            ),
             ("\tset root='hd0,msdos1'\n", "\tset root='hd0,msdos1'\n"),
             ("\tlinux /vmlinuz root=UUID=u-1 ro\n", "\tlinux /vmlinuz root=UUID=u-1 ro\n"),
             ("options root=/dev/mapper/vg-root resume=/dev/sdb9 ro", "options root=/dev/mapper/vg-root ro"),
@@ -140,7 +145,10 @@ mod tests {
     fn a_serial_console_is_added_once() {
         let old = "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"\"\n";
         let new = rewrite(old, &[], Some("ttyS0")).text;
-        assert_eq!(new, "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0\"\n");
+        assert_eq!(
+            new,
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0\"\n"
+        );
         assert_eq!(rewrite(&new, &[], Some("ttyS0")).text, new);
         let line = rewrite("linux /v root=UUID=a ro\n", &[], Some("ttyS0")).text;
         assert_eq!(line, "linux /v root=UUID=a ro console=tty0 console=ttyS0\n");

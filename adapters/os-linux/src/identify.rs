@@ -41,7 +41,8 @@ fn release(guest: &dyn Tree) -> Option<(String, String, String)> {
         let product = shell_value(&text, "PRETTY_NAME").unwrap_or_else(|| id.clone());
         return Some((id, product, shell_value(&text, "VERSION_ID").unwrap_or_default()));
     }
-    let older = [("/etc/redhat-release", "rhel"), ("/etc/SuSE-release", "sles"), ("/etc/debian_version", "debian")];
+    let older =
+        [("/etc/redhat-release", "rhel"), ("/etc/SuSE-release", "sles"), ("/etc/debian_version", "debian")];
     older.into_iter().find_map(|(path, id)| {
         let text = text(guest, path)?;
         let line = text.lines().next()?.trim();
@@ -114,7 +115,8 @@ fn boot_loaders(guest: &dyn Tree) -> Vec<&'static str> {
 /// From the ELF header of the shell (`e_machine`, offset 18, System V ABI).
 fn architecture(guest: &dyn Tree) -> String {
     let shells = ["/bin/sh", "/usr/bin/sh", "/bin/bash", "/sbin/init"];
-    let header = shells.iter().find_map(|path| guest.read(path, 0, 20).ok().filter(|b| b.starts_with(b"\x7fELF")));
+    let header =
+        shells.iter().find_map(|path| guest.read(path, 0, 20).ok().filter(|b| b.starts_with(b"\x7fELF")));
     match header.as_deref().and_then(|bytes| bytes.get(18)) {
         Some(62) => "x86_64",
         Some(183) => "aarch64",
@@ -127,8 +129,12 @@ fn architecture(guest: &dyn Tree) -> String {
 /// What configures the network, with the interfaces named there.
 pub fn interfaces(guest: &dyn Tree) -> Vec<(&'static str, String)> {
     let mut found: Vec<(&'static str, String)> = Vec::new();
-    let mut add = |by, names: Vec<String>| found.extend(names.into_iter().filter(|n| n != "lo").map(|n| (by, n)));
-    add("ifupdown", text(guest, "/etc/network/interfaces").map(|t| network::ifupdown(&t)).unwrap_or_default());
+    let mut add =
+        |by, names: Vec<String>| found.extend(names.into_iter().filter(|n| n != "lo").map(|n| (by, n)));
+    add(
+        "ifupdown",
+        text(guest, "/etc/network/interfaces").map(|t| network::ifupdown(&t)).unwrap_or_default(),
+    );
     let folders = [
         ("ifupdown", "/etc/network/interfaces.d"),
         ("netplan", "/etc/netplan"),
@@ -156,7 +162,12 @@ pub fn interfaces(guest: &dyn Tree) -> Vec<(&'static str, String)> {
         }
     }
     let mut seen = Vec::new();
-    found.retain(|(_, name)| !seen.contains(name) && { seen.push(name.clone()); true });
+    found.retain(|(_, name)| {
+        !seen.contains(name) && {
+            seen.push(name.clone());
+            true
+        }
+    });
     found
 }
 
@@ -202,7 +213,8 @@ pub fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>> {
         mount_others(guest, &mut facts);
         let Some((id, product, version)) = early.or_else(|| release(guest)) else { continue };
         describe(guest, &mut facts);
-        let hostname = text(guest, "/etc/hostname").or_else(|| shell_value(&text(guest, "/etc/sysconfig/network")?, "HOSTNAME"));
+        let hostname = text(guest, "/etc/hostname")
+            .or_else(|| shell_value(&text(guest, "/etc/sysconfig/network")?, "HOSTNAME"));
         let hostname = hostname.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         let architecture = architecture(guest);
         let family = "linux".to_owned();

@@ -60,12 +60,15 @@ pub fn driver(model: &str) -> Option<&'static str> {
 
 /// The text of `10-wherry-<name>.link`; `matched` is such as `MACAddress=52:54:00:12:34:56`.
 pub fn link(name: &str, matched: &str) -> String {
-    format!("# Written by Wherry: keeps the name that this system's network configuration uses.\n[Match]\n{matched}\n\n[Link]\nName={name}\n")
+    format!(
+        "# Written by Wherry: keeps the name that this system's network configuration uses.\n[Match]\n{matched}\n\n[Link]\nName={name}\n"
+    )
 }
 
 /// Whether this is a hardware address and nothing else.
 pub fn is_mac(text: &str) -> bool {
-    text.len() == 17 && text.split(':').all(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()))
+    text.len() == 17
+        && text.split(':').all(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -79,7 +82,9 @@ mod tests {
         assert_eq!(value("interface-name = enp1s0\n", "interface-name").as_deref(), Some("enp1s0"));
         let text = "network:\n  version: 2\n  ethernets:\n    ens160:\n      dhcp4: true\n    any:\n      match:\n        name: en*\n  bridges:\n    br0: {}\n";
         assert_eq!(netplan(text), ["ens160"]);
-        for (name, expected) in [("ens192", true), ("enp0s25", true), ("eth0", false), ("lo", false), ("en/../x", false)] {
+        for (name, expected) in
+            [("ens192", true), ("enp0s25", true), ("eth0", false), ("lo", false), ("en/../x", false)]
+        {
             assert_eq!(by_slot(name), expected, "{name}");
         }
         assert!(is_mac("52:54:00:12:34:56") && !is_mac("52:54:00:12:34:5\n"));
