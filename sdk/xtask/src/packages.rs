@@ -32,6 +32,18 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/xmllint", "libxml2-utils"),
 ];
 
+/// What makes the demo's source disk.
+pub const IMAGE: &[Need] = &[
+    ("/usr/bin/mmdebstrap", "mmdebstrap"),
+    ("/sbin/mke2fs", "e2fsprogs"),
+    ("/sbin/sfdisk", "fdisk"),
+    ("/usr/bin/grub-mkimage", "grub-common"),
+    ("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"),
+];
+
+/// What boots it. On a machine with QEMU from backports, apt must be told so by whoever installed that.
+pub const BOOT: &[Need] = &[("/usr/bin/qemu-system-x86_64", "qemu-system-x86")];
+
 /// Installs those whose file is missing.
 pub fn install(needs: &[Need]) -> Result<()> {
     let missing: Vec<&str> =
