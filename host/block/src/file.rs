@@ -1,6 +1,8 @@
 //! A file or a block device, opened read-only: a source is never written.
 
-use crate::{Disk, Error, Result, within};
+use crate::{Disk, Error, Extent, Kind, Result, extents, span, within};
+use rustix::fs::SeekFrom as Find;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -37,6 +39,30 @@ impl Disk for FileDisk {
         let what = format!("cannot read {} bytes at {offset} of {}", buffer.len(), self.path.display());
         self.file.read_exact_at(buffer, offset).map_err(|e| Error::io(what, e))
     }
+    /// As the filesystem knows them: lseek(2), SEEK_DATA and SEEK_HOLE. Where it does not (block devices, some
+    /// network filesystems) the rest is data.
+    fn extents(&self, start: u64, length: u64) -> Result<Vec<Extent>> {
+        let end = span(self.length, start, length)?;
+        let mut list = Vec::new();
+        let mut at = start;
+        while at < end {
+            let data = match rustix::fs::seek(&self.file, Find::Data(at)) {
+                Ok(data) => data.clamp(at, end),
+                Err(Errno::NXIO) => end,
+                Err(_) => at,
+            };
+            extents::push(&mut list, at, data - at, Kind::Zero);
+            if data == end {
+                break;
+            }
+            let hole = rustix::fs::seek(&self.file, Find::Hole(data)).map_or(end, |hole| hole.min(end));
+            // A file that changes meanwhile could answer with no progress; the rest is data then.
+            let hole = if hole <= data { end } else { hole };
+            extents::push(&mut list, data, hole - data, Kind::Data);
+            at = hole;
+        }
+        Ok(list)
+    }
 }
 
 #[cfg(test)]
@@ -60,5 +86,24 @@ mod tests {
     #[test]
     fn a_directory_is_no_disk() {
         assert!(FileDisk::open_read("/").unwrap_err().to_string().contains("directory"));
+    }
+
+    #[test]
+    fn holes_are_known_and_gapless() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8 << 20).unwrap();
+        file.as_file().write_all_at(&[7; 4096], 4 << 20).unwrap();
+        let disk = FileDisk::open_read(file.path()).unwrap();
+        let list = disk.extents(0, 8 << 20).unwrap();
+        let mut at = 0;
+        for extent in &list {
+            assert_eq!(extent.offset, at);
+            at += extent.length;
+        }
+        assert_eq!(at, 8 << 20);
+        let inside = |extent: &&Extent| extent.offset <= 4 << 20 && extent.offset + extent.length > 4 << 20;
+        assert_eq!(list.iter().find(inside).unwrap().kind, Kind::Data);
+        assert!(disk.extents(1, 8 << 20).is_err());
+        assert!(disk.extents(5, 0).unwrap().is_empty());
     }
 }

@@ -1,10 +1,12 @@
 //! A disk is length + extents + read + write + flush.
 
+mod extents;
 mod file;
 mod memory;
 mod overlay;
 mod segments;
 
+pub use extents::{Extent, Kind, is_zero};
 pub use file::FileDisk;
 pub use memory::MemoryDisk;
 pub use overlay::Overlay;
@@ -49,6 +51,12 @@ fn within(length: u64, offset: u64, size: usize) -> Result<()> {
     Ok(())
 }
 
+/// The end of a range, which must lie within `length` bytes.
+fn span(length: u64, start: u64, size: u64) -> Result<u64> {
+    let beyond = || Error::new(format!("range {start}+{size} lies beyond the disk's end at {length}"));
+    start.checked_add(size).filter(|end| *end <= length).ok_or_else(beyond)
+}
+
 /// Random-access bytes of fixed length. Implementations check every range and never panic on one.
 pub trait Disk: Send + Sync {
     /// Bytes.
@@ -65,5 +73,12 @@ pub trait Disk: Send + Sync {
     /// Makes what was written durable.
     fn flush(&self) -> Result<()> {
         Ok(())
+    }
+    /// What the range holds, in order and without gaps. A disk that cannot tell says that all of it is data.
+    fn extents(&self, start: u64, length: u64) -> Result<Vec<Extent>> {
+        span(self.length(), start, length)?;
+        let mut list = Vec::new();
+        extents::push(&mut list, start, length, Kind::Data);
+        Ok(list)
     }
 }

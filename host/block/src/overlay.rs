@@ -1,6 +1,6 @@
 //! Copy-on-write: edits live in memory by pages of 4 KiB, the base is never written.
 
-use crate::{Disk, Error, Result, within};
+use crate::{Disk, Error, Extent, Kind, Result, extents, span, within};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
@@ -84,6 +84,25 @@ impl Disk for Overlay {
         }
         Ok(())
     }
+    /// The base's, with every edited page as data.
+    fn extents(&self, start: u64, length: u64) -> Result<Vec<Extent>> {
+        let end = span(self.length(), start, length)?;
+        let pages = self.pages.read().map_err(poisoned)?;
+        let mut list = Vec::new();
+        for under in self.base.extents(start, length)? {
+            let stop = under.offset + under.length;
+            let mut at = under.offset;
+            for number in pages.range(at / PAGE..stop.div_ceil(PAGE)).map(|(number, _)| *number) {
+                let from = (number * PAGE).clamp(at, stop);
+                let to = ((number + 1) * PAGE).min(stop).min(end);
+                extents::push(&mut list, at, from - at, under.kind);
+                extents::push(&mut list, from, to - from, Kind::Data);
+                at = to;
+            }
+            extents::push(&mut list, at, stop - at, under.kind);
+        }
+        Ok(list)
+    }
 }
 
 #[cfg(test)]
@@ -125,5 +144,18 @@ mod tests {
         assert!(overlay.read_at(5000, &mut [0]).is_err());
         assert!(overlay.write_at(5000, &[]).is_ok());
         assert_eq!(overlay.written_bytes(), 0);
+    }
+
+    #[test]
+    fn an_edit_in_a_hole_is_data() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 20).unwrap();
+        let overlay = Overlay::new(Arc::new(crate::FileDisk::open_read(file.path()).unwrap()));
+        overlay.write_at(70_000, &[1; 10]).unwrap();
+        let list = overlay.extents(100, (1 << 20) - 100).unwrap();
+        assert_eq!(list.iter().map(|extent| extent.length).sum::<u64>(), (1 << 20) - 100);
+        let holds = |extent: &&Extent| extent.offset <= 70_000 && extent.offset + extent.length >= 70_010;
+        assert_eq!(list.iter().find(holds).unwrap().kind, Kind::Data);
+        assert!(list.windows(2).all(|pair| pair[0].offset + pair[0].length == pair[1].offset));
     }
 }

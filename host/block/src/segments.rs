@@ -1,6 +1,6 @@
 //! A disk made of pieces of others: a partition, a logical volume.
 
-use crate::{Disk, Error, Result, within};
+use crate::{Disk, Error, Extent, Result, extents, span, within};
 use std::sync::Arc;
 
 /// `length` bytes at `logical` are those at `offset` of `disk`.
@@ -68,6 +68,19 @@ impl Disk for Segments {
     }
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.each(offset, bytes.len(), |piece, at, start, end| piece.disk.write_at(at, &bytes[start..end]))
+    }
+    fn extents(&self, start: u64, length: u64) -> Result<Vec<Extent>> {
+        span(self.length, start, length)?;
+        let whole = usize::try_from(length).map_err(|_| Error::new("range too long for this machine"))?;
+        let mut list = Vec::new();
+        self.each(start, whole, |piece, at, from, to| {
+            for extent in piece.disk.extents(at, (to - from) as u64)? {
+                let logical = start + from as u64 + (extent.offset - at);
+                extents::push(&mut list, logical, extent.length, extent.kind);
+            }
+            Ok(())
+        })?;
+        Ok(list)
     }
     fn flush(&self) -> Result<()> {
         self.pieces.iter().try_for_each(|piece| piece.disk.flush())
