@@ -2,6 +2,7 @@
 
 use crate::{Disk, Error, Extent, Kind, Result, extents, span, within};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, RwLock};
 
 const PAGE: u64 = 4096;
@@ -40,7 +41,7 @@ impl Overlay {
     }
 
     /// The page as the base has it; the last one is padded with zeroes.
-    fn from_base(&self, number: u64) -> Result<Box<[u8]>> {
+    fn base_page(&self, number: u64) -> Result<Box<[u8]>> {
         let mut page = vec![0; PAGE as usize].into_boxed_slice();
         let length = PAGE.min(self.base.length() - number * PAGE) as usize;
         self.base.read_at(number * PAGE, &mut page[..length])?;
@@ -75,12 +76,11 @@ impl Disk for Overlay {
         within(self.length(), offset, bytes.len())?;
         let mut pages = self.pages.write().map_err(poisoned)?;
         for (number, at, from, take) in shares(offset, bytes.len()) {
-            if !pages.contains_key(&number) {
-                pages.insert(number, self.from_base(number)?);
-            }
-            if let Some(page) = pages.get_mut(&number) {
-                page[at..at + take].copy_from_slice(&bytes[from..from + take]);
-            }
+            let page = match pages.entry(number) {
+                Entry::Occupied(page) => page.into_mut(),
+                Entry::Vacant(none) => none.insert(self.base_page(number)?),
+            };
+            page[at..at + take].copy_from_slice(&bytes[from..from + take]);
         }
         Ok(())
     }
