@@ -30,6 +30,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/sbin/depmod", "kmod"),
     ("/usr/bin/virt-xml-validate", "libvirt-clients"),
     ("/usr/bin/xmllint", "libxml2-utils"),
+    ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+    ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
 ];
 
 /// What makes the demo's source disk.

@@ -1,0 +1,139 @@
+//! The libvirt domain definition (libvirt.org/formatdomain.html).
+
+use crate::escape::{option, xml};
+use crate::machine::{Disk, Nic, Plan};
+
+/// The XML of `plan`, its disks in `directory`.
+pub fn definition(plan: &Plan, directory: &str) -> String {
+    let mut lines = vec![
+        format!("<domain type='kvm'{}>", if nvme(plan) { QEMU_NAMESPACE } else { "" }),
+        format!("  <name>{}</name>", xml(&plan.name)),
+        format!("  <memory unit='MiB'>{}</memory>", plan.memory_mib),
+        format!("  <vcpu>{}</vcpu>", plan.cpus),
+    ];
+    lines.extend(operating_system(plan));
+    lines.extend(FEATURES.iter().map(|line| (*line).to_owned()));
+    lines.push("  <devices>".into());
+    if plan.choice.disk_bus == "virtio-scsi" {
+        lines.push("    <controller type='scsi' index='0' model='virtio-scsi'/>".into());
+    }
+    if !nvme(plan) {
+        let disks = plan.disks.iter().enumerate();
+        lines.extend(disks.flat_map(|(number, disk)| disk_lines(plan, directory, number, disk)));
+    }
+    lines.extend(plan.nics.iter().flat_map(|nic| nic_lines(plan, nic)));
+    lines.extend(DEVICES.iter().map(|line| (*line).to_owned()));
+    lines.push("  </devices>".into());
+    if nvme(plan) {
+        lines.extend(nvme_lines(plan, directory));
+    }
+    lines.push("</domain>\n".into());
+    lines.join("\n")
+}
+
+const QEMU_NAMESPACE: &str = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+
+const FEATURES: &[&str] = &[
+    "  <features>",
+    "    <acpi/>",
+    "    <apic/>",
+    "  </features>",
+    "  <cpu mode='host-passthrough'/>",
+    "  <clock offset='utc'/>",
+];
+
+const DEVICES: &[&str] = &[
+    "    <serial type='pty'>",
+    "      <target port='0'/>",
+    "    </serial>",
+    "    <console type='pty'>",
+    "      <target type='serial' port='0'/>",
+    "    </console>",
+    "    <graphics type='vnc' autoport='yes'/>",
+    "    <video>",
+    "      <model type='vga'/>",
+    "    </video>",
+    "    <rng model='virtio'>",
+    "      <backend model='random'>/dev/urandom</backend>",
+    "    </rng>",
+];
+
+fn nvme(plan: &Plan) -> bool {
+    plan.choice.disk_bus == "nvme"
+}
+
+fn operating_system(plan: &Plan) -> Vec<String> {
+    let machine = if plan.choice.machine == "i440fx" { "pc" } else { "q35" };
+    let kind = format!("    <type arch='x86_64' machine='{machine}'>hvm</type>");
+    if !plan.choice.uefi() {
+        return vec!["  <os>".into(), kind, "  </os>".into()];
+    }
+    let secure_boot_off = "      <feature enabled='no' name='secure-boot'/>";
+    let firmware = ["    <firmware>", secure_boot_off, "    </firmware>", "  </os>"];
+    let mut lines = vec!["  <os firmware='efi'>".into(), kind];
+    lines.extend(firmware.map(String::from));
+    lines
+}
+
+fn disk_lines(plan: &Plan, directory: &str, number: usize, disk: &Disk) -> Vec<String> {
+    let (prefix, bus) = match plan.choice.disk_bus.as_str() {
+        "virtio-scsi" => ("sd", "scsi"),
+        "ahci" => ("sd", "sata"),
+        _ => ("vd", "virtio"),
+    };
+    let mut lines = vec![
+        "    <disk type='file' device='disk'>".into(),
+        format!("      <driver name='qemu' type='{}' discard='unmap'/>", plan.choice.format),
+        format!("      <source file='{}'/>", xml(&format!("{directory}/{}", disk.file))),
+        format!("      <target dev='{prefix}{}' bus='{bus}'/>", letters(number)),
+    ];
+    lines.extend(disk.boot.map(|turn| format!("      <boot order='{turn}'/>")));
+    lines.push("    </disk>".into());
+    lines
+}
+
+/// 0 is `a`, 25 `z`, 26 `aa`.
+fn letters(number: usize) -> String {
+    let mut letters = Vec::new();
+    let mut rest = number;
+    loop {
+        letters.push(char::from(b'a' + (rest % 26) as u8));
+        if rest < 26 {
+            return letters.iter().rev().collect();
+        }
+        rest = rest / 26 - 1;
+    }
+}
+
+fn nic_lines(plan: &Plan, nic: &Nic) -> Vec<String> {
+    let model = match plan.choice.nic_model.as_str() {
+        "virtio-net" => "virtio",
+        other => other,
+    };
+    let mut lines = vec!["    <interface type='network'>".into()];
+    lines.extend(nic.mac.as_ref().map(|mac| format!("      <mac address='{mac}'/>")));
+    let network = nic.network.as_deref().unwrap_or("default");
+    lines.push(format!("      <source network='{}'/>", xml(network)));
+    lines.push(format!("      <model type='{model}'/>"));
+    lines.push("    </interface>".into());
+    lines
+}
+
+/// libvirt 9.0 has no NVMe drive backed by a file, so its arguments are handed through to QEMU.
+fn nvme_lines(plan: &Plan, directory: &str) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for (number, disk) in plan.disks.iter().enumerate() {
+        let path = option(&format!("{directory}/{}", disk.file));
+        let format = &plan.choice.format;
+        let boot = disk.boot.map(|turn| format!(",bootindex={turn}")).unwrap_or_default();
+        arguments.push("-drive".to_owned());
+        arguments.push(format!("if=none,id=wherry{number},format={format},discard=unmap,file={path}"));
+        arguments.push("-device".to_owned());
+        arguments.push(format!("nvme,drive=wherry{number},serial=wherry-{number}{boot}"));
+    }
+    let argument = |text: &String| format!("    <qemu:arg value='{}'/>", xml(text));
+    let mut lines = vec!["  <qemu:commandline>".to_owned()];
+    lines.extend(arguments.iter().map(argument));
+    lines.push("  </qemu:commandline>".into());
+    lines
+}

@@ -1,0 +1,133 @@
+//! The machine to make, checked: names that are safe in files, XML and shell, and where each disk goes.
+
+use crate::choice::Choice;
+use std::collections::BTreeSet;
+use wherry_sdk::target::Machine;
+use wherry_sdk::{Error, ErrorKind, Result};
+
+/// A disk and its file in the output directory.
+pub struct Disk {
+    pub file: String,
+    /// Its turn in the boot order, from 1.
+    pub boot: Option<usize>,
+}
+
+/// A network interface.
+pub struct Nic {
+    pub mac: Option<String>,
+    pub network: Option<String>,
+}
+
+/// A machine that can be written down without further checks.
+pub struct Plan {
+    pub name: String,
+    pub cpus: u32,
+    pub memory_mib: u64,
+    pub disks: Vec<Disk>,
+    pub nics: Vec<Nic>,
+    pub choice: Choice,
+}
+
+impl Plan {
+    pub fn new(machine: &Machine, choice: Choice) -> Result<Self> {
+        check_name(&machine.name)?;
+        check_size(machine)?;
+        check_nics(machine)?;
+        let disks = disks(machine, &choice.format);
+        let nic = |need: &wherry_sdk::target::NicNeed| Nic {
+            mac: need.mac.as_ref().map(|mac| mac.to_ascii_lowercase()),
+            network: need.network.clone(),
+        };
+        Ok(Self {
+            name: machine.name.clone(),
+            cpus: machine.cpus,
+            memory_mib: machine.memory_mib,
+            disks,
+            nics: machine.nics.iter().map(nic).collect(),
+            choice,
+        })
+    }
+
+    /// A file of this machine.
+    pub fn file(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.name)
+    }
+
+    /// Every file that this machine may leave, except the claim itself.
+    pub fn files(&self) -> Vec<String> {
+        let mut files: Vec<_> = self.disks.iter().map(|disk| disk.file.clone()).collect();
+        files.extend([self.file(".xml"), self.file(".sh")]);
+        if self.choice.uefi() {
+            files.push(self.file("-vars.fd"));
+        }
+        files
+    }
+}
+
+/// The first disk is `NAME.qcow2`, others carry their index. Firmware tries the bootable ones in order; without
+/// any, the first disk.
+fn disks(machine: &Machine, format: &str) -> Vec<Disk> {
+    let none_boots = !machine.disks.iter().any(|disk| disk.bootable);
+    let mut turn = 0;
+    let mut disks = Vec::new();
+    for (position, need) in machine.disks.iter().enumerate() {
+        let boots = need.bootable || (none_boots && position == 0);
+        turn += usize::from(boots);
+        let number = if position == 0 { String::new() } else { format!("-{}", need.index) };
+        let file = format!("{}{number}.{format}", machine.name);
+        disks.push(Disk { file, boot: boots.then_some(turn) });
+    }
+    disks
+}
+
+/// Letters, digits, `.`, `_` and `-`, starting with a letter or digit: safe as a file name everywhere.
+pub fn check_name(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts && name.len() <= 64 && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let rule = "at most 64 letters, digits, `.`, `_` and `-`, starting with a letter or digit";
+    invalid(format!("the machine name {name:?} cannot be used: it needs {rule}"))
+}
+
+/// Numbers that QEMU would refuse, and disks that would share a file.
+pub fn check_size(machine: &Machine) -> Result<()> {
+    if machine.cpus == 0 || machine.memory_mib == 0 {
+        return invalid("the machine needs at least one cpu and some memory".into());
+    }
+    if machine.disks.is_empty() {
+        return invalid("the machine has no disks".into());
+    }
+    let mut seen = BTreeSet::new();
+    match machine.disks.iter().find(|disk| !seen.insert(disk.index)) {
+        Some(disk) => invalid(format!("two disks have the index {}", disk.index)),
+        None => Ok(()),
+    }
+}
+
+/// MAC addresses as libvirt takes them, networks by printable names.
+pub fn check_nics(machine: &Machine) -> Result<()> {
+    for nic in &machine.nics {
+        if let Some(mac) = nic.mac.as_deref().filter(|mac| !unicast(mac)) {
+            return invalid(format!("{mac:?} is not the MAC address of a card, such as 52:54:00:12:34:56"));
+        }
+        if let Some(network) = nic.network.as_deref()
+            && (network.is_empty() || network.contains(char::is_control) || network.contains('/'))
+        {
+            return invalid(format!("{network:?} cannot be the name of a libvirt network"));
+        }
+    }
+    Ok(())
+}
+
+fn unicast(mac: &str) -> bool {
+    let bytes: Vec<_> = mac.split(':').collect();
+    let pair = |byte: &&str| byte.len() == 2 && byte.chars().all(|c| c.is_ascii_hexdigit());
+    let first = bytes.first().and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    bytes.len() == 6 && bytes.iter().all(pair) && first.is_some_and(|byte| byte & 1 == 0)
+}
+
+fn invalid<T>(message: String) -> Result<T> {
+    Err(Error::new(ErrorKind::InvalidInput, message))
+}

@@ -1,0 +1,124 @@
+//! The start script for plain QEMU (`qemu-system-x86_64(1)`).
+
+use crate::escape::{option, shell};
+use crate::machine::{Disk, Plan};
+
+/// OVMF's code and its empty variables, as Debian and Fedora install them.
+const OVMF: &[(&str, &str)] = &[
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+];
+
+/// Ports of one AHCI controller.
+const AHCI_PORTS: usize = 6;
+
+/// A POSIX shell script that starts `plan`, its disks in `directory`.
+pub fn start(plan: &Plan, directory: &str) -> String {
+    let mut script = format!(
+        "#!/bin/sh\n\
+         # Starts the machine {} in QEMU. Further arguments are handed on: `-nographic` for the serial console,\n\
+         # `-snapshot` to keep the disks as they are. ACCEL=tcg runs it without KVM.\n\
+         set -eu\n",
+        plan.name
+    );
+    if plan.choice.uefi() {
+        script.push_str(&find_firmware(plan, directory));
+    }
+    let words = arguments(plan, directory).join(" \\\n  ");
+    script.push_str(&format!("exec \"${{QEMU:-qemu-system-x86_64}}\" \\\n  {words} \\\n  \"$@\"\n"));
+    script
+}
+
+/// Variables are the machine's own: copied once, kept from then on. QEMU options double a comma.
+fn find_firmware(plan: &Plan, directory: &str) -> String {
+    let vars = shell(&format!("{directory}/{}", plan.file("-vars.fd")));
+    let pairs: Vec<_> = OVMF.iter().map(|(code, vars)| format!("{code}:{vars}")).collect();
+    format!(
+        "vars={vars}\n\
+         code=\n\
+         for pair in {}; do\n\
+         \x20 if [ -e \"${{pair%%:*}}\" ] && [ -e \"${{pair#*:}}\" ]; then\n\
+         \x20   code=${{pair%%:*}}\n\
+         \x20   if ! [ -e \"$vars\" ]; then\n\
+         \x20     cp -- \"${{pair#*:}}\" \"$vars.new\"\n\
+         \x20     mv -- \"$vars.new\" \"$vars\"\n\
+         \x20   fi\n\
+         \x20   break\n\
+         \x20 fi\n\
+         done\n\
+         if [ -z \"$code\" ]; then\n\
+         \x20 echo \"no OVMF firmware found: install the package ovmf (edk2-ovmf)\" >&2\n\
+         \x20 exit 1\n\
+         fi\n",
+        pairs.join(" ")
+    )
+}
+
+/// Each element is an option with its value, already quoted.
+fn arguments(plan: &Plan, directory: &str) -> Vec<String> {
+    let machine = if plan.choice.machine == "i440fx" { "pc" } else { "q35" };
+    let mut words = vec![
+        format!("-name {}", shell(&plan.name)),
+        format!("-machine \"{machine},accel=${{ACCEL:-kvm:tcg}}\""),
+        "-cpu max".into(),
+        format!("-smp {}", plan.cpus),
+        format!("-m {}M", plan.memory_mib),
+    ];
+    if plan.choice.uefi() {
+        let vars = shell(&option(&format!("file={directory}/{}", plan.file("-vars.fd"))));
+        words.push("-drive if=pflash,unit=0,format=raw,readonly=on,file=\"$code\"".into());
+        words.push(format!("-drive if=pflash,unit=1,format=raw,{vars}"));
+    }
+    words.extend(controllers(plan));
+    for (number, disk) in plan.disks.iter().enumerate() {
+        let file = shell(&option(&format!("file={directory}/{}", disk.file)));
+        let format = &plan.choice.format;
+        words.push(format!("-drive if=none,id=disk{number},format={format},discard=unmap,{file}"));
+        words.push(format!("-device {}", drive(plan, number, disk)));
+    }
+    words.extend(network(plan));
+    words.push("-device virtio-rng-pci".into());
+    words
+}
+
+fn controllers(plan: &Plan) -> Vec<String> {
+    match plan.choice.disk_bus.as_str() {
+        "virtio-scsi" => vec!["-device virtio-scsi-pci,id=scsi0".into()],
+        "ahci" => {
+            let count = plan.disks.len().div_ceil(AHCI_PORTS);
+            (0..count).map(|number| format!("-device ich9-ahci,id=ahci{number}")).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn drive(plan: &Plan, number: usize, disk: &Disk) -> String {
+    let device = match plan.choice.disk_bus.as_str() {
+        "virtio-scsi" => format!("scsi-hd,bus=scsi0.0,drive=disk{number}"),
+        "ahci" => {
+            format!("ide-hd,bus=ahci{}.{},drive=disk{number}", number / AHCI_PORTS, number % AHCI_PORTS)
+        }
+        "nvme" => format!("nvme,drive=disk{number},serial=wherry-{number}"),
+        _ => format!("virtio-blk-pci,drive=disk{number}"),
+    };
+    let boot = disk.boot.map(|turn| format!(",bootindex={turn}")).unwrap_or_default();
+    device + &boot
+}
+
+fn network(plan: &Plan) -> Vec<String> {
+    if plan.nics.is_empty() {
+        return vec!["-nic none".into()];
+    }
+    let model = match plan.choice.nic_model.as_str() {
+        "virtio-net" => "virtio-net-pci",
+        other => other,
+    };
+    let mut words = Vec::new();
+    for (number, nic) in plan.nics.iter().enumerate() {
+        let mac = nic.mac.as_ref().map(|mac| format!(",mac={mac}")).unwrap_or_default();
+        words.push(format!("-netdev user,id=net{number}"));
+        words.push(format!("-device {model},netdev=net{number}{mac}"));
+    }
+    words
+}
