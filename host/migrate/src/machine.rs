@@ -1,11 +1,12 @@
 //! A machine's devices: disks under an overlay, and what volume and file system adapters find in them.
 
+use crate::convert::concern_of;
 use crate::tree::Tree;
 use block::{Disk, Overlay, Piece, Segments};
-use runtime::contract::{Fact, Volume};
+use runtime::contract::{Fact, Segment, Volume};
 use runtime::{Adapters, FileSystem, Kind, Volumes};
 use std::sync::{Arc, Mutex};
-use workload::{Concern, OperatingSystem, Severity};
+use workload::{Concern, Severity};
 
 /// How often volume adapters are asked again: partitions, LVM in them, and one to spare.
 const ROUNDS: usize = 4;
@@ -19,8 +20,12 @@ pub struct Device {
     pub volume: Volume,
     /// Its bytes; writes end in the disk's overlay.
     pub disk: Arc<dyn Disk>,
+    /// Where those bytes are: segments of earlier devices, by their position; none for a whole disk.
+    pub segments: Vec<Segment>,
     /// The adapter that knows its file system.
     pub driver: Option<String>,
+    /// Bytes of the device that the file system spans.
+    pub file_system_size: u64,
 }
 
 /// All devices, and what spoke against some of them.
@@ -29,26 +34,19 @@ pub struct Machine {
     pub overlays: Vec<Arc<Overlay>>,
     /// Disks first, then what was found in them.
     pub devices: Vec<Device>,
-    /// From the volume adapters.
+    /// From the volume and file system adapters.
     pub concerns: Vec<Concern>,
+    /// Whether an adapter trapped, ran into a limit or answered nonsense: what it would have found is missing.
+    pub faults: bool,
 }
 
 fn fact(key: &str, value: impl ToString) -> Fact {
     Fact { key: key.into(), value: value.to_string() }
 }
 
-fn concern_of(concern: runtime::contract::Concern) -> Concern {
-    let severity = match concern.severity {
-        runtime::contract::Severity::Blocking => Severity::Blocking,
-        runtime::contract::Severity::Warning => Severity::Warning,
-        runtime::contract::Severity::Information => Severity::Information,
-    };
-    Concern { id: concern.id, severity, message: concern.message, remedy: concern.remedy }
-}
-
 impl Machine {
     /// Puts an overlay over each disk and lets the adapters look, until nothing new appears.
-    pub fn open(disks: Vec<Arc<dyn Disk>>, adapters: &Adapters) -> runtime::Result<Self> {
+    pub fn open(disks: Vec<Arc<dyn Disk>>, adapters: &Adapters) -> Self {
         let overlays: Vec<Arc<Overlay>> =
             disks.into_iter().map(|disk| Arc::new(Overlay::new(disk))).collect();
         let whole = |(index, overlay): (usize, &Arc<Overlay>)| Device {
@@ -59,43 +57,48 @@ impl Machine {
                 facts: vec![fact("disk.index", index)],
             },
             disk: overlay.clone(),
+            segments: Vec::new(),
             driver: None,
+            file_system_size: 0,
         };
         let devices = overlays.iter().enumerate().map(whole).collect();
-        let mut machine = Self { overlays, devices, concerns: Vec::new() };
+        let mut machine = Self { overlays, devices, concerns: Vec::new(), faults: false };
         for _ in 0..ROUNDS {
-            if !machine.scan(adapters)? {
+            if !machine.scan(adapters) {
                 break;
             }
         }
         machine.probe(adapters);
-        Ok(machine)
+        machine
     }
 
     /// One round of all volume adapters; whether something new was found.
-    fn scan(&mut self, adapters: &Adapters) -> runtime::Result<bool> {
+    fn scan(&mut self, adapters: &Adapters) -> bool {
         let known = self.devices.len();
         for adapter in adapters.of(Kind::VolumeMap) {
             let disks: Vec<Arc<dyn Disk>> = self.devices.iter().map(|device| device.disk.clone()).collect();
-            let layout = match Volumes::open(adapter).and_then(|mut volumes| volumes.scan(&disks)) {
-                Ok(layout) => layout,
-                Err(e) if e.is_fault() => return Err(e),
-                Err(e) => {
-                    self.add_concern(Concern {
-                        id: "volumes.unreadable".into(),
-                        severity: Severity::Warning,
-                        message: e.to_string(),
-                        remedy: None,
-                    });
-                    continue;
+            match Volumes::open(adapter).and_then(|mut volumes| volumes.scan(&disks)) {
+                Ok(layout) => {
+                    layout.concerns.into_iter().for_each(|concern| self.add_concern(concern_of(concern)));
+                    layout.parts.into_iter().for_each(|part| self.add_part(part));
                 }
-            };
-            layout.concerns.into_iter().for_each(|concern| self.add_concern(concern_of(concern)));
-            for part in layout.parts {
-                self.add_part(part, &disks);
+                Err(e) => self.trouble("volumes.unreadable", &e),
             }
         }
-        Ok(self.devices.len() > known)
+        self.devices.len() > known
+    }
+
+    /// An adapter that fails or crashes ends its own call; the others go on, and it is told.
+    fn trouble(&mut self, id: &str, e: &runtime::Error) {
+        self.faults |= e.is_fault();
+        let id = if e.is_fault() { "adapter.fault" } else { id };
+        let remedy = "what this adapter would have found is missing below";
+        self.add_concern(Concern {
+            id: id.into(),
+            severity: Severity::Warning,
+            message: e.to_string(),
+            remedy: Some(remedy.into()),
+        });
     }
 
     fn add_concern(&mut self, concern: Concern) {
@@ -104,7 +107,7 @@ impl Machine {
         }
     }
 
-    fn add_part(&mut self, part: runtime::contract::Part, disks: &[Arc<dyn Disk>]) {
+    fn add_part(&mut self, part: runtime::contract::Part) {
         let seen = self.devices.iter().any(|device| device.volume.id == part.id);
         let Some(first) = part.segments.first() else { return };
         if seen || self.devices.len() >= DEVICES_MOST {
@@ -119,36 +122,36 @@ impl Machine {
         let pieces = part.segments.iter().map(|segment| Piece {
             logical: segment.logical,
             length: segment.length,
-            disk: disks[segment.device as usize].clone(),
+            disk: self.devices[segment.device as usize].disk.clone(),
             offset: segment.offset,
         });
-        self.devices.push(Device {
-            volume: Volume { id: part.id, kind: part.kind, size, facts },
-            disk: Arc::new(Segments::new(pieces.collect())),
-            driver: None,
-        });
+        let disk = Arc::new(Segments::new(pieces.collect()));
+        let volume = Volume { id: part.id, kind: part.kind, size, facts };
+        self.devices.push(Device { volume, disk, segments: part.segments, driver: None, file_system_size: 0 });
     }
 
     /// Asks every file system adapter about every device.
     fn probe(&mut self, adapters: &Adapters) {
-        for device in &mut self.devices {
+        for index in 0..self.devices.len() {
             for adapter in adapters.of(Kind::FilesystemDriver) {
-                let found = FileSystem::open(adapter).and_then(|mut files| files.probe(&device.disk));
-                let identity = match found {
-                    Ok(Some(identity)) => identity,
+                let device = &mut self.devices[index];
+                match FileSystem::open(adapter).and_then(|mut files| files.probe(&device.disk)) {
                     Ok(None) => continue,
-                    Err(e) => {
-                        tracing::debug!(volume = device.volume.id, "{e}");
-                        continue;
+                    Ok(Some(identity)) => {
+                        device.driver = Some(adapter.manifest.id.clone());
+                        device.file_system_size = identity.size;
+                        let facts = &mut device.volume.facts;
+                        facts.push(fact("fs.kind", identity.kind));
+                        facts.extend(identity.uuid.map(|uuid| fact("fs.uuid", uuid)));
+                        facts.extend(identity.label.map(|label| fact("fs.label", label)));
+                        facts.push(fact("fs.clean", identity.clean));
+                        break;
                     }
-                };
-                device.driver = Some(adapter.manifest.id.clone());
-                let facts = &mut device.volume.facts;
-                facts.push(fact("fs.kind", identity.kind));
-                facts.extend(identity.uuid.map(|uuid| fact("fs.uuid", uuid)));
-                facts.extend(identity.label.map(|label| fact("fs.label", label)));
-                facts.push(fact("fs.clean", identity.clean));
-                break;
+                    Err(mut e) => {
+                        e.message = format!("{}: {}", device.volume.id, e.message);
+                        self.trouble("filesystem.unreadable", &e);
+                    }
+                }
             }
         }
     }
@@ -157,28 +160,24 @@ impl Machine {
     pub fn tree(&self, adapters: &Adapters) -> Arc<Mutex<Tree>> {
         Arc::new(Mutex::new(Tree::new(self, adapters.of(Kind::FilesystemDriver).cloned().collect())))
     }
-}
 
-/// What operating system lives here, by the first source adapter that knows it.
-pub fn identify(
-    machine: &Machine,
-    adapters: &Adapters,
-) -> runtime::Result<Option<(OperatingSystem, String)>> {
-    for adapter in adapters.of(Kind::SourceOs) {
-        let mut source = runtime::Source::open(adapter, machine.tree(adapters))?;
-        let Some(os) = source.identify()? else { continue };
-        let facts =
-            os.facts.into_iter().map(|fact| workload::Fact { key: fact.key, value: fact.value }).collect();
-        let os = OperatingSystem {
-            family: os.family,
-            id: os.id,
-            product: os.product,
-            version: os.version,
-            architecture: os.architecture,
-            hostname: os.hostname,
-            facts,
-        };
-        return Ok(Some((os, adapter.manifest.id.clone())));
+    /// Ranges of a device's bytes as ranges of the disks they lie on: disk, offset, length.
+    pub(crate) fn on_disks(&self, device: usize, offset: u64, length: u64, into: &mut Vec<(usize, u64, u64)>) {
+        if length == 0 {
+            return;
+        }
+        let found = &self.devices[device];
+        if found.segments.is_empty() {
+            into.push((device, offset, length));
+            return;
+        }
+        let end = offset + length;
+        let first = found.segments.partition_point(|segment| segment.logical + segment.length <= offset);
+        for segment in found.segments[first..].iter().take_while(|segment| segment.logical < end) {
+            let from = segment.logical.max(offset);
+            let to = (segment.logical + segment.length).min(end);
+            let at = segment.offset + (from - segment.logical);
+            self.on_disks(segment.device as usize, at, to.saturating_sub(from), into);
+        }
     }
-    Ok(None)
 }

@@ -1,6 +1,7 @@
 //! Finding, checking and loading adapters. Nothing about a particular adapter is compiled in.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
 use crate::limits::Limits;
 use crate::manifest::{Asks, Kind, Manifest};
 use cap_std::ambient_authority;
@@ -33,6 +34,7 @@ pub struct Adapter {
     pub(crate) component: Component,
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
+    pub(crate) job: Arc<Job>,
 }
 
 /// All adapters found, and what was wrong with the others.
@@ -41,6 +43,8 @@ pub struct Adapters {
     pub list: Vec<Arc<Adapter>>,
     /// Refused, with the reason.
     pub refused: Vec<Error>,
+    /// The run that all their calls belong to.
+    pub job: Arc<Job>,
 }
 
 impl Adapters {
@@ -48,9 +52,9 @@ impl Adapters {
     pub fn load(directories: &[PathBuf], cache: Option<&Path>, limits: &Limits) -> Result<Self> {
         let engine = engine()?;
         let cache = cache.and_then(Cache::open);
-        let mut all = Self { list: Vec::new(), refused: Vec::new() };
+        let mut all = Self { list: Vec::new(), refused: Vec::new(), job: Arc::default() };
         for path in wasm_files(directories)? {
-            match Adapter::load(&engine, &path, cache.as_ref(), limits) {
+            match Adapter::load(&engine, &path, cache.as_ref(), limits, &all.job) {
                 Ok(adapter) if all.list.iter().any(|other| other.manifest.id == adapter.manifest.id) => {
                     let message = format!("{} repeats the id of another adapter", path.display());
                     all.refused.push(Error::new(ErrorKind::Unfit, &adapter.manifest.id, "load", message));
@@ -108,7 +112,13 @@ fn wasm_files(directories: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 impl Adapter {
-    fn load(engine: &Engine, path: &Path, cache: Option<&Cache>, limits: &Limits) -> Result<Self> {
+    fn load(
+        engine: &Engine,
+        path: &Path,
+        cache: Option<&Cache>,
+        limits: &Limits,
+        job: &Arc<Job>,
+    ) -> Result<Self> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let unfit = |message: String| Error::new(ErrorKind::Unfit, &name, "load", message);
         let io = |e: std::io::Error| Error::new(ErrorKind::Io, &name, "load", e);
@@ -133,7 +143,7 @@ impl Adapter {
         };
         let limits = lowered(limits, &manifest);
         let path = path.to_path_buf();
-        Ok(Self { manifest, path, digest, imports, component, engine: engine.clone(), limits })
+        Ok(Self { manifest, path, digest, imports, component, engine: engine.clone(), limits, job: job.clone() })
     }
 
     /// What both the manifest asks for and the operator grants.

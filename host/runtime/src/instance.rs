@@ -32,8 +32,9 @@ impl Room {
                 format!("it is a {is}, not a {}", kind.name()),
             ));
         }
-        let mut store = Store::new(&adapter.engine, State::new(id, &adapter.limits, rights, output));
+        let mut store = Store::new(&adapter.engine, State::new(adapter, rights, output));
         store.limiter(|state| &mut state.store_limits);
+        store.set_hostcall_fuel(adapter.limits.handed);
         store.set_epoch_deadline(adapter.limits.call_seconds * TICKS_PER_SECOND);
         Ok(Self { store, adapter: adapter.clone(), dead: false })
     }
@@ -58,7 +59,8 @@ impl Room {
             return Err(Error::new(ErrorKind::Trap, &self.adapter.manifest.id, call, message));
         }
         self.store.set_epoch_deadline(self.adapter.limits.call_seconds * TICKS_PER_SECOND);
-        made(&mut self.store).map_err(|e| {
+        let store = &mut self.store;
+        self.adapter.job.measured(|| made(store)).map_err(|e| {
             self.dead = true;
             self.fault(call, &e)
         })
@@ -92,6 +94,10 @@ impl Room {
                 ErrorKind::Limit,
                 format!("it wanted more than its limit of {} bytes of memory", limits.memory),
             ),
+            _ if text.contains("too much data is being copied") => (
+                ErrorKind::Limit,
+                format!("it handed over more than its limit of {} bytes in one call", limits.handed),
+            ),
             _ if text.contains("bytes of log") => {
                 (ErrorKind::Limit, "it wrote ".to_string() + &e.root_cause().to_string())
             }
@@ -107,16 +113,6 @@ impl Room {
     fn lend(&mut self, disk: Arc<dyn Disk>, writable: bool) -> Result<Resource<Blob>> {
         let pushed = self.store.data_mut().table.push(Blob { disk, writable });
         pushed.map_err(|e| Error::new(ErrorKind::Io, &self.adapter.manifest.id, "lend", e))
-    }
-
-    /// Lists an adapter hands over are bounded.
-    fn bounded<T>(&self, call: &'static str, list: Vec<T>) -> Result<Vec<T>> {
-        if list.len() > self.adapter.limits.list {
-            let message =
-                format!("it answered {} elements, more than {}", list.len(), self.adapter.limits.list);
-            return Err(Error::new(ErrorKind::Limit, &self.adapter.manifest.id, call, message));
-        }
-        Ok(list)
     }
 }
 
@@ -190,9 +186,7 @@ impl FormatReader {
     /// A page of the decode map.
     pub fn extents(&mut self, start: u64, most: u32) -> Result<Vec<c::Extent>> {
         let format = self.world.wherry_adapter_format();
-        let list =
-            self.room.ask("reader.extents", |s| format.reader().call_extents(s, self.reader, start, most))?;
-        self.room.bounded("reader.extents", list)
+        self.room.ask("reader.extents", |s| format.reader().call_extents(s, self.reader, start, most))
     }
 }
 
@@ -337,6 +331,11 @@ impl FileSystem {
         let world =
             room.call("load", |s| filesystem_driver::FilesystemDriver::instantiate(s, component, &linker))?;
         Ok(Self { room, world, mounted: None })
+    }
+
+    /// The error for an answer of this adapter that cannot be.
+    pub fn nonsense(&self, call: &'static str, message: String) -> Error {
+        Error::new(ErrorKind::Answer, &self.room.adapter.manifest.id, call, message)
     }
 
     fn mounted(&self) -> Result<ResourceAny> {

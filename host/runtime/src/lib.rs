@@ -3,6 +3,7 @@
 mod adapters;
 mod error;
 mod instance;
+mod job;
 mod limits;
 mod manifest;
 mod state;
@@ -11,6 +12,7 @@ mod wit;
 pub use adapters::{Adapter, Adapters};
 pub use error::{Error, ErrorKind, Result};
 pub use instance::{FileSystem, FormatReader, FormatWriter, Source, Target, Volumes};
+pub use job::{Cost, Job};
 pub use limits::Limits;
 pub use manifest::{Asks, Kind, Manifest};
 pub use state::{Answer, Output, Tree, refusal};

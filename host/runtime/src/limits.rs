@@ -19,8 +19,8 @@ pub struct Limits {
     pub written: u64,
     /// Bytes of log text in the life of one instance.
     pub log: u64,
-    /// Length of one string or list that an adapter hands over.
-    pub list: usize,
+    /// Bytes of strings and lists that an adapter hands over in one call, an initramfs segment included.
+    pub handed: usize,
 }
 
 impl Default for Limits {
@@ -34,7 +34,7 @@ impl Default for Limits {
             read_in_all: 4 << 30,
             written: 1 << 30,
             log: 1 << 20,
-            list: 1 << 20,
+            handed: 64 << 20,
         }
     }
 }

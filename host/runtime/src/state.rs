@@ -1,5 +1,7 @@
 //! What one instance holds and what the host does for it: every right and every limit is checked here.
 
+use crate::adapters::Adapter;
+use crate::job::Job;
 use crate::limits::{Limits, Usage};
 use crate::manifest::Asks;
 use crate::wit::shared::wherry::adapter as wit;
@@ -7,7 +9,6 @@ use block::Disk;
 use cap_std::fs::Dir;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wit::files::{Entry, Meta, Room};
@@ -71,6 +72,7 @@ pub struct State {
     pub(crate) limits: Limits,
     pub(crate) usage: Usage,
     pub(crate) adapter: String,
+    pub(crate) job: Arc<Job>,
     /// Manifest and grant intersected.
     pub(crate) rights: Asks,
     pub(crate) output: Option<Output>,
@@ -78,7 +80,8 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn new(adapter: &str, limits: &Limits, rights: Asks, output: Option<Output>) -> Self {
+    pub(crate) fn new(adapter: &Adapter, rights: Asks, output: Option<Output>) -> Self {
+        let limits = &adapter.limits;
         let store_limits = StoreLimitsBuilder::new()
             .memory_size(limits.memory)
             .table_elements(limits.tables)
@@ -90,7 +93,8 @@ impl State {
             store_limits,
             limits: limits.clone(),
             usage: Usage::default(),
-            adapter: adapter.into(),
+            adapter: adapter.manifest.id.clone(),
+            job: adapter.job.clone(),
             rights,
             output,
             last_error_line: None,
@@ -176,14 +180,14 @@ impl wit::log::Host for State {
 
 impl wit::job::Host for State {
     fn cancelled(&mut self) -> wasmtime::Result<bool> {
-        Ok(false)
+        Ok(self.job.cancelled())
     }
     fn progress(&mut self, done: u64, total: u64, note: String) -> wasmtime::Result<()> {
         tracing::debug!(adapter = self.adapter, done, total, "{note}");
         Ok(())
     }
     fn now_unix(&mut self) -> wasmtime::Result<u64> {
-        Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+        Ok(self.job.now())
     }
 }
 

@@ -1,0 +1,333 @@
+//! What a migration would do. It is found by doing it, in overlays that are dropped: there is no second code path.
+
+use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
+use crate::machine::Machine;
+use crate::source::{self, Source};
+use crate::target::Destination;
+use crate::tree::Tree;
+use crate::unused::unused;
+use crate::{Error, ErrorKind, Result};
+use block::{Disk, Kind, Masked};
+use runtime::{Adapters, contract};
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use workload::{Concern, DeviceProfile, Edit, Fact, OperatingSystem, Severity, find};
+
+/// A network card of the new machine.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Nic {
+    /// `52:54:00:12:34:56`.
+    pub mac: String,
+    /// A network of the target.
+    pub network: Option<String>,
+}
+
+/// What the operator asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `FORMAT:PATH` of each disk.
+    pub disks: Vec<String>,
+    /// `TARGET:DIRECTORY`, such as `kvm:/srv/machines`.
+    pub to: String,
+    /// The new machine's name; the guest's own if none is said.
+    pub name: Option<String>,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// MiB.
+    pub memory_mib: u64,
+    /// Cards; one with an address made from the machine's name if none is said.
+    pub nics: Vec<(Option<String>, Option<String>)>,
+    /// `disk-bus`, `format` and the like, as the target documents them.
+    pub wishes: Vec<Fact>,
+}
+
+/// How much there is to move, in bytes.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Amount {
+    /// What the guest sees.
+    pub disks: u64,
+    /// What has to be read: neither hole nor unused.
+    pub data: u64,
+    /// Held by the source but used by no file system.
+    pub unused: u64,
+}
+
+/// Everything that is known before a byte is copied.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// The source's disks.
+    pub sources: Vec<Source>,
+    /// What lives on them.
+    pub operating_system: Option<OperatingSystem>,
+    /// The adapter that knows it.
+    pub source_adapter: Option<String>,
+    /// The target's adapter.
+    pub target_adapter: String,
+    /// The new machine's name.
+    pub name: String,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// MiB.
+    pub memory_mib: u64,
+    /// Network cards.
+    pub nics: Vec<Nic>,
+    /// What the guest will find.
+    pub profile: DeviceProfile,
+    /// What speaks against it or should be known, heaviest first.
+    pub concerns: Vec<Concern>,
+    /// Changes to the guest's files.
+    pub edits: Vec<Edit>,
+    /// What a person should know or do afterwards.
+    pub notes: Vec<String>,
+    /// How much there is to move.
+    pub bytes: Amount,
+    /// Identifies this migration of this source: the same command has the same key.
+    pub key: String,
+    #[serde(skip)]
+    pub(crate) destination: Destination,
+    #[serde(skip)]
+    pub(crate) machine: contract::Machine,
+    #[serde(skip)]
+    pub(crate) device_profile: contract::DeviceProfile,
+    /// The disks as they will be: edited, without what is unused.
+    #[serde(skip)]
+    pub(crate) disks: Vec<Arc<dyn Disk>>,
+    /// BLAKE3 of all edits and of what made them.
+    #[serde(skip)]
+    pub(crate) digest: String,
+}
+
+impl Plan {
+    /// What must be solved first.
+    pub fn blocking(&self) -> impl Iterator<Item = &Concern> {
+        self.concerns.iter().filter(|concern| concern.severity == Severity::Blocking)
+    }
+}
+
+/// What is found on a source's disks.
+pub struct Inspection {
+    /// The disks.
+    pub sources: Vec<Source>,
+    /// Their volumes, and what was wrong.
+    pub machine: Machine,
+    /// The system, and the adapter that knows it.
+    pub system: Option<(OperatingSystem, String)>,
+    /// From format, volume, file system and source adapters.
+    pub concerns: Vec<Concern>,
+    source: Option<runtime::Source>,
+    tree: Arc<Mutex<Tree>>,
+}
+
+fn lock(tree: &Arc<Mutex<Tree>>) -> MutexGuard<'_, Tree> {
+    tree.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the disks and lets every adapter look.
+pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
+    let sources = disks.iter().map(|name| source::open(name, adapters)).collect::<Result<Vec<_>>>()?;
+    let machine = Machine::open(sources.iter().map(|source| source.disk.clone()).collect(), adapters);
+    let mut concerns: Vec<Concern> = sources.iter().flat_map(|source| source.concerns.clone()).collect();
+    concerns.extend(machine.concerns.iter().cloned());
+    let mut tree = machine.tree(adapters);
+    let mut found = None;
+    for adapter in adapters.of(runtime::Kind::SourceOs) {
+        let mut source = runtime::Source::open(adapter, tree.clone())?;
+        if let Some(os) = source.identify()? {
+            found = Some((system_of(os), adapter.manifest.id.clone(), source));
+            break;
+        }
+        tree = machine.tree(adapters);
+    }
+    concerns.extend(lock(&tree).concerns());
+    let (system, source) = match found {
+        Some((os, id, source)) => (Some((os, id)), Some(source)),
+        None => (None, None),
+    };
+    Ok(Inspection { sources, machine, system, concerns, source, tree })
+}
+
+/// Plans by doing it in overlays.
+pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
+    let destination = Destination::parse(&request.to, adapters)?;
+    let name = |found: &Inspection| {
+        let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
+        request.name.clone().or(own).unwrap_or_else(|| "machine".into())
+    };
+    let mut found = inspect(&request.disks, adapters)?;
+    let name = name(&found);
+    let key = key(request, &found.sources, &name);
+    // The time of a run that is being resumed: the same edits must give the same bytes.
+    if let Some(job) = destination.job(&name).filter(|job| job.key == key) {
+        adapters.job.set_now(job.time);
+    }
+    let nics = cards(request, &name);
+    let machine = describe(request, &found, &name, &nics);
+    let mut target = destination.target(None)?;
+    let offer = target.profile(&machine)?;
+    let mut concerns = std::mem::take(&mut found.concerns);
+    concerns.extend(offer.concerns.into_iter().map(concern_of));
+    let mut notes = Vec::new();
+    if let Some(source) = &mut found.source {
+        let macs = nics.iter().enumerate();
+        let options: Vec<contract::Fact> = macs
+            .map(|(n, nic)| contract::Fact { key: format!("nic.{n}.mac"), value: nic.mac.clone() })
+            .collect();
+        let adapted = source.adapt(&offer.profile, &options)?;
+        concerns.extend(adapted.concerns.into_iter().map(concern_of));
+        notes.extend(adapted.notes);
+    } else {
+        concerns.push(unknown_system());
+    }
+    found.source = None;
+    let (edits, digest) = settle(&found, adapters)?;
+    let disks = masked(&found.machine, adapters);
+    let bytes = amount(&found.machine, &disks)?;
+    concerns.extend(destination.room(bytes.data));
+    concerns.sort_by_key(|concern| concern.severity);
+    let (operating_system, source_adapter) = found.system.unzip();
+    Ok(Plan {
+        sources: found.sources,
+        operating_system,
+        source_adapter,
+        target_adapter: destination.adapter.manifest.id.clone(),
+        name,
+        cpus: machine.cpus,
+        memory_mib: machine.memory_mib,
+        nics,
+        profile: profile_of(&offer.profile),
+        concerns,
+        edits,
+        notes,
+        bytes,
+        key,
+        destination,
+        machine,
+        device_profile: offer.profile,
+        disks,
+        digest,
+    })
+}
+
+fn unknown_system() -> Concern {
+    Concern {
+        id: "source.unknown-system".into(),
+        severity: Severity::Warning,
+        message: "no adapter knows an operating system on these disks, so nothing in them is changed".into(),
+        remedy: Some("the machine boots only if its system has the new machine's drivers already".into()),
+    }
+}
+
+/// The same source, name and wishes have the same key.
+fn key(request: &Request, sources: &[Source], name: &str) -> String {
+    let mut hash = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    sources.iter().for_each(|source| add(&source.identity));
+    add(name);
+    add(&format!("{} {} {:?} {:?}", request.cpus, request.memory_mib, request.nics, request.wishes));
+    hash.finalize().to_hex()[..32].into()
+}
+
+/// The cards that were asked for, or one; addresses that were not said are made from the name, locally administered
+/// in QEMU's range 52:54:00.
+fn cards(request: &Request, name: &str) -> Vec<Nic> {
+    let mac = |number: usize| {
+        let hash = blake3::hash(format!("{name} {number}").as_bytes());
+        let [a, b, c, ..] = *hash.as_bytes();
+        format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
+    };
+    let one = vec![(None, None)];
+    let asked = if request.nics.is_empty() { &one } else { &request.nics };
+    let nic = |(number, (said, network)): (usize, &(Option<String>, Option<String>))| Nic {
+        mac: said.as_ref().map_or_else(|| mac(number), |mac| mac.to_ascii_lowercase()),
+        network: network.clone(),
+    };
+    asked.iter().enumerate().map(nic).collect()
+}
+
+fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> contract::Machine {
+    let mut facts = Vec::new();
+    let mut boot = 0;
+    if let Some((os, _)) = &found.system {
+        facts.push(Fact { key: "os.id".into(), value: os.id.clone() });
+        facts.push(Fact { key: "os.product".into(), value: os.product.clone() });
+        if os.architecture != "unknown" {
+            facts.push(Fact { key: "os.architecture".into(), value: os.architecture.clone() });
+        }
+        let firmware = find(&os.facts, "firmware");
+        facts.extend(firmware.map(|value| Fact { key: "firmware".into(), value: value.into() }));
+        boot = boot_disk(found, os).unwrap_or(0);
+    }
+    let wish = |fact: &Fact| Fact { key: format!("wish.{}", fact.key), value: fact.value.clone() };
+    facts.extend(request.wishes.iter().map(wish));
+    let disk = |(index, source): (usize, &Source)| contract::DiskNeed {
+        index: index as u32,
+        virtual_size: source.disk.length(),
+        bootable: index == boot,
+    };
+    let nic = |nic: &Nic| contract::NicNeed { mac: Some(nic.mac.clone()), network: nic.network.clone() };
+    contract::Machine {
+        name: name.into(),
+        cpus: request.cpus,
+        memory_mib: request.memory_mib,
+        disks: found.sources.iter().enumerate().map(disk).collect(),
+        nics: nics.iter().map(nic).collect(),
+        facts: facts_to(&facts),
+    }
+}
+
+/// The disk that holds the root volume; firmware is told to boot from it.
+fn boot_disk(found: &Inspection, os: &OperatingSystem) -> Option<usize> {
+    let root = find(&os.facts, "root.volume")?;
+    let device = found.machine.devices.iter().find(|device| device.volume.id == root)?;
+    let facts = facts_of(device.volume.facts.clone());
+    find(&facts, "disk.index")?.parse().ok()
+}
+
+/// Writes all edits back into the overlays, reads them again through fresh instances, and hashes what was done.
+fn settle(found: &Inspection, adapters: &Adapters) -> Result<(Vec<Edit>, String)> {
+    let mut tree = lock(&found.tree);
+    if let Some(fault) = &tree.fault {
+        return Err(Error::new(ErrorKind::Fault, fault.clone()));
+    }
+    tree.sync()?;
+    tree.verify(Tree::new(&found.machine, adapters.of(runtime::Kind::FilesystemDriver).cloned().collect()))?;
+    let mut hash = blake3::Hasher::new();
+    hash.update(tree.digest().as_bytes());
+    hash.update(&adapters.job.now().to_le_bytes());
+    adapters.list.iter().for_each(|adapter| {
+        hash.update(adapter.digest.as_bytes());
+    });
+    Ok((std::mem::take(&mut tree.edits), hash.finalize().to_hex().to_string()))
+}
+
+fn masked(machine: &Machine, adapters: &Adapters) -> Vec<Arc<dyn Disk>> {
+    let ranges = unused(machine, adapters);
+    let mask = |(overlay, ranges): (&Arc<block::Overlay>, Vec<(u64, u64)>)| -> Arc<dyn Disk> {
+        match ranges.is_empty() {
+            true => overlay.clone(),
+            false => Arc::new(Masked::new(overlay.clone(), ranges)),
+        }
+    };
+    machine.overlays.iter().zip(ranges).map(mask).collect()
+}
+
+fn amount(machine: &Machine, disks: &[Arc<dyn Disk>]) -> Result<Amount> {
+    let data = |disk: &dyn Disk| -> Result<u64> {
+        let extents = disk.extents(0, disk.length())?;
+        Ok(extents.iter().filter(|extent| extent.kind == Kind::Data).map(|extent| extent.length).sum())
+    };
+    let mut amount = Amount::default();
+    for (overlay, disk) in machine.overlays.iter().zip(disks) {
+        let copied = data(disk.as_ref())?;
+        amount.disks += disk.length();
+        amount.data += copied;
+        amount.unused += data(overlay.as_ref())?.saturating_sub(copied);
+    }
+    Ok(amount)
+}
