@@ -1,0 +1,8 @@
+//! Disks against models of them.
+
+#[cfg(test)]
+mod codec;
+#[cfg(test)]
+mod mapped;
+#[cfg(test)]
+mod model;
