@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod codec;
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod mapped;
 #[cfg(test)]
 mod model;
