@@ -1,13 +1,19 @@
 //! A disk is length + extents + read + write + flush.
 
+mod codec;
 mod extents;
 mod file;
+mod mapped;
+mod masked;
 mod memory;
 mod overlay;
 mod segments;
 
+pub use codec::Codec;
 pub use extents::{Extent, Kind, is_zero};
 pub use file::FileDisk;
+pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
+pub use masked::Masked;
 pub use memory::MemoryDisk;
 pub use overlay::Overlay;
 pub use segments::{Piece, Segments};
@@ -35,7 +41,8 @@ impl std::error::Error for Error {}
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    fn new(context: impl Into<String>) -> Self {
+    /// An error that the system has no word on.
+    pub fn new(context: impl Into<String>) -> Self {
         Self { context: context.into(), source: None }
     }
     fn io(context: impl Into<String>, source: std::io::Error) -> Self {

@@ -1,0 +1,10 @@
+//! The native test bench, as strict as the host: blobs in memory and over a file, a guest's tree in memory, repeatable
+//! damage.
+
+mod blob;
+mod random;
+mod tree;
+
+pub use blob::{FileBlob, MemoryBlob};
+pub use random::{Random, damage};
+pub use tree::{Edit, MemoryTree, MemoryVolume};
