@@ -1,62 +1,55 @@
 //! `wherry inspect`.
 
+use crate::words::{bytes, concerns};
 use crate::Format;
-use anyhow::{Context, Result, bail};
-use block::{Disk, FileDisk};
-use migrate::{Machine, identify};
+use anyhow::Result;
+use migrate::Inspection;
 use runtime::Adapters;
-use serde_json::json;
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
 
-/// Opens `FORMAT:PATH` read-only. A format is never guessed from a disk's bytes: a guest could plant them.
-fn open(named: &str) -> Result<Arc<dyn Disk>> {
-    let Some((format, path)) = named.split_once(':') else {
-        bail!("`{named}` has no format; say raw:{named} if the file holds the disk's bytes as they are");
-    };
+/// What is on these disks; whether an adapter failed so that something may be missing.
+pub fn run(disks: &[String], adapters: &Adapters, format: Format) -> Result<bool> {
+    let found = migrate::inspect(disks, adapters)?;
     match format {
-        "raw" => Ok(Arc::new(FileDisk::open_read(path).with_context(|| format!("cannot open {path}"))?)),
-        _ => bail!("disks in format `{format}` cannot be opened yet; raw can"),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&found))?),
+        Format::Text => show(&found),
     }
+    Ok(found.machine.faults)
 }
 
-/// What is on these disks.
-pub fn run(disks: &[String], adapters: &Adapters, format: Format) -> Result<()> {
-    let disks = disks.iter().map(|disk| open(disk)).collect::<Result<Vec<_>>>()?;
-    let machine = Machine::open(disks, adapters)?;
-    let os = identify(&machine, adapters)?;
-    let volumes = machine.devices.iter().map(|device| {
-        let facts = device.volume.facts.iter().map(|fact| (fact.key.clone(), fact.value.clone()));
-        (&device.volume, facts.collect::<Vec<_>>())
-    });
-    if format == Format::Json {
-        let volumes: Vec<_> = volumes
-            .map(|(volume, facts)| {
-                let facts: serde_json::Map<String, serde_json::Value> =
-                    facts.into_iter().map(|(key, value)| (key, value.into())).collect();
-                json!({ "id": volume.id, "kind": volume.kind, "size": volume.size, "facts": facts })
-            })
-            .collect();
-        let answer = json!({
-            "operating-system": os.as_ref().map(|(os, _)| os),
-            "volumes": volumes,
-            "concerns": machine.concerns,
-        });
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-        return Ok(());
+fn answer(found: &Inspection) -> Value {
+    let volume = |device: &migrate::Device| {
+        let volume = &device.volume;
+        let facts: Map<String, Value> =
+            volume.facts.iter().map(|fact| (fact.key.clone(), fact.value.clone().into())).collect();
+        json!({ "id": volume.id, "kind": volume.kind, "size": volume.size, "facts": facts })
+    };
+    json!({
+        "sources": found.sources,
+        "operating-system": found.system.as_ref().map(|(os, _)| os),
+        "source-adapter": found.system.as_ref().map(|(_, adapter)| adapter),
+        "volumes": found.machine.devices.iter().map(volume).collect::<Vec<_>>(),
+        "concerns": found.concerns,
+    })
+}
+
+fn show(found: &Inspection) {
+    for source in &found.sources {
+        println!("{} ({}, {})", source.name, source.format, bytes(source.size));
     }
-    match &os {
+    match &found.system {
         Some((os, adapter)) => {
             println!("{} on {} (by {adapter})", os.product, os.architecture);
+            os.hostname.iter().for_each(|name| println!("  {:<24} {name}", "hostname"));
             os.facts.iter().for_each(|fact| println!("  {:<24} {}", fact.key, fact.value));
         }
         None => println!("no adapter knows an operating system here"),
     }
-    for (volume, facts) in volumes {
-        println!("{:<24} {:<16} {:>16} bytes", volume.id, volume.kind, volume.size);
-        facts.iter().for_each(|(key, value)| println!("    {key:<22} {value}"));
+    println!("\nVolumes");
+    for device in &found.machine.devices {
+        let volume = &device.volume;
+        println!("  {:<22} {:<16} {:>12}", volume.id, volume.kind, bytes(volume.size));
+        volume.facts.iter().for_each(|fact| println!("    {:<22} {}", fact.key, fact.value));
     }
-    for concern in &machine.concerns {
-        println!("{:?}: {}", concern.severity, concern.message);
-    }
-    Ok(())
+    concerns(&found.concerns);
 }

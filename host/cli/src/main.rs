@@ -1,19 +1,24 @@
-//! The `wherry` command: words, no logic.
+//! The `wherry` command: words and pictures, no logic.
 
 mod adapters;
 mod inspect;
+mod plan;
+mod progress;
+mod words;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use migrate::ErrorKind;
 use runtime::{Adapters, Limits};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+const CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 blocked by a concern, 4 adapter fault.";
 
 /// Moves whole machines from anywhere to anywhere.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 blocked by a concern, 4 adapter fault."
-)]
+#[command(version, after_help = CODES)]
 struct Arguments {
     /// Directory with adapters (.wasm); may be repeated [default: $WHERRY_ADAPTERS, else beside the program]
     #[arg(long, global = true, value_name = "DIR")]
@@ -21,9 +26,12 @@ struct Arguments {
     /// How answers are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// How log lines are printed, on standard error
+    /// How log lines and progress are printed, on standard error
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     log_format: Format,
+    /// A limit of the sandbox: memory, written, read, handed, log (sizes), seconds; may be repeated
+    #[arg(long = "limit", global = true, value_name = "NAME=VALUE", value_parser = pair)]
+    limits: Vec<(String, String)>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -41,15 +49,72 @@ enum Format {
 enum Verb {
     /// Shows what is on a machine's disks
     Inspect {
-        /// FORMAT:PATH of each disk, such as raw:/dev/sdb or raw:disk.img
-        #[arg(required = true)]
+        /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,backing=raw:base.img]
+        #[arg(required = true, value_name = "DISK")]
         disks: Vec<String>,
+    },
+    /// Says what a migration would change and move, and what speaks against it; writes nothing
+    Plan(Move),
+    /// Makes a new machine of a machine's disks; repeated after a kill, it goes on
+    Migrate {
+        #[command(flatten)]
+        asked: Move,
+        #[command(flatten)]
+        speed: Speed,
     },
     /// The adapters that were found
     Adapters {
         #[command(subcommand)]
         verb: AdaptersVerb,
     },
+    /// Prints completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page (roff)
+    Man,
+}
+
+#[derive(Args)]
+struct Move {
+    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,backing=raw:base.img]
+    #[arg(required = true, value_name = "DISK")]
+    disks: Vec<String>,
+    /// Where to: TARGET:DIRECTORY, such as kvm:/srv/machines
+    #[arg(long, value_name = "TARGET")]
+    to: String,
+    /// The new machine's name [default: the guest's hostname]
+    #[arg(long)]
+    name: Option<String>,
+    /// Virtual processors
+    #[arg(long, default_value_t = 2)]
+    cpus: u32,
+    /// Memory in MiB
+    #[arg(long, default_value_t = 2048, value_name = "MIB")]
+    memory: u64,
+    /// A network card: MAC, MAC,NETWORK or ,NETWORK; may be repeated [default: one, its address made from the name]
+    #[arg(long = "nic", value_name = "MAC,NETWORK")]
+    nics: Vec<String>,
+    /// What the target should choose: disk-bus=virtio-scsi, nic-model=e1000e, format=raw ...; may be repeated
+    #[arg(long = "wish", value_name = "KEY=VALUE", value_parser = pair)]
+    wishes: Vec<(String, String)>,
+}
+
+#[derive(Args)]
+struct Speed {
+    /// Read the target again and compare it with what was written
+    #[arg(long)]
+    verify: bool,
+    /// Bytes of the source per second at most, such as 50M
+    #[arg(long, value_name = "RATE", value_parser = words::parse_bytes)]
+    limit_rate: Option<u64>,
+    /// Memory for buffers [default: 128M]
+    #[arg(long, value_name = "SIZE", value_parser = words::parse_bytes)]
+    buffers: Option<u64>,
+    /// Workers [default: one for each core]
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 #[derive(Subcommand)]
@@ -63,38 +128,105 @@ enum AdaptersVerb {
     },
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no NAME=VALUE"))?;
+    Ok((key.trim().into(), value.trim().into()))
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(arguments.log_format);
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(e) => {
             eprintln!("wherry: {e:#}");
-            let fault = e.downcast_ref::<runtime::Error>().is_some_and(runtime::Error::is_fault);
-            ExitCode::from(if fault { 4 } else { 1 })
+            ExitCode::from(exit_code(&e))
         }
     }
 }
 
+fn exit_code(e: &anyhow::Error) -> u8 {
+    let kind = e.downcast_ref::<migrate::Error>().map(|e| e.kind);
+    let fault = e.downcast_ref::<runtime::Error>().is_some_and(runtime::Error::is_fault);
+    match kind {
+        Some(ErrorKind::Usage) => 2,
+        Some(ErrorKind::Blocked) => 3,
+        Some(ErrorKind::Fault) => 4,
+        _ if fault => 4,
+        _ => 1,
+    }
+}
+
+/// `WHERRY_LOG` says what is logged, as in tracing's directives; `wherry_runtime=debug` shows every adapter call.
 fn start_log(format: Format) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WHERRY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(std::io::stderr);
     match format {
         Format::Text => log.init(),
         Format::Json => log.json().init(),
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let adapters = Adapters::load(&directories(&arguments.adapters), cache().as_deref(), &Limits::default())?;
+fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     match &arguments.verb {
-        Verb::Inspect { disks } => inspect::run(disks, &adapters, arguments.output),
-        Verb::Adapters { verb: AdaptersVerb::List } => adapters::list(&adapters, arguments.output),
+        Verb::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "wherry", &mut std::io::stdout());
+            return Ok(0);
+        }
+        Verb::Man => {
+            clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
+            return Ok(0);
+        }
+        _ => {}
+    }
+    let limits = limits(&arguments.limits)?;
+    let adapters = Adapters::load(&directories(&arguments.adapters), cache().as_deref(), &limits)?;
+    for refused in &adapters.refused {
+        tracing::warn!("refused: {refused}");
+    }
+    let format = arguments.output;
+    let blocked = |blocks: bool| if blocks { 3 } else { 0 };
+    match &arguments.verb {
+        Verb::Inspect { disks } => Ok(if inspect::run(disks, &adapters, format)? { 4 } else { 0 }),
+        Verb::Plan(asked) => plan::plan(asked, &adapters, format).map(blocked),
+        Verb::Migrate { asked, speed } => {
+            plan::migrate(asked, speed, &adapters, format, arguments.log_format).map(blocked)
+        }
+        Verb::Adapters { verb: AdaptersVerb::List } => adapters::list(&adapters, format).map(|()| 0),
         Verb::Adapters { verb: AdaptersVerb::Inspect { id } } => {
-            adapters::inspect(&adapters, id, arguments.output)
+            adapters::inspect(&adapters, id, format).map(|()| 0)
+        }
+        Verb::Completions { .. } | Verb::Man => Ok(0),
+    }
+}
+
+/// The defaults, with what the operator says instead.
+fn limits(said: &[(String, String)]) -> anyhow::Result<Limits> {
+    let mut limits = Limits::default();
+    for (name, value) in said {
+        let usage = |message: String| anyhow::anyhow!(migrate::Error { kind: ErrorKind::Usage, message });
+        let size = || words::parse_bytes(value).map_err(usage);
+        match name.as_str() {
+            "memory" => limits.memory = size()? as usize,
+            "written" => limits.written = size()?,
+            "read" => limits.read_in_all = size()?,
+            "handed" => limits.handed = size()? as usize,
+            "log" => limits.log = size()?,
+            "seconds" => {
+                let seconds = value.parse().map_err(|_| usage(format!("`{value}` is no number of seconds")))?;
+                limits.call_seconds = seconds;
+            }
+            _ => {
+                let known = "memory, written, read, handed, log, seconds";
+                return Err(usage(format!("there is no limit `{name}`; known are: {known}")));
+            }
         }
     }
+    Ok(limits)
 }
 
 /// What was said, else `WHERRY_ADAPTERS`, else `adapters` beside the program.

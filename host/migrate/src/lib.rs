@@ -1,7 +1,20 @@
 //! The verbs: what happens to a machine, step by step, with the adapters' descriptions and the host's bytes.
 
+mod convert;
+mod error;
 mod machine;
+mod plan;
+mod run;
+mod sink;
+mod source;
+mod target;
 mod tree;
+mod unused;
 
-pub use machine::{Device, Machine, identify};
+pub use error::{Error, ErrorKind, Result};
+pub use machine::{Device, Machine};
+pub use plan::{Amount, Inspection, Nic, Plan, Request, inspect, plan};
+pub use run::{Arrived, Event, Outcome, Transfer, migrate};
+pub use source::{Source, open};
+pub use target::{Done, Job};
 pub use tree::Tree;

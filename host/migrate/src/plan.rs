@@ -13,6 +13,9 @@ use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use workload::{Concern, DeviceProfile, Edit, Fact, OperatingSystem, Severity, find};
 
+/// Pieces of 1 MiB that are read of each disk to learn the source's speed.
+const SAMPLES: usize = 16;
+
 /// A network card of the new machine.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -52,6 +55,8 @@ pub struct Amount {
     pub data: u64,
     /// Held by the source but used by no file system.
     pub unused: u64,
+    /// Seconds that reading will take, by a sample of the source; writing may take longer.
+    pub seconds: f64,
 }
 
 /// Everything that is known before a byte is copied.
@@ -308,7 +313,7 @@ fn settle(found: &Inspection, adapters: &Adapters) -> Result<(Vec<Edit>, String)
 
 fn masked(machine: &Machine, adapters: &Adapters) -> Vec<Arc<dyn Disk>> {
     let ranges = unused(machine, adapters);
-    let mask = |(overlay, ranges): (&Arc<block::Overlay>, Vec<(u64, u64)>)| -> Arc<dyn Disk> {
+    let mask = |(overlay, ranges): (&Arc<block::Overlay>, Vec<std::ops::Range<u64>>)| -> Arc<dyn Disk> {
         match ranges.is_empty() {
             true => overlay.clone(),
             false => Arc::new(Masked::new(overlay.clone(), ranges)),
@@ -329,5 +334,22 @@ fn amount(machine: &Machine, disks: &[Arc<dyn Disk>]) -> Result<Amount> {
         amount.data += copied;
         amount.unused += data(overlay.as_ref())?.saturating_sub(copied);
     }
+    amount.seconds = amount.data as f64 * seconds_per_byte(disks)?;
     Ok(amount)
+}
+
+/// Reads some pieces here and there and takes the time.
+fn seconds_per_byte(disks: &[Arc<dyn Disk>]) -> Result<f64> {
+    let (mut read, mut piece) = (0, vec![0; 1 << 20]);
+    let started = std::time::Instant::now();
+    for disk in disks {
+        let mut extents = disk.extents(0, disk.length())?;
+        extents.retain(|extent| extent.kind == Kind::Data);
+        for extent in extents.iter().step_by(extents.len().div_ceil(SAMPLES)) {
+            let length = extent.length.min(piece.len() as u64) as usize;
+            disk.read_at(extent.offset, &mut piece[..length])?;
+            read += length;
+        }
+    }
+    Ok(started.elapsed().as_secs_f64() / read.max(1) as f64)
 }

@@ -3,10 +3,11 @@
 
 use crate::machine::{Device, Machine};
 use block::{Disk, MemoryDisk};
-use runtime::contract::{Entry, Error, ErrorKind, Kind, Meta, Room, Volume};
+use runtime::contract::{Entry, ErrorKind, Kind, Meta, Room, Volume};
 use runtime::{Answer, FileSystem, refusal};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use workload::Edit;
+use workload::{Concern, Edit, Severity};
 
 /// As Linux does (path_resolution(7)).
 const LINKS_MOST: usize = 40;
@@ -18,6 +19,7 @@ const ENTRIES_MOST: usize = 1 << 20;
 /// Bytes per read of a file.
 const READ_MOST: u32 = 1 << 20;
 
+#[derive(Clone)]
 struct Mount {
     path: String,
     volume: String,
@@ -36,10 +38,38 @@ pub struct Tree {
     opened: Vec<Opened>,
     /// What was changed, in order.
     pub edits: Vec<Edit>,
+    /// The first crash of a file system adapter: whatever an adapter made of that error, the plan is void.
+    pub fault: Option<String>,
+    /// File systems that could only be mounted for reading, with the reason.
+    read_only: Vec<String>,
+    /// What must be found again afterwards, by path.
+    expected: BTreeMap<String, Expected>,
+    hash: blake3::Hasher,
+}
+
+/// What an edit must have left.
+enum Expected {
+    Content(blake3::Hash),
+    Tail(usize, blake3::Hash),
+    Gone,
 }
 
 fn answer<T>(result: runtime::Result<T>) -> Answer<T> {
     result.map_err(|e| e.to_contract())
+}
+
+/// Makes a call to the file system that holds an absolute path without links. A crash of its adapter is kept.
+macro_rules! ask {
+    ($tree:ident, $path:expr, $files:ident, $inner:ident => $call:expr) => {{
+        let ($files, $inner) = $tree.place($path)?;
+        let outcome = $call;
+        if let Err(e) = &outcome
+            && e.is_fault()
+        {
+            $tree.fault.get_or_insert_with(|| e.to_string());
+        }
+        answer(outcome)
+    }};
 }
 
 impl Tree {
@@ -51,7 +81,87 @@ impl Tree {
             mounts: Vec::new(),
             opened: Vec::new(),
             edits: Vec::new(),
+            fault: None,
+            read_only: Vec::new(),
+            expected: BTreeMap::new(),
+            hash: blake3::Hasher::new(),
         }
+    }
+
+    /// What the operator should know of the mounts.
+    pub fn concerns(&self) -> Vec<Concern> {
+        let concern = |message: &String| Concern {
+            id: "filesystem.read-only".into(),
+            severity: Severity::Warning,
+            message: message.clone(),
+            remedy: Some("a plan that has to change files there will fail and say so".into()),
+        };
+        self.read_only.iter().map(concern).collect()
+    }
+
+    /// BLAKE3 of all edits: action, path, content and attributes, in order.
+    pub fn digest(&self) -> blake3::Hash {
+        self.hash.finalize()
+    }
+
+    /// Looks for what the edits have left in `fresh`, a tree with nothing mounted yet over the same devices.
+    pub fn verify(&self, mut fresh: Self) -> runtime::Result<()> {
+        for volume in self.mounts.iter().map(|mount| &mount.volume) {
+            fresh.remount(volume)?;
+        }
+        fresh.mounts = self.mounts.clone();
+        for (path, expected) in &self.expected {
+            let found = fresh.look(path, expected);
+            if !found.as_ref().is_ok_and(|same| *same) {
+                let what = found.err().map_or_else(|| "other content".to_owned(), |e| e.message);
+                let (files, _) = fresh.place(path).map_err(|e| runtime::Error::host("mounted.verify", e.message))?;
+                return Err(files.nonsense("mounted.sync", format!("after its edits {path} does not hold them: {what}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, path: &str, expected: &Expected) -> Answer<bool> {
+        let meta = match (self.stat_plain(path), expected) {
+            (Err(e), Expected::Gone) if e.kind == ErrorKind::NotFound => return Ok(true),
+            (meta, _) => meta?,
+        };
+        let (from, hash) = match expected {
+            Expected::Gone => return Ok(false),
+            Expected::Content(hash) => (0, hash),
+            Expected::Tail(length, hash) => (meta.size.saturating_sub(*length as u64), hash),
+        };
+        let mut sum = blake3::Hasher::new();
+        let mut at = from;
+        while at < meta.size {
+            let bytes = ask!(self, path, files, inner => files.read(&inner, at, READ_MOST))?;
+            if bytes.is_empty() {
+                break;
+            }
+            sum.update(&bytes);
+            at += bytes.len() as u64;
+        }
+        Ok(at == meta.size && sum.finalize() == *hash)
+    }
+
+    fn driver(&self, volume: &str) -> Answer<(&Device, &Arc<runtime::Adapter>)> {
+        let missing = || refusal(ErrorKind::NotFound, format!("there is no volume {volume}"));
+        let device = self.devices.iter().find(|device| device.volume.id == volume).ok_or_else(missing)?;
+        let driver =
+            device.driver.as_deref().and_then(|id| self.drivers.iter().find(|d| d.manifest.id == id));
+        let unknown =
+            || refusal(ErrorKind::Unsupported, format!("no adapter knows the file system of {volume}"));
+        Ok((device, driver.ok_or_else(unknown)?))
+    }
+
+    /// Mounts for reading by a fresh instance.
+    fn remount(&mut self, volume: &str) -> runtime::Result<()> {
+        let (device, driver) =
+            self.driver(volume).map_err(|e| runtime::Error::host("mounted.mount", e.message))?;
+        let mut files = FileSystem::open(driver)?;
+        files.mount(device.disk.clone(), false)?;
+        self.opened.push(Opened { volume: volume.into(), files });
+        Ok(())
     }
 
     /// Writes every file system back into the overlay.
@@ -63,28 +173,35 @@ impl Tree {
         if self.opened.iter().any(|opened| opened.volume == volume) {
             return Ok(());
         }
-        let missing = || refusal(ErrorKind::NotFound, format!("there is no volume {volume}"));
-        let device = self.devices.iter().find(|device| device.volume.id == volume).ok_or_else(missing)?;
-        let driver =
-            device.driver.as_deref().and_then(|id| self.drivers.iter().find(|d| d.manifest.id == id));
-        let unknown =
-            || refusal(ErrorKind::Unsupported, format!("no adapter knows the file system of {volume}"));
-        let mut files = answer(FileSystem::open(driver.ok_or_else(unknown)?))?;
-        answer(files.mount(device.disk.clone(), true))?;
+        let (device, driver) = self.driver(volume)?;
+        let mut files = answer(FileSystem::open(driver))?;
+        if let Err(e) = files.mount(device.disk.clone(), true) {
+            if e.is_fault() {
+                self.fault.get_or_insert_with(|| e.to_string());
+                return answer(Err(e));
+            }
+            // What cannot be edited may still be read.
+            answer(files.mount(device.disk.clone(), false))?;
+            self.read_only.push(format!("{volume} can only be read: {e}"));
+        }
         self.opened.push(Opened { volume: volume.into(), files });
         Ok(())
     }
 
-    /// The file system that holds an absolute path without links, and the path within it.
-    fn place(&mut self, path: &str) -> Answer<(&mut FileSystem, String)> {
+    /// The mount that holds an absolute path without links.
+    fn mount_of(&self, path: &str) -> Option<&Mount> {
         let holds = |mount: &&Mount| {
             mount.path == "/"
                 || path == mount.path
                 || path.strip_prefix(&mount.path).is_some_and(|r| r.starts_with('/'))
         };
-        let mount = self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len());
-        let mount =
-            mount.ok_or_else(|| refusal(ErrorKind::NotFound, format!("nothing is mounted at {path}")))?;
+        self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len())
+    }
+
+    /// The file system that holds an absolute path without links, and the path within it.
+    fn place(&mut self, path: &str) -> Answer<(&mut FileSystem, String)> {
+        let nothing = || refusal(ErrorKind::NotFound, format!("nothing is mounted at {path}"));
+        let mount = self.mount_of(path).ok_or_else(nothing)?;
         let inner = if mount.path == "/" { path.to_string() } else { path[mount.path.len()..].to_string() };
         let inner = if inner.is_empty() { "/".to_string() } else { inner };
         let volume = mount.volume.clone();
@@ -94,8 +211,7 @@ impl Tree {
     }
 
     fn stat_plain(&mut self, path: &str) -> Answer<Meta> {
-        let (files, inner) = self.place(path)?;
-        answer(files.stat(&inner))
+        ask!(self, &path, files, inner => files.stat(&inner))
     }
 
     /// Resolves symbolic links in all components, or in all but the last.
@@ -125,8 +241,7 @@ impl Tree {
             if links > LINKS_MOST {
                 return Err(refusal(ErrorKind::InvalidInput, format!("{path}: too many symbolic links")));
             }
-            let (files, inner) = self.place(&candidate)?;
-            let target = answer(files.read_link(&inner))?;
+            let target = ask!(self, &candidate, files, inner => files.read_link(&inner))?;
             if target.starts_with('/') {
                 done.clear();
             }
@@ -143,6 +258,12 @@ impl Tree {
         let (files, inner) = self.place(path).ok()?;
         let bytes = files.read(&inner, 0, meta.size as u32).ok()?;
         String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+    }
+
+    /// Takes an edit into the digest.
+    fn note(&mut self, action: &str, path: &str, bytes: &[u8], like: Option<&Meta>) {
+        let head = format!("{action}\0{path}\0{}\0{like:?}\0", bytes.len());
+        self.hash.update(head.as_bytes()).update(bytes);
     }
 
     fn record(
@@ -201,32 +322,26 @@ impl runtime::Tree for Tree {
 
     fn entries(&mut self, path: &str) -> Answer<Vec<Entry>> {
         let path = self.resolve(path, true)?;
-        let (files, inner) = self.place(&path)?;
         let (mut all, mut start) = (Vec::new(), 0);
         loop {
-            let page = answer(files.entries(&inner, start, PAGE))?;
+            let page = ask!(self, &path, files, inner => files.entries(&inner, start, PAGE))?;
             all.extend(page.entries);
             match page.next {
-                None => return Ok(all),
                 Some(next) if next > start && all.len() < ENTRIES_MOST => start = next,
-                Some(_) => {
-                    let message = format!("{path}: the directory does not end after {} entries", all.len());
-                    return Err(Error { kind: ErrorKind::Corrupt, message, at: None });
-                }
+                Some(_) => return Err(refusal(ErrorKind::Limit, format!("{path} has too many entries"))),
+                None => return Ok(all),
             }
         }
     }
 
     fn read(&mut self, path: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
         let path = self.resolve(path, true)?;
-        let (files, inner) = self.place(&path)?;
-        answer(files.read(&inner, offset, length.min(READ_MOST)))
+        ask!(self, &path, files, inner => files.read(&inner, offset, length.min(READ_MOST)))
     }
 
     fn read_link(&mut self, path: &str) -> Answer<String> {
         let path = self.resolve(path, false)?;
-        let (files, inner) = self.place(&path)?;
-        answer(files.read_link(&inner))
+        ask!(self, &path, files, inner => files.read_link(&inner))
     }
 
     fn canonical(&mut self, path: &str) -> Answer<String> {
@@ -237,14 +352,16 @@ impl runtime::Tree for Tree {
 
     fn room(&mut self, path: &str) -> Answer<Room> {
         let path = self.resolve(path, true)?;
-        answer(self.place(&path)?.0.room())
+        ask!(self, &path, files, _inner => files.room())
     }
 
     fn write(&mut self, path: &str, bytes: Vec<u8>, like: Option<Meta>, reason: &str) -> Answer<()> {
         let path = self.resolve(path, true)?;
         let (before, after) = (self.text(&path), shown(&bytes));
-        let (files, inner) = self.place(&path)?;
-        answer(files.write(&inner, content(bytes), like.as_ref()))?;
+        let expected = Expected::Content(blake3::hash(&bytes));
+        self.note("write", &path, &bytes, like.as_ref());
+        ask!(self, &path, files, inner => files.write(&inner, content(bytes), like.as_ref()))?;
+        self.expected.insert(path.clone(), expected);
         self.record("write", &path, reason, before, after);
         Ok(())
     }
@@ -252,17 +369,26 @@ impl runtime::Tree for Tree {
     fn append(&mut self, path: &str, bytes: Vec<u8>, reason: &str) -> Answer<()> {
         let path = self.resolve(path, true)?;
         let after = shown(&bytes);
-        let (files, inner) = self.place(&path)?;
-        answer(files.append(&inner, content(bytes)))?;
+        let expected = Expected::Tail(bytes.len(), blake3::hash(&bytes));
+        self.note("append", &path, &bytes, None);
+        ask!(self, &path, files, inner => files.append(&inner, content(bytes)))?;
+        self.expected.insert(path.clone(), expected);
         self.record("append", &path, reason, None, after);
         Ok(())
     }
 
     fn rename(&mut self, old: &str, new: &str, reason: &str) -> Answer<()> {
         let (old, new) = (self.resolve(old, false)?, self.resolve(new, false)?);
+        if self.mount_of(&old).map(|mount| &mount.volume) != self.mount_of(&new).map(|mount| &mount.volume) {
+            let message = format!("{old} and {new} lie on different file systems: write the new one and remove the old");
+            return Err(refusal(ErrorKind::InvalidInput, message));
+        }
         let (_, inner_new) = self.place(&new)?;
-        let (files, inner_old) = self.place(&old)?;
-        answer(files.rename(&inner_old, &inner_new))?;
+        self.note("rename", &old, new.as_bytes(), None);
+        ask!(self, &old, files, inner => files.rename(&inner, &inner_new))?;
+        if let Some(expected) = self.expected.insert(old.clone(), Expected::Gone) {
+            self.expected.insert(new.clone(), expected);
+        }
         self.record("rename", &old, reason, Some(old.clone()), Some(new));
         Ok(())
     }
@@ -270,24 +396,27 @@ impl runtime::Tree for Tree {
     fn remove(&mut self, path: &str, reason: &str) -> Answer<()> {
         let path = self.resolve(path, false)?;
         let before = self.text(&path);
-        let (files, inner) = self.place(&path)?;
-        answer(files.remove(&inner))?;
+        self.note("remove", &path, &[], None);
+        ask!(self, &path, files, inner => files.remove(&inner))?;
+        self.expected.insert(path.clone(), Expected::Gone);
         self.record("remove", &path, reason, before, None);
         Ok(())
     }
 
     fn make_directory(&mut self, path: &str, like: Option<Meta>, reason: &str) -> Answer<()> {
         let path = self.resolve(path, false)?;
-        let (files, inner) = self.place(&path)?;
-        answer(files.make_directory(&inner, like.as_ref()))?;
+        self.note("make-directory", &path, &[], like.as_ref());
+        ask!(self, &path, files, inner => files.make_directory(&inner, like.as_ref()))?;
+        self.expected.remove(&path);
         self.record("make-directory", &path, reason, None, None);
         Ok(())
     }
 
     fn make_symlink(&mut self, path: &str, target: &str, reason: &str) -> Answer<()> {
         let path = self.resolve(path, false)?;
-        let (files, inner) = self.place(&path)?;
-        answer(files.make_symlink(&inner, target, None))?;
+        self.note("make-symlink", &path, target.as_bytes(), None);
+        ask!(self, &path, files, inner => files.make_symlink(&inner, target, None))?;
+        self.expected.remove(&path);
         self.record("make-symlink", &path, reason, None, Some(target.into()));
         Ok(())
     }

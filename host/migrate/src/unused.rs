@@ -9,10 +9,10 @@ use std::sync::Arc;
 /// Ranges asked for at once.
 const PAGE: u32 = 4096;
 
-/// Unused ranges of each disk, ordered and apart. What is in doubt counts as used: file systems that no adapter
+/// Unused ranges of each disk. What is in doubt counts as used: file systems that no adapter
 /// mounts, devices that share bytes with another, everything outside of file systems.
-pub(crate) fn unused(machine: &Machine, adapters: &Adapters) -> Vec<Vec<(u64, u64)>> {
-    let mut free: Vec<Vec<(u64, u64)>> = vec![Vec::new(); machine.overlays.len()];
+pub(crate) fn unused(machine: &Machine, adapters: &Adapters) -> Vec<Vec<std::ops::Range<u64>>> {
+    let mut free: Vec<Vec<std::ops::Range<u64>>> = vec![Vec::new(); machine.overlays.len()];
     for (index, device) in machine.devices.iter().enumerate() {
         let driver = device.driver.as_deref().and_then(|id| adapters.get(id).ok());
         let Some(driver) = driver.filter(|_| alone(machine, index)) else { continue };
@@ -26,10 +26,9 @@ pub(crate) fn unused(machine: &Machine, adapters: &Adapters) -> Vec<Vec<(u64, u6
         let mut places = Vec::new();
         ranges.iter().for_each(|(start, end)| machine.on_disks(index, *start, end - start, &mut places));
         for (disk, offset, length) in places {
-            free[disk].push((offset, length));
+            free[disk].push(offset..offset + length);
         }
     }
-    free.iter_mut().for_each(|list| list.sort_unstable());
     free
 }
 

@@ -51,6 +51,11 @@ impl Error {
         Self { kind, adapter: adapter.into(), call, message: message.to_string(), code: None }
     }
 
+    /// The host's own word about a call, not an adapter's.
+    pub fn host(call: &'static str, message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Io, "host", call, message)
+    }
+
     /// Whether the adapter itself is at fault (trap, timeout, limit, nonsense): exit code 4.
     pub fn is_fault(&self) -> bool {
         !matches!(self.kind, ErrorKind::Refused | ErrorKind::Io | ErrorKind::Denied | ErrorKind::Unknown)

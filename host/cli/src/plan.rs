@@ -1,0 +1,137 @@
+//! `wherry plan` and `wherry migrate`: what will be done, and doing it.
+
+use crate::progress::Progress;
+use crate::words::{bytes, concerns, edits, time};
+use crate::{Format, Move, Speed};
+use anyhow::Result;
+use migrate::{Outcome, Plan, Request, Transfer};
+use runtime::Adapters;
+use serde_json::{Value, json};
+use workload::Fact;
+
+fn request(asked: &Move) -> Request {
+    let nic = |text: &String| {
+        let (mac, network) = text.split_once(',').unwrap_or((text, ""));
+        let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        (said(mac), said(network))
+    };
+    Request {
+        disks: asked.disks.clone(),
+        to: asked.to.clone(),
+        name: asked.name.clone(),
+        cpus: asked.cpus,
+        memory_mib: asked.memory,
+        nics: asked.nics.iter().map(nic).collect(),
+        wishes: asked.wishes.iter().map(|(key, value)| Fact { key: key.clone(), value: value.clone() }).collect(),
+    }
+}
+
+/// Plans and prints; whether something blocks.
+pub fn plan(asked: &Move, adapters: &Adapters, format: Format) -> Result<bool> {
+    let plan = migrate::plan(&request(asked), adapters)?;
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
+        Format::Text => {
+            show(&plan);
+            println!("\nNext");
+            match plan.blocking().next() {
+                Some(_) => println!("  solve what is BLOCKING above, then plan again; nothing was written"),
+                None => println!("  wherry migrate with the same words does this; nothing was written yet"),
+            }
+        }
+    }
+    Ok(plan.blocking().next().is_some())
+}
+
+/// Plans, prints, and does it unless something blocks; whether something did.
+pub fn migrate(asked: &Move, speed: &Speed, adapters: &Adapters, format: Format, log: Format) -> Result<bool> {
+    let plan = migrate::plan(&request(asked), adapters)?;
+    if format == Format::Text {
+        show(&plan);
+        println!();
+    }
+    if plan.blocking().next().is_some() {
+        match format {
+            Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
+            Format::Text => println!("Nothing was written: solve what is BLOCKING above first."),
+        }
+        return Ok(true);
+    }
+    let how = Transfer {
+        verify: speed.verify,
+        limit_rate: speed.limit_rate,
+        memory: speed.buffers,
+        threads: speed.threads,
+    };
+    let progress = Progress::new(log);
+    let outcome = migrate::migrate(&plan, &how, adapters, &|event| progress.show(event))?;
+    match format {
+        Format::Json => {
+            println!("{}", serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);
+        }
+        Format::Text => ending(&outcome),
+    }
+    Ok(false)
+}
+
+/// The documented answer (docs/output.md).
+fn answer(plan: &Plan, outcome: Option<&Outcome>, adapters: &Adapters) -> Result<Value> {
+    let cost = adapters.job.cost();
+    Ok(json!({
+        "plan": plan,
+        "outcome": outcome,
+        "adapter-calls": { "count": cost.calls, "seconds": cost.time.as_secs_f64() },
+    }))
+}
+
+fn show(plan: &Plan) {
+    for source in &plan.sources {
+        println!("From     {} ({}, {})", source.name, source.format, bytes(source.size));
+    }
+    match (&plan.operating_system, &plan.source_adapter) {
+        (Some(os), Some(by)) => println!("         {} on {} (by {by})", os.product, os.architecture),
+        _ => println!("         no known operating system"),
+    }
+    println!("To       {}, machine {} (by {})", plan.profile.machine, plan.name, plan.target_adapter);
+    let profile = &plan.profile;
+    println!("         {} cpus, {} MiB, {}, {}", plan.cpus, plan.memory_mib, profile.firmware, profile.disk_bus);
+    for nic in &plan.nics {
+        let network = nic.network.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
+        println!("         {} {}{network}", profile.nic_model, nic.mac);
+    }
+    concerns(&plan.concerns);
+    edits(&plan.edits);
+    if !plan.notes.is_empty() {
+        println!("\nTo know");
+        plan.notes.iter().for_each(|note| println!("  {note}"));
+    }
+    let amount = &plan.bytes;
+    let unused = match amount.unused {
+        0 => String::new(),
+        unused => format!(", {} more are held by no file", bytes(unused)),
+    };
+    println!("\nBytes    {} to copy of {}{unused}", bytes(amount.data), bytes(amount.disks));
+    println!("         about {} at the speed the source was read at", time(amount.seconds));
+}
+
+fn ending(outcome: &Outcome) {
+    if outcome.already_done {
+        println!("An earlier run of this command has done this already; nothing was changed.");
+    }
+    for disk in &outcome.disks {
+        let file = disk.file.display();
+        match &disk.blake3 {
+            Some(hash) => println!(
+                "Made     {file}: {} read, {} written in {} (BLAKE3 {})",
+                bytes(disk.bytes_read),
+                bytes(disk.bytes_written),
+                time(disk.seconds),
+                &hash[..16]
+            ),
+            None => println!("There    {file}, complete from an earlier run"),
+        }
+    }
+    outcome.definitions.iter().for_each(|name| println!("Made     {name}"));
+    println!("\nNext");
+    outcome.next.iter().for_each(|next| println!("  {next}"));
+}

@@ -1,0 +1,89 @@
+//! How far a transfer is, on standard error: a line that renews itself for people, lines for logs, JSON for machines.
+
+use crate::Format;
+use crate::words::{bytes, time};
+use migrate::Event;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a terminal's line is renewed, and how often a log gets one.
+const RENEW: Duration = Duration::from_millis(200);
+const REPEAT: Duration = Duration::from_secs(5);
+const BAR: usize = 30;
+
+/// What was shown last.
+pub struct Progress {
+    format: Format,
+    terminal: bool,
+    shown: Mutex<Shown>,
+}
+
+struct Shown {
+    stage: String,
+    /// When the stage began, and how far it was then: a resumed run does not begin at zero.
+    begun: (Instant, u64),
+    last: Option<Instant>,
+}
+
+impl Progress {
+    /// Nothing shown yet.
+    pub fn new(format: Format) -> Self {
+        let shown = Shown { stage: String::new(), begun: (Instant::now(), 0), last: None };
+        Self { format, terminal: std::io::stderr().is_terminal(), shown: Mutex::new(shown) }
+    }
+
+    /// Shows an event, unless the last one was shown just now.
+    pub fn show(&self, event: Event<'_>) {
+        let Event::Moving { file, progress } = event;
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let verb = match progress.stage {
+            transfer::Stage::Copy => "copying",
+            transfer::Stage::Verify => "verifying",
+        };
+        let stage = format!("{verb} {name}");
+        if stage != shown.stage {
+            *shown = Shown { stage, begun: (Instant::now(), progress.done), last: None };
+        }
+        let pause = if self.terminal && self.format == Format::Text { RENEW } else { REPEAT };
+        let complete = progress.done == progress.total;
+        if !complete && shown.last.is_some_and(|last| last.elapsed() < pause) {
+            return;
+        }
+        shown.last = Some(Instant::now());
+        let elapsed = shown.begun.0.elapsed().as_secs_f64().max(0.001);
+        let rate = (progress.done - shown.begun.1.min(progress.done)) as f64 / elapsed;
+        let left = (progress.total - progress.done) as f64 / rate.max(1.0);
+        let (done, total) = (progress.done, progress.total);
+        let mut out = std::io::stderr().lock();
+        // A closed terminal is no reason to stop a transfer.
+        let _ = match self.format {
+            Format::Json => {
+                let line = serde_json::json!({ "progress": {
+                    "stage": verb, "file": name, "done": done, "total": total,
+                    "bytes-per-second": rate as u64, "seconds-left": left as u64,
+                }});
+                writeln!(out, "{line}")
+            }
+            Format::Text => {
+                let percent = if total == 0 { 100 } else { done * 100 / total };
+                let full = BAR * percent as usize / 100;
+                let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR - full));
+                let line = format!(
+                    "{} [{bar}] {percent:>3} %  {} of {}, {}/s, {} left",
+                    shown.stage,
+                    bytes(done),
+                    bytes(total),
+                    bytes(rate as u64),
+                    time(left)
+                );
+                match (self.terminal, complete) {
+                    (true, false) => write!(out, "\r\x1b[K{line}"),
+                    (true, true) => writeln!(out, "\r\x1b[K{line}"),
+                    (false, _) => writeln!(out, "{line}"),
+                }
+            }
+        };
+    }
+}

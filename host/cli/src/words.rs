@@ -1,0 +1,115 @@
+//! Numbers and texts as people read them.
+
+use similar::{ChangeTag, TextDiff};
+use workload::{Concern, Edit, Severity};
+
+/// Lines of a difference that are shown; the JSON answer has all of them.
+const LINES_MOST: usize = 40;
+
+/// `1.5 GiB`.
+pub fn bytes(count: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut value, mut unit) = (count as f64, 0);
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} bytes") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// `1 h 02 min`, `3 min 05 s`, `4.2 s`.
+pub fn time(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        3600.. => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+        60.. => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+/// A size such as `64M` or `1.5GiB`, in bytes; without a unit it is bytes.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim().to_ascii_lowercase().trim_end_matches("ib").trim_end_matches('b') {
+        "" => 1u64,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return Err(format!("`{text}` is no size; say one such as 64M or 2G")),
+    };
+    let value: f64 = number.parse().map_err(|_| format!("`{text}` is no size; say one such as 64M or 2G"))?;
+    let size = (value * factor as f64) as u64;
+    if size == 0 { Err(format!("`{text}` is nothing; say a size such as 64M or 2G")) } else { Ok(size) }
+}
+
+/// Concerns, with what can be done about them.
+pub fn concerns(list: &[Concern]) {
+    if list.is_empty() {
+        return;
+    }
+    println!("\nConcerns");
+    for concern in list {
+        let weight = match concern.severity {
+            Severity::Blocking => "BLOCKING",
+            Severity::Warning => "warning",
+            Severity::Information => "note",
+        };
+        println!("  {weight:<9} {} ({})", concern.message, concern.id);
+        if let Some(remedy) = &concern.remedy {
+            println!("  {:<9} -> {remedy}", "");
+        }
+    }
+}
+
+/// Edits with their reasons, and the difference where it is text.
+pub fn edits(list: &[Edit]) {
+    println!("\nEdits ({})", list.len());
+    for (number, edit) in list.iter().enumerate() {
+        println!("{:>4}. {} {}", number + 1, edit.action, edit.object);
+        println!("      because {}", edit.reason);
+        difference(edit);
+    }
+}
+
+fn difference(edit: &Edit) {
+    let before = edit.before.as_deref().unwrap_or_default();
+    let after = edit.after.as_deref().unwrap_or_default();
+    match edit.action.as_str() {
+        "append" => println!("      + {after}"),
+        "rename" | "make-symlink" => println!("      -> {after}"),
+        _ => {
+            let diff = TextDiff::from_lines(before, after);
+            let changed = diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Equal);
+            let (mut shown, mut more) = (0, 0);
+            for change in changed {
+                if shown == LINES_MOST {
+                    more += 1;
+                    continue;
+                }
+                println!("      {} {}", change.tag(), change.value().trim_end_matches('\n'));
+                shown += 1;
+            }
+            if more > 0 {
+                println!("      ... and {more} more lines (--output json shows all)");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_they_are_written() {
+        assert_eq!(parse_bytes("64M"), Ok(64 << 20));
+        assert_eq!(parse_bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(parse_bytes("512"), Ok(512));
+        assert!(parse_bytes("fast").is_err() && parse_bytes("0").is_err() && parse_bytes("3X").is_err());
+        assert_eq!((bytes(1023).as_str(), bytes(3 << 29).as_str()), ("1023 bytes", "1.5 GiB"));
+        assert_eq!((time(4.24).as_str(), time(185.0).as_str()), ("4.2 s", "3 min 05 s"));
+        assert_eq!(time(3720.0), "1 h 02 min");
+    }
+}

@@ -1,0 +1,67 @@
+//! A format adapter's writer as the pump's layout: the adapter says where units go, the host puts them there.
+
+use crate::{Error, Result};
+use runtime::{Adapters, FormatWriter, contract};
+use transfer::{Codec, Ending, ErrorKind, Layout, Shape, Unit};
+
+/// A new image in the making.
+pub(crate) struct Image {
+    writer: FormatWriter,
+    shape: Shape,
+    codec: contract::Codec,
+}
+
+impl Image {
+    /// An image of `size` bytes in a format such as `format-qcow2`.
+    pub(crate) fn create(sink: &contract::FileSink, size: u64, adapters: &Adapters) -> Result<Self> {
+        let adapter = adapters.get(&sink.format)?;
+        let mut writer = FormatWriter::create(adapter, size, &sink.options)?;
+        let said = writer.shape()?;
+        let codec = match said.codec {
+            contract::Codec::None => Codec::None,
+            contract::Codec::Deflate => Codec::Deflate,
+            contract::Codec::Zlib => Codec::Zlib,
+            contract::Codec::Zstd => Codec::Zstd,
+            other => {
+                let message = format!("{} wants units packed by {other:?}, which this host cannot", sink.format);
+                return Err(Error::failed(message));
+            }
+        };
+        let shape = Shape {
+            unit: said.unit,
+            codec,
+            level: said.level,
+            align: said.align,
+            plain_if_larger: said.plain_if_larger,
+        };
+        Ok(Self { writer, shape, codec: said.codec })
+    }
+}
+
+fn refused(e: runtime::Error) -> transfer::Error {
+    transfer::Error::new(ErrorKind::Layout, e.to_string())
+}
+
+impl Layout for Image {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn place(&mut self, units: &[Unit]) -> transfer::Result<Vec<u64>> {
+        let units: Vec<contract::Unit> = units
+            .iter()
+            .map(|unit| contract::Unit {
+                index: unit.index,
+                stored: unit.stored,
+                codec: if unit.compressed { self.codec } else { contract::Codec::None },
+            })
+            .collect();
+        self.writer.place(&units).map_err(refused)
+    }
+
+    fn finish(&mut self, page: u32) -> transfer::Result<Ending> {
+        let ending = self.writer.finish(page).map_err(refused)?;
+        let patches = ending.patches.into_iter().map(|patch| (patch.offset, patch.bytes)).collect();
+        Ok(Ending { patches, length: ending.length, more: ending.more })
+    }
+}
