@@ -99,7 +99,7 @@ fn sectors_of_4096_bytes() {
     assert_eq!(concerns(&scan(&damaged, 512)), ["partitions.primary-gpt", "partitions.sector-size"]);
 
     let keys = "o\nn\np\n1\n256\n+1M\nn\ne\n2\n512\n1535\nn\nl\n768\n+1M\nw\n";
-    let layout = scan(&fdisk4096(8 * MIB, &keys).bytes(), 4096);
+    let layout = scan(&fdisk4096(8 * MIB, keys).bytes(), 4096);
     assert_eq!(ids(&layout), ["mbr:1", "mbr:5"]);
     assert_eq!((place(&layout.parts[0]), place(&layout.parts[1])), ((MIB, MIB), (3 * MIB, MIB)));
 }
