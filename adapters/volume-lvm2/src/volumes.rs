@@ -82,7 +82,7 @@ fn keep_newest(groups: &mut Vec<Newest>, group: Group) {
     }
 }
 
-/// Turns visible volumes into parts; refused ones have no segments and a concern.
+/// Turns the volumes that lvs(8) lists into parts; refused ones have no segments and a concern.
 pub fn describe(devices: &[Box<dyn Blob>], physicals: &[Physical], groups: &[Newest], layout: &mut Layout) {
     let sizes: Vec<u64> = devices.iter().map(|device| device.size()).collect();
     let mut names = BTreeSet::new();
@@ -104,7 +104,7 @@ pub fn describe(devices: &[Box<dyn Blob>], physicals: &[Physical], groups: &[New
             snapshots.warn(group, &mut layout.concerns);
         }
         let seats = map::seats(group, physicals, &sizes);
-        for logical in group.logicals.iter().filter(|logical| logical.visible) {
+        for logical in group.logicals.iter().filter(|logical| snapshots.lists(logical)) {
             if layout.parts.len() >= PARTS_MOST {
                 let message = format!("only the first {PARTS_MOST} logical volumes are listed");
                 layout.concerns.push(concern(Severity::Warning, "lvm.too-many-volumes", message, None));
@@ -200,6 +200,11 @@ impl<'a> Snapshots<'a> {
             }
         }
         all
+    }
+
+    /// Whether lvs(8) lists this volume: the store of a snapshot has no VISIBLE flag but stands for the snapshot.
+    fn lists(&self, logical: &Logical) -> bool {
+        logical.visible || self.stores.contains_key(logical.name.as_str())
     }
 
     /// A store holds changes and not a file system; a merging origin is spread over both.

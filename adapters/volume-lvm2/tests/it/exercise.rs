@@ -31,10 +31,10 @@ pub fn checked_scan(devices: &[&[u8]]) -> Layout {
         for segment in &part.segments {
             assert_eq!(segment.logical, end, "{}: no gaps", part.id);
             assert!(segment.length > 0);
-            end = segment.logical.checked_add(segment.length).unwrap();
+            end = segment.logical.checked_add(segment.length).expect("no overflow");
             let size = devices[segment.device as usize].len() as u64;
             assert!(
-                segment.offset.checked_add(segment.length).unwrap() <= size,
+                segment.offset.checked_add(segment.length).expect("no overflow") <= size,
                 "{}: within the device",
                 part.id
             );

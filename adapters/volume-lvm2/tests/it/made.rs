@@ -46,7 +46,7 @@ fn put(disk: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 fn get(disk: &[u8], at: usize) -> usize {
-    u64::from_le_bytes(disk[at..at + 8].try_into().unwrap()) as usize
+    u64::from_le_bytes(disk[at..at + 8].try_into().expect("eight bytes")) as usize
 }
 
 /// Makes the checksums of label, metadata area and text right, as far as the numbers in them make sense.
