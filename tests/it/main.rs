@@ -2,6 +2,7 @@
 
 mod adapters;
 mod hostile;
+mod rules;
 mod sandbox;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ mod devices;
 mod fstab;
 mod grub;
 mod identify;
+pub mod initramfs;
 mod network;
 
 use wherry_sdk::source::{Adaptation, OperatingSystem};

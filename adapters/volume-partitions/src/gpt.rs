@@ -1,57 +1,152 @@
 //! The GUID partition table (UEFI specification 2.10, section 5.3): a header in sector 1 and a backup in the last
 //! sector, each with a CRC-32 of itself and of its array of entries.
 
-use crate::{Entry, Table, number};
+use crate::{Entry, Table, mbr, number, sector_size, types};
 use wherry_sdk::{Blob, Error, READ_MOST, Result, Severity, concern, fact};
 
-/// The specification's minimum is 128; tools make no more than this.
+/// The specification asks for room for at least 128 entries; tools make no more than this.
 const ENTRIES_MOST: u64 = 1024;
-const ENTRY_MOST: u64 = 1024;
+const ENTRY_MOST: u64 = 4096;
+/// Logical sectors are of one of these sizes.
+const UNITS: [u64; 2] = [512, 4096];
 
-/// Reads the primary table, or the backup with a concern.
-pub fn read(device: &dyn Blob) -> Result<Table> {
-    let unit = u64::from(device.sector_size());
-    let primary = match read_at(device, unit) {
-        Ok(table) => return Ok(table),
-        Err(e) => e,
-    };
-    let last = (device.size() / unit).saturating_sub(1).saturating_mul(unit);
-    let mut table = read_at(device, last).map_err(|backup| {
-        Error::corrupt(
-            unit,
-            format!("neither GPT is usable: {}; backup: {}", primary.message, backup.message),
-        )
-    })?;
-    let message = format!("the primary GPT is damaged ({}); the backup was used", primary.message);
-    let remedy = "repair it on the source with sgdisk --verify and gdisk's recovery menu";
-    table.concerns.push(concern(Severity::Warning, "partitions.primary-gpt", message, Some(remedy)));
-    Ok(table)
+/// A header and its entries, both with the right checksum.
+struct Copy {
+    unit: u64,
+    /// The sector of the other copy.
+    other: u64,
+    disk: String,
+    array: Vec<u8>,
+    entry: usize,
 }
 
-fn read_at(device: &dyn Blob, at: u64) -> Result<Table> {
-    let header = device.read(at, 512)?;
-    let size = number(&header, 12, 4) as usize;
-    if header.get(..8) != Some(b"EFI PART") || !(92..=512).contains(&size) {
-        return Err(Error::corrupt(at, "no GPT header"));
+/// Reads the primary table, or the backup with a concern.
+pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
+    let own = sector_size(device);
+    let mut concerns = Vec::new();
+    let mut warn = |severity, id: &str, message: String, remedy: &str| {
+        concerns.push(concern(severity, id, message, Some(remedy)));
+    };
+    let copy = match primary(device) {
+        Ok(copy) => {
+            if let Some(problem) = backup_problem(device, &copy) {
+                let remedy =
+                    "nothing needs it to start the machine; sgdisk --move-second-header writes it anew";
+                warn(Severity::Information, "partitions.backup-gpt", problem, remedy);
+            }
+            copy
+        }
+        Err(damage) => {
+            let copy = backup(device, &damage)?;
+            let message = format!("the primary GPT is damaged ({}); the backup was used", damage.message);
+            let remedy = "repair it on the source with gdisk's recovery menu";
+            warn(Severity::Warning, "partitions.primary-gpt", message, remedy);
+            copy
+        }
+    };
+    if copy.unit != own {
+        let message = format!("the GPT counts sectors of {} bytes, and its disk has {own}", copy.unit);
+        let remedy = "give the new machine's disk logical sectors of that size, or it will find no partition";
+        warn(Severity::Warning, "partitions.sector-size", message, remedy);
     }
-    let mut summed = header.get(..size).unwrap_or_default().to_vec();
+    let hybrid = mbr::hybrid(sector);
+    if !hybrid.is_empty() {
+        let message = format!("a hybrid MBR repeats GPT partitions as {hybrid:?}; the GPT was read");
+        warn(
+            Severity::Information,
+            "partitions.hybrid-mbr",
+            message,
+            "keep it only if the guest boots by it",
+        );
+    }
+    let sectors = device.size() / copy.unit;
+    if let Some(end) = mbr::protected_end(sector).filter(|end| *end > sectors) {
+        let message = format!("the protective MBR covers {end} sectors, and the disk has {sectors}");
+        let remedy = "see whether the disk was cut short when it was copied";
+        warn(Severity::Information, "partitions.protective-mbr", message, remedy);
+    }
+    let Copy { unit, disk, array, entry: length, .. } = copy;
+    let entries = array.chunks_exact(length).zip(1..);
+    let entries = entries.filter_map(|(bytes, number)| entry(bytes, number, unit)).collect();
+    Ok(Table { kind: "gpt", id: disk, floor: 2 * unit, entries, concerns })
+}
+
+/// The primary copy, in sectors of the device's size or, on an image of a disk with others, of the other size.
+fn primary(device: &dyn Blob) -> Result<Copy> {
+    let own = sector_size(device);
+    let error = match copy(device, 1, own) {
+        Ok(copy) => return Ok(copy),
+        Err(e) => e,
+    };
+    let others = UNITS.into_iter().filter(|unit| *unit != own);
+    others.into_iter().find_map(|unit| copy(device, 1, unit).ok()).ok_or(error)
+}
+
+/// The backup where the damaged primary header says, or else in the last sector.
+fn backup(device: &dyn Blob, primary: &Error) -> Result<Copy> {
+    let mut found = Err(Error::corrupt(0, "no backup"));
+    for unit in UNITS {
+        let header = device.read(unit, 512).unwrap_or_default();
+        let named = (header.get(..8) == Some(b"EFI PART")).then(|| number(&header, 32, 8));
+        for sector in named.into_iter().chain([last(device, unit)]) {
+            match copy(device, sector, unit) {
+                Ok(copy) => return Ok(copy),
+                Err(e) if unit == sector_size(device) => found = Err(e),
+                Err(_) => {}
+            }
+        }
+    }
+    found.map_err(|e| {
+        let message = format!("neither GPT is usable: {}; backup: {}", primary.message, e.message);
+        Error::corrupt(sector_size(device), message)
+    })
+}
+
+fn last(device: &dyn Blob, unit: u64) -> u64 {
+    (device.size() / unit).saturating_sub(1)
+}
+
+/// What is wrong with the backup of a good primary copy.
+fn backup_problem(device: &dyn Blob, primary: &Copy) -> Option<String> {
+    match copy(device, primary.other, primary.unit) {
+        Err(e) => Some(format!("the backup GPT is not usable: {}", e.message)),
+        Ok(backup) if (&backup.disk, &backup.array) != (&primary.disk, &primary.array) => {
+            Some("the backup GPT differs from the primary, which was used".into())
+        }
+        Ok(_) if primary.other != last(device, primary.unit) => {
+            Some("the backup GPT is not at the end of the disk, which must have grown".into())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// The copy whose header is in this sector, if all of it holds.
+fn copy(device: &dyn Blob, sector: u64, unit: u64) -> Result<Copy> {
+    let at = sector.saturating_mul(unit);
+    let header = device.read(at, unit as u32)?;
+    let size = number(&header, 12, 4);
+    if header.get(..8) != Some(b"EFI PART") || !(92..=unit).contains(&size) {
+        return Err(Error::corrupt(at, format!("no GPT header at byte {at}")));
+    }
+    let mut summed = header.get(..size as usize).unwrap_or_default().to_vec();
     summed.get_mut(16..20).unwrap_or_default().fill(0);
     if u64::from(crc32(&summed)) != number(&header, 16, 4) {
-        return Err(Error::corrupt(at, "the GPT header's checksum is wrong"));
+        return Err(Error::corrupt(at, format!("the checksum of the GPT header at byte {at} is wrong")));
+    }
+    let own = number(&header, 24, 8);
+    if own != sector {
+        return Err(Error::corrupt(at, format!("the GPT header in sector {sector} is of sector {own}")));
     }
     let (count, length) = (number(&header, 80, 4), number(&header, 84, 4));
-    if !(128..=ENTRY_MOST).contains(&length) || count > ENTRIES_MOST || count * length > u64::from(READ_MOST)
-    {
+    let credible = (128..=ENTRY_MOST).contains(&length) && length.is_power_of_two();
+    if !credible || !(1..=ENTRIES_MOST).contains(&count) || count * length > u64::from(READ_MOST) {
         return Err(Error::corrupt(at, format!("{count} GPT entries of {length} bytes are not credible")));
     }
-    let unit = u64::from(device.sector_size());
     let array = device.read(number(&header, 72, 8).saturating_mul(unit), (count * length) as u32)?;
     if u64::from(crc32(&array)) != number(&header, 88, 4) {
-        return Err(Error::corrupt(at, "the GPT entries' checksum is wrong"));
+        return Err(Error::corrupt(at, "the checksum of the GPT entries is wrong"));
     }
-    let entries = array.chunks_exact(length as usize).zip(1..);
-    let entries = entries.filter_map(|(bytes, number)| entry(bytes, number, unit)).collect();
-    Ok(Table { kind: "gpt", id: guid(&header, 56), entries, concerns: Vec::new() })
+    Ok(Copy { unit, other: number(&header, 32, 8), disk: guid(&header, 56), array, entry: length as usize })
 }
 
 /// None where the type is all zeroes: not in use.
@@ -62,7 +157,9 @@ fn entry(bytes: &[u8], index: u32, unit: u64) -> Option<Entry> {
     let (first, last) = (number(bytes, 32, 8), number(bytes, 40, 8));
     let name: Vec<u16> = bytes.get(56..128)?.chunks_exact(2).map(|pair| number(pair, 0, 2) as u16).collect();
     let name = String::from_utf16_lossy(name.split(|unit| *unit == 0).next().unwrap_or_default());
-    let mut facts = vec![fact("partition.uuid", guid(bytes, 16)), fact("partition.type", guid(bytes, 0))];
+    let kind = guid(bytes, 0);
+    let mut facts = vec![fact("partition.uuid", guid(bytes, 16)), fact("partition.type", &kind)];
+    facts.extend(types::gpt(&kind).map(|name| fact("partition.type-name", name)));
     facts.push(fact("partition.bootable", number(bytes, 48, 8) & 4 != 0));
     if !name.is_empty() {
         facts.push(fact("partition.label", name));
@@ -79,9 +176,23 @@ fn guid(bytes: &[u8], at: usize) -> String {
     format!("{low:08x}-{mid:04x}-{high:04x}-{clock}-{node}")
 }
 
-/// CRC-32 (ISO 3309), bit by bit: tables are 16 KiB.
+/// CRC-32 (ISO 3309): what each byte value does to the sum.
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let mut crc = at as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+    }
+    table
+};
+
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
+    !bytes.iter().fold(u32::MAX, |crc, byte| crc >> 8 ^ CRC[usize::from(crc as u8 ^ byte)])
 }

@@ -2,9 +2,11 @@
 
 mod gpt;
 mod mbr;
+mod types;
 
+use std::ops::Range;
 use wherry_sdk::volume::{Layout, Part, Segment};
-use wherry_sdk::{Blob, Concern, Fact, Result, Severity, VolumeMap, concern, fact};
+use wherry_sdk::{Blob, Concern, ErrorKind, Fact, Result, Severity, VolumeMap, concern, fact};
 
 /// Both kinds of partition table.
 pub struct Partitions;
@@ -17,10 +19,18 @@ struct Entry {
     facts: Vec<Fact>,
 }
 
+impl Entry {
+    fn span(&self) -> Range<u64> {
+        self.start..self.start.saturating_add(self.length)
+    }
+}
+
 /// What one device holds.
 struct Table {
     kind: &'static str,
     id: String,
+    /// The first byte that a partition may use; the table lies before it.
+    floor: u64,
     entries: Vec<Entry>,
     concerns: Vec<Concern>,
 }
@@ -29,8 +39,21 @@ impl VolumeMap for Partitions {
     fn scan(devices: &[Box<dyn Blob>]) -> Result<Layout> {
         let mut layout = Layout { parts: Vec::new(), concerns: Vec::new() };
         for (index, device) in devices.iter().enumerate() {
-            if let Some(table) = table(device.as_ref())? {
-                describe(index as u32, device.size(), table, &mut layout);
+            match table(device.as_ref()) {
+                Ok(None) => {}
+                Ok(Some(table)) => describe(index as u32, device.size(), table, &mut layout),
+                Err(e) if matches!(e.kind, ErrorKind::Limit | ErrorKind::Cancelled) => return Err(e),
+                // The other devices can still be described.
+                Err(e) => {
+                    let message = format!("no partition of device {index} can be found: {}", e.message);
+                    let remedy = "repair the table on the source, with gdisk's recovery menu for instance";
+                    layout.concerns.push(concern(
+                        Severity::Blocking,
+                        "partitions.unreadable",
+                        message,
+                        Some(remedy),
+                    ));
+                }
             }
         }
         Ok(layout)
@@ -43,38 +66,30 @@ fn table(device: &dyn Blob) -> Result<Option<Table>> {
         return Ok(None);
     }
     let sector = device.read(0, 512)?;
-    if !mbr::is_table(&sector) {
+    if !mbr::is_table(&sector, device) {
         return Ok(None);
     }
     if mbr::is_protective(&sector) {
-        gpt::read(device).map(Some)
+        gpt::read(device, &sector).map(Some)
     } else {
         mbr::read(device, &sector).map(Some)
     }
 }
 
-/// Entries become parts; those that overlap another or leave the device are refused with a concern.
+/// Entries become parts; those that cannot be are left out with a concern.
 fn describe(index: u32, size: u64, mut table: Table, layout: &mut Layout) {
     let prefix = if index == 0 { String::new() } else { format!("d{index}/") };
     layout.concerns.append(&mut table.concerns);
-    let spans: Vec<(u32, u64, u64)> =
-        table.entries.iter().map(|e| (e.number, e.start, e.start.saturating_add(e.length))).collect();
+    let spans: Vec<(u32, Range<u64>)> =
+        table.entries.iter().map(|entry| (entry.number, entry.span())).collect();
     for entry in table.entries {
         let id = format!("{prefix}{}:{}", table.kind, entry.number);
-        let end = entry.start.saturating_add(entry.length);
-        let overlaps = spans
-            .iter()
-            .find(|(number, from, to)| *number != entry.number && *from < end && entry.start < *to);
-        let problem = if end > size {
-            Some(format!("partition {id} ends at byte {end}, beyond its disk's {size} bytes"))
-        } else {
-            overlaps.map(|(other, ..)| format!("partition {id} overlaps partition {other}"))
-        };
         let mut segments =
             vec![Segment { logical: 0, length: entry.length, device: index, offset: entry.start }];
-        if let Some(message) = problem {
+        if let Some(problem) = problem(&entry, table.floor, size, &spans) {
             segments.clear();
-            let remedy = "check the table with sfdisk --verify; the partition is left out";
+            let message = format!("partition {id} {problem}; it is left out");
+            let remedy = "check the table on the source with sfdisk --verify";
             layout.concerns.push(concern(Severity::Warning, "partitions.bad-entry", message, Some(remedy)));
         }
         let mut facts = vec![fact("table.kind", table.kind), fact("table.id", &table.id)];
@@ -84,10 +99,33 @@ fn describe(index: u32, size: u64, mut table: Table, layout: &mut Layout) {
     }
 }
 
+/// Why an entry cannot be a part.
+fn problem(entry: &Entry, floor: u64, size: u64, spans: &[(u32, Range<u64>)]) -> Option<String> {
+    let span = entry.span();
+    if span.is_empty() {
+        return Some("ends before it starts".into());
+    }
+    if span.start < floor {
+        return Some(format!("starts at byte {}, inside the partition table", span.start));
+    }
+    if span.end > size {
+        return Some(format!("ends at byte {}, beyond its disk's {size} bytes", span.end));
+    }
+    let overlaps = |(number, other): &&(u32, Range<u64>)| {
+        *number != entry.number && other.start < span.end && span.start < other.end
+    };
+    spans.iter().find(overlaps).map(|(other, _)| format!("overlaps partition {other}"))
+}
+
 /// The little-endian number of `length` bytes at `at`; zero where the bytes are missing.
 fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     let bytes = bytes.get(at..at.saturating_add(length)).unwrap_or_default();
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// The device's logical sector size in bytes.
+fn sector_size(device: &dyn Blob) -> u64 {
+    if device.sector_size() == 4096 { 4096 } else { 512 }
 }
 
 wherry_sdk::register_volume_map!(Partitions, "../adapter.toml");

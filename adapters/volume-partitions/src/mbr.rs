@@ -1,13 +1,18 @@
 //! The master boot record: four entries of 16 bytes at 446 and the mark 55 AA at 510 (UEFI specification 2.10,
-//! section 5.2.1); an extended partition holds a chain of such sectors, each with one logical partition and one link.
+//! section 5.2.1); an extended partition holds a chain of such sectors. Numbers are given as the Linux kernel does
+//! (block/partitions/msdos.c), because a guest's `/dev/sda5` must be this table's partition 5.
 
-use crate::{Entry, Table, number};
+use crate::{Entry, Table, number, sector_size, types};
+use std::collections::BTreeSet;
 use wherry_sdk::{Blob, Result, Severity, concern, fact};
 
-/// More logical partitions than any tool makes; also what ends a cyclic chain.
+/// More logical partitions than any system numbers.
 const LOGICAL_MOST: u32 = 256;
+/// Types of extended partitions: CHS, LBA, Linux.
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
+const PROTECTIVE: u8 = 0xee;
 
+/// An entry as it is stored; `start` and `sectors` count sectors.
 struct Raw {
     boot: u8,
     kind: u8,
@@ -15,43 +20,77 @@ struct Raw {
     sectors: u64,
 }
 
-fn raw(sector: &[u8], index: usize) -> Raw {
-    let at = 446 + 16 * index;
-    Raw {
+impl Raw {
+    fn used(&self) -> bool {
+        self.kind != 0 && self.sectors > 0
+    }
+    fn extended(&self) -> bool {
+        EXTENDED.contains(&self.kind)
+    }
+}
+
+fn entries(sector: &[u8]) -> [Raw; 4] {
+    [446, 462, 478, 494].map(|at| Raw {
         boot: number(sector, at, 1) as u8,
         kind: number(sector, at + 4, 1) as u8,
         start: number(sector, at + 8, 4),
         sectors: number(sector, at + 12, 4),
-    }
+    })
+}
+
+fn marked(sector: &[u8]) -> bool {
+    sector.get(510..512) == Some(&[0x55, 0xaa])
 }
 
 /// A partition table, and not the boot sector of a file system, which bears the same mark: boot flags are 00 or 80,
-/// and at least one entry is in use.
-pub fn is_table(sector: &[u8]) -> bool {
-    let entries: Vec<Raw> = (0..4).map(|index| raw(sector, index)).collect();
-    let marked = sector.get(510..512) == Some(&[0x55, 0xaa]);
-    let plausible = entries.iter().all(|e| e.boot & 0x7f == 0 && (e.kind == 0 || e.sectors > 0));
-    let fat = sector.get(54..57) == Some(b"FAT") || sector.get(82..85) == Some(b"FAT");
-    let ntfs = sector.get(3..7) == Some(b"NTFS");
-    marked && plausible && !fat && !ntfs && entries.iter().any(|entry| entry.kind != 0)
+/// and at least one entry is in use. A sector that names a file system has to make sense as a table in full, because
+/// GRUB keeps an old parameter block when it installs itself over one.
+pub fn is_table(sector: &[u8], device: &dyn Blob) -> bool {
+    let entries = entries(sector);
+    let flags = entries.iter().all(|entry| entry.boot & 0x7f == 0);
+    let sectors = device.size() / sector_size(device);
+    let fits = |entry: &&Raw| entry.start > 0 && entry.start.saturating_add(entry.sectors) <= sectors;
+    let sensible =
+        || entries.iter().filter(|entry| entry.kind != 0).all(|entry| entry.used() && fits(&entry));
+    let used = entries.iter().any(Raw::used);
+    marked(sector) && flags && used && (!names_file_system(sector) || sensible())
+}
+
+/// FAT, NTFS, exFAT, ReFS or BitLocker, by the name in the boot sector.
+fn names_file_system(sector: &[u8]) -> bool {
+    let names: [&[u8]; 4] = [b"NTFS    ", b"EXFAT   ", b"ReFS\0\0\0\0", b"-FVE-FS-"];
+    let fat = [54..57, 82..85].into_iter().any(|at| sector.get(at) == Some(b"FAT"));
+    fat || sector.get(3..11).is_some_and(|name| names.contains(&name))
 }
 
 /// An entry of type EE says that the disk has a GPT, also in a hybrid MBR.
 pub fn is_protective(sector: &[u8]) -> bool {
-    (0..4).any(|index| raw(sector, index).kind == 0xee)
+    entries(sector).iter().any(|entry| entry.kind == PROTECTIVE)
 }
 
-/// Reads the table and the chain of logical partitions.
+/// Numbers of the entries that a hybrid MBR has besides the protective one.
+pub fn hybrid(sector: &[u8]) -> Vec<u32> {
+    let numbered = entries(sector).into_iter().zip(1..);
+    numbered.filter(|(entry, _)| entry.used() && entry.kind != PROTECTIVE).map(|(_, number)| number).collect()
+}
+
+/// The first sector after the protective entry, unless it is the "all that can be said" of a large disk.
+pub fn protected_end(sector: &[u8]) -> Option<u64> {
+    let entry = entries(sector).into_iter().find(|entry| entry.kind == PROTECTIVE)?;
+    (entry.sectors != u64::from(u32::MAX)).then_some(entry.start + entry.sectors)
+}
+
+/// Reads the table and the chains of logical partitions.
 pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
-    let unit = u64::from(device.sector_size());
+    let unit = sector_size(device);
     let id = format!("{:08x}", number(sector, 440, 4));
-    let mut table = Table { kind: "mbr", id, entries: Vec::new(), concerns: Vec::new() };
-    for index in 0..4 {
-        let raw = raw(sector, index);
-        if EXTENDED.contains(&raw.kind) {
-            read_logical(device, raw.start, &mut table)?;
+    let mut table = Table { kind: "mbr", id, floor: unit, entries: Vec::new(), concerns: Vec::new() };
+    let mut logical = 5;
+    for (raw, number) in entries(sector).into_iter().zip(1..) {
+        if raw.extended() {
+            read_logical(device, raw.start, &mut logical, &mut table)?;
         } else if raw.kind != 0 {
-            let entry = entry(&table.id, index as u32 + 1, &raw, raw.start, unit);
+            let entry = entry(&table.id, number, &raw, raw.start, unit);
             table.entries.push(entry);
         }
     }
@@ -59,40 +98,52 @@ pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
     Ok(table)
 }
 
-/// Follows the chain: the first entry is relative to its own sector, the link to the start of the extended partition.
-fn read_logical(device: &dyn Blob, extended: u64, table: &mut Table) -> Result<()> {
-    let unit = u64::from(device.sector_size());
-    let (mut link, mut next) = (0, 5);
+/// Follows one chain: a partition is relative to its own sector, a link to the start of the extended partition.
+/// Links may go back, since tools chain partitions in the order in which they were made.
+fn read_logical(device: &dyn Blob, extended: u64, next: &mut u32, table: &mut Table) -> Result<()> {
+    let unit = sector_size(device);
+    let mut seen = BTreeSet::new();
+    let mut at = extended;
     loop {
-        let at = extended.saturating_add(link).saturating_mul(unit);
-        let readable = at.checked_add(512).is_some_and(|end| end <= device.size());
-        let sector = if readable { device.read(at, 512)? } else { Vec::new() };
-        if sector.get(510..512) != Some(&[0x55, 0xaa]) || next - 5 >= LOGICAL_MOST {
-            let message =
-                format!("the chain of logical partitions is broken at byte {at}, after number {}", next - 1);
-            table.concerns.push(concern(Severity::Warning, "partitions.broken-chain", message, None));
+        let byte = at.saturating_mul(unit);
+        let readable = byte.checked_add(512).is_some_and(|end| end <= device.size());
+        let sector = if readable { device.read(byte, 512)? } else { Vec::new() };
+        let problem = if !seen.insert(at) {
+            "comes back to itself"
+        } else if !marked(&sector) {
+            "is broken"
+        } else if *next > LOGICAL_MOST || seen.len() > LOGICAL_MOST as usize {
+            "does not end"
+        } else {
+            ""
+        };
+        if !problem.is_empty() {
+            let message = format!(
+                "the chain of logical partitions {problem} at byte {byte}, after number {}",
+                *next - 1
+            );
+            let remedy = "check the table on the source with sfdisk --verify; what follows is left out";
+            table.concerns.push(concern(Severity::Warning, "partitions.bad-chain", message, Some(remedy)));
             return Ok(());
         }
-        let (logical, onward) = (raw(&sector, 0), raw(&sector, 1));
-        if logical.kind != 0 && logical.sectors > 0 {
-            let start = extended.saturating_add(link).saturating_add(logical.start);
-            let entry = entry(&table.id, next, &logical, start, unit);
+        let raws = entries(&sector);
+        // The third and the fourth entry are junk on many disks; no tool makes them.
+        for raw in raws.iter().take(2).filter(|raw| raw.used() && !raw.extended()) {
+            let entry = entry(&table.id, *next, raw, at.saturating_add(raw.start), unit);
             table.entries.push(entry);
-            next += 1;
+            *next += 1;
         }
-        // A chain only ever goes on; one that goes back is a cycle.
-        if onward.kind == 0 || onward.start <= link {
-            return Ok(());
-        }
-        link = onward.start;
+        let Some(link) = raws.iter().find(|raw| raw.extended() && raw.sectors > 0) else { return Ok(()) };
+        at = extended.saturating_add(link.start);
     }
 }
 
 fn entry(table: &str, number: u32, raw: &Raw, start: u64, unit: u64) -> Entry {
-    let facts = vec![
+    let mut facts = vec![
         fact("partition.uuid", format!("{table}-{number:02x}")),
         fact("partition.type", format!("{:02x}", raw.kind)),
-        fact("partition.bootable", raw.boot == 0x80),
     ];
+    facts.extend(types::mbr(raw.kind).map(|name| fact("partition.type-name", name)));
+    facts.push(fact("partition.bootable", raw.boot == 0x80));
     Entry { number, start: start.saturating_mul(unit), length: raw.sectors.saturating_mul(unit), facts }
 }

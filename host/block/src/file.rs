@@ -4,7 +4,7 @@ use crate::{Disk, Error, Extent, Kind, Result, extents, span, within};
 use rustix::fs::SeekFrom as Find;
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,16 @@ impl Disk for FileDisk {
     }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         within(self.length, offset, buffer.len())?;
-        let what = format!("cannot read {} bytes at {offset} of {}", buffer.len(), self.path.display());
-        self.file.read_exact_at(buffer, offset).map_err(|e| Error::io(what, e))
+        self.file.read_exact_at(buffer, offset).map_err(|e| {
+            let (size, path) = (buffer.len(), self.path.display());
+            if e.kind() == io::ErrorKind::UnexpectedEof {
+                let was = self.length;
+                let what =
+                    format!("{path} ends before byte {offset}+{size} but had {was} bytes when it was opened");
+                return Error { context: format!("{what}: it was changed meanwhile"), source: Some(e) };
+            }
+            Error::io(format!("cannot read {size} bytes at {offset} of {path}"), e)
+        })
     }
     /// As the filesystem knows them: lseek(2), SEEK_DATA and SEEK_HOLE. Where it does not (block devices, some
     /// network filesystems) the rest is data.
@@ -81,6 +89,20 @@ mod tests {
         assert!(disk.read_at(u64::MAX, &mut buffer).is_err());
         assert!(disk.write_at(0, b"x").is_err());
         assert_eq!(std::fs::read(file.path()).unwrap(), b"0123456789");
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_said_to_have() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 100]).unwrap();
+        let disk = FileDisk::open_read(file.path()).unwrap();
+        file.as_file().set_len(50).unwrap();
+        disk.read_at(0, &mut [0; 50]).unwrap();
+        let error = disk.read_at(40, &mut [0; 20]).unwrap_err().to_string();
+        assert!(
+            error.contains("40+20") && error.contains("100 bytes") && error.contains("changed"),
+            "{error}"
+        );
     }
 
     #[test]

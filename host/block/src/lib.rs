@@ -1,5 +1,6 @@
 //! A disk is length + extents + read + write + flush.
 
+mod buffer;
 mod codec;
 mod extents;
 mod file;
@@ -9,6 +10,7 @@ mod memory;
 mod overlay;
 mod segments;
 
+pub use buffer::{ALIGN, Buffer};
 pub use codec::Codec;
 pub use extents::{Extent, Kind, is_zero};
 pub use file::FileDisk;

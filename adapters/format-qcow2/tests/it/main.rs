@@ -1,0 +1,12 @@
+//! qcow2 images written by us and read by QEMU, written by QEMU and read by us, and damaged ones.
+//! `qemu-img` and `qemu-io` come with Debian's `qemu-utils`.
+
+mod contract;
+mod disk;
+mod exercise;
+mod host;
+mod hostile;
+mod parents;
+mod qemu;
+mod read;
+mod write;

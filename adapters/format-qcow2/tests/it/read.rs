@@ -1,0 +1,1 @@
+//! QEMU's images, read by us.

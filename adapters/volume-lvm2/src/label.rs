@@ -1,0 +1,129 @@
+//! The label of a physical volume: one of the first four sectors starts with `LABELONE`; the `pv_header` in it says who
+//! the volume is and where its data and metadata areas lie (`lib/label/label.h`, `lib/format_text/layout.h`).
+
+use crate::{SECTOR, checksum, number};
+use wherry_sdk::{Blob, Concern, Error, Range, Result, Severity, concern};
+
+/// Sectors that are searched for a label (`LABEL_SCAN_SECTORS`).
+const LABEL_SECTORS: u64 = 4;
+/// One at the start, one at the end (`FMT_TEXT_MAX_MDAS_PER_PV`).
+const AREAS_MOST: usize = 2;
+
+/// One physical volume.
+pub struct Physical {
+    /// Position in the list of devices.
+    pub device: usize,
+    /// 32 characters, without the hyphens that the tools print.
+    pub uuid: String,
+    /// Metadata areas, in bytes of the device.
+    pub areas: Vec<Range>,
+}
+
+impl Physical {
+    /// Whether bytes `from..to` of the device touch the label's sectors or a metadata area, where no data can lie.
+    pub fn reserves(&self, from: u64, to: u64) -> bool {
+        let label = Range { offset: 0, length: LABEL_SECTORS * SECTOR };
+        let mut reserved = self.areas.iter().chain([&label]);
+        reserved.any(|area| from < area.offset.saturating_add(area.length) && area.offset < to)
+    }
+}
+
+/// All physical volumes on these devices; damaged labels become concerns.
+pub fn find_all(devices: &[Box<dyn Blob>], concerns: &mut Vec<Concern>) -> Vec<Physical> {
+    let mut found = Vec::new();
+    for (index, device) in devices.iter().enumerate() {
+        match find(index, device.as_ref()) {
+            Ok(Found::Nothing) => {}
+            Ok(Found::Physical(physical)) => found.push(physical),
+            Ok(Found::Partitioned) => {
+                let message =
+                    format!("device {index} has a partition table; the LVM label beside it is not used");
+                concerns.push(concern(Severity::Information, "lvm.partitioned", message, None));
+            }
+            Err(e) => {
+                let message = format!("device {index} looks like an LVM physical volume: {}", e.message);
+                let remedy =
+                    "check it on the source with pvck; its volume group is read from the other disks";
+                concerns.push(concern(Severity::Warning, "lvm.bad-label", message, Some(remedy)));
+            }
+        }
+    }
+    found
+}
+
+/// What the first sectors of a device hold.
+enum Found {
+    Nothing,
+    /// A label, but a partition table, too: lvm2 takes the label for a left-over, and so do we.
+    Partitioned,
+    Physical(Physical),
+}
+
+fn find(index: usize, device: &dyn Blob) -> Result<Found> {
+    let length = device.size().min(LABEL_SECTORS * SECTOR);
+    let head = device.read(0, length as u32)?;
+    for (sector, bytes) in (0u64..).zip(head.chunks_exact(SECTOR as usize)) {
+        if bytes.starts_with(b"LABELONE") && bytes.get(24..32) == Some(b"LVM2 001") {
+            if is_partitioned(&head) {
+                return Ok(Found::Partitioned);
+            }
+            return read(index, bytes, sector, device.size()).map(Found::Physical);
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// A master boot record with an entry in use (lvm2's `lib/device/dev-type.c`).
+fn is_partitioned(head: &[u8]) -> bool {
+    let entries: Vec<&[u8]> = head.get(446..510).unwrap_or_default().chunks_exact(16).collect();
+    let plausible = entries.iter().all(|entry| number(entry, 0, 1) & 0x7f == 0);
+    let used = entries.iter().any(|entry| number(entry, 4, 1) != 0 && number(entry, 12, 4) != 0);
+    head.get(510..512) == Some(&[0x55, 0xaa]) && plausible && used
+}
+
+/// The label holds its own sector's number, a checksum of everything behind it, and where the `pv_header` starts.
+fn read(index: usize, bytes: &[u8], sector: u64, size: u64) -> Result<Physical> {
+    let at = sector * SECTOR;
+    if number(bytes, 8, 8) != sector {
+        let message =
+            format!("the label in sector {sector} says that it lies in sector {}", number(bytes, 8, 8));
+        return Err(Error::corrupt(at, message));
+    }
+    if u64::from(checksum(bytes.get(20..).unwrap_or_default())) != number(bytes, 16, 4) {
+        return Err(Error::corrupt(at, format!("the checksum of the label in sector {sector} is wrong")));
+    }
+    let start = number(bytes, 20, 4) as usize;
+    let header = bytes.get(start..).unwrap_or_default();
+    let uuid = header.get(..32).filter(|uuid| uuid.iter().all(u8::is_ascii_graphic));
+    let uuid = uuid.ok_or_else(|| Error::corrupt(at, "the physical volume has no readable uuid"))?;
+    let (_data, next) = ranges(header, 40).ok_or_else(|| endless(at))?;
+    let (areas, _) = ranges(header, next).ok_or_else(|| endless(at))?;
+    if areas.len() > AREAS_MOST {
+        return Err(Error::corrupt(
+            at,
+            format!("{} metadata areas, at most {AREAS_MOST} are possible", areas.len()),
+        ));
+    }
+    if areas.iter().any(|area| area.offset.checked_add(area.length).is_none_or(|end| end > size)) {
+        return Err(Error::corrupt(at, format!("a metadata area lies beyond the device's end at {size}")));
+    }
+    Ok(Physical { device: index, uuid: String::from_utf8_lossy(uuid).into(), areas })
+}
+
+fn endless(at: u64) -> Error {
+    Error::corrupt(at, "the list of areas runs out of the label's sector")
+}
+
+/// Pairs of offset and size up to a pair of zeroes, and where what follows them starts.
+fn ranges(header: &[u8], mut at: usize) -> Option<(Vec<Range>, usize)> {
+    let mut found = Vec::new();
+    loop {
+        let pair = header.get(at..at.checked_add(16)?)?;
+        let range = Range { offset: number(pair, 0, 8), length: number(pair, 8, 8) };
+        at += 16;
+        if range.offset == 0 && range.length == 0 {
+            return Some((found, at));
+        }
+        found.push(range);
+    }
+}

@@ -1,0 +1,9 @@
+//! LVM2 metadata.
+#![no_main]
+
+#[path = "../../../adapters/volume-lvm2/tests/it/exercise.rs"]
+mod exercise;
+#[path = "../../../adapters/volume-lvm2/tests/it/made.rs"]
+mod made;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| exercise::exercise(bytes));

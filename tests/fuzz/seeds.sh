@@ -1,0 +1,157 @@
+#!/bin/sh
+# Seeds for the fuzz targets, made by the real tools: seeds.sh DIRECTORY makes DIRECTORY/TARGET/*. Small, so that many
+# runs fit into a second. `cargo xtask fuzz` runs it once; its packages are those of `cargo xtask test`.
+set -eu
+out=$1
+here=$(cd "$(dirname "$0")/../.." && pwd)
+PATH=$PATH:/sbin:/usr/sbin
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+folder() {
+    mkdir -p "$out/$1"
+    cd "$out/$1"
+}
+
+blank() {
+    rm -f "$1"
+    truncate -s "$2" "$1"
+}
+
+# Everything a small guest tree has, for the file systems and archives.
+tree=$scratch/tree
+mkdir -p "$tree/etc" "$tree/boot/grub" "$tree/many"
+printf 'UUID=0b2c4d6e-0000-4000-8000-000000000001 / ext4 errors=remount-ro 0 1\n/dev/sda5 none swap sw 0 0\n' >"$tree/etc/fstab"
+printf 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' >"$tree/etc/os-release"
+ln -s ../etc/fstab "$tree/boot/link"
+ln -s /a/very/long/target/that/does/not/fit/into/an/inode/of/sixty/bytes/at/all "$tree/boot/long"
+ln "$tree/etc/fstab" "$tree/etc/hard"
+head -c 70000 /dev/zero | tr '\0' 'x' >"$tree/boot/large"
+for n in $(seq 40); do : >"$tree/many/a-name-that-takes-some-room-$n"; done
+
+# Disks of 48 KiB, in which sfdisk's alignment has no room: it is told to do without.
+folder partitions
+mbr() {
+    blank "$1" 48K
+    printf "label: dos\ngrain: 512\n$2" | sfdisk --quiet --no-reread "$1" >/dev/null
+}
+mbr logical 'start=8,size=8,type=83,bootable\nstart=20,size=70,type=5\nstart=24,size=4,type=82\nstart=40,size=8,type=8e\n'
+mbr two-extended 'start=1,size=8,type=c\nstart=10,size=20,type=f\nstart=12,size=4,type=7\n'
+mbr protective 'start=1,size=95,type=ee\n'
+blank gpt 48K
+sgdisk -a 1 --new=1:34:40 --typecode=1:ef00 --change-name=1:ESP --new=2:42:60 gpt >/dev/null
+cp gpt hybrid
+sgdisk --hybrid=1 hybrid >/dev/null
+cp gpt backup
+printf X | dd of=backup bs=1 seek=520 conv=notrunc status=none
+
+# The text of LVM's metadata; the target puts the physical volume around it.
+folder lvm2
+cat >linear <<'TEXT'
+contents = "Text Format Volume Group"
+version = 1
+vg {
+id = "q2Dx9L-cY8q-Nf0a-5uVJ-mVnS-Q1AR-OzZr8c"
+seqno = 3
+format = "lvm2"
+status = ["RESIZEABLE", "READ", "WRITE"]
+flags = []
+extent_size = 128
+physical_volumes {
+pv0 {
+id = "A_____-____-____-____-____-____-______"
+device = "/dev/sda2"
+status = ["ALLOCATABLE"]
+flags = []
+dev_size = 4096
+pe_start = 2048
+pe_count = 16
+}
+}
+logical_volumes {
+root {
+id = "s9yZ7q-aaaa-bbbb-cccc-dddd-eeee-ffffff"
+status = ["READ", "WRITE", "VISIBLE"]
+segment_count = 2
+segment1 {
+start_extent = 0
+extent_count = 4
+type = "striped"
+stripe_count = 1
+stripes = ["pv0", 0]
+}
+segment2 {
+start_extent = 4
+extent_count = 4
+type = "striped"
+stripe_count = 2
+stripe_size = 128
+stripes = ["pv0", 8, "pv0", 12]
+}
+}
+}
+}
+TEXT
+sed 's/"striped"/"thin-pool"/' linear >thin
+sed 's/"striped"/"mirror"/' linear >mirror
+
+folder qcow2
+qemu-img create -q -f raw "$scratch/raw" 256K
+printf 'some data' | dd of="$scratch/raw" bs=1 seek=70000 conv=notrunc status=none
+for options in compat=0.10 compat=1.1 compat=1.1,cluster_size=512 compat=1.1,cluster_size=4096,lazy_refcounts=on \
+    compat=1.1,refcount_bits=1 compat=1.1,extended_l2=on,cluster_size=16384; do
+    qemu-img convert -q -f raw -O qcow2 -o "$options" "$scratch/raw" "plain-$options"
+done
+qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=512 "$scratch/raw" deflate
+qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=512,compression_type=zstd "$scratch/raw" zstd
+qemu-img create -q -f qcow2 -u -b /etc/shadow -F raw backing 1M
+cp plain-compat=1.1,cluster_size=512 snapshot
+qemu-img snapshot -q -c one snapshot
+
+folder ext4
+for options in '-t ext2 -b 1024' '-t ext3 -b 1024 -O ^has_journal' '-t ext4 -b 1024 -O ^has_journal' \
+    '-t ext4 -b 1024 -O ^has_journal,inline_data,metadata_csum,64bit' '-t ext4 -b 4096 -O ^has_journal' \
+    '-t ext4 -b 1024 -O ^has_journal,^extents,^64bit,^metadata_csum,^flex_bg' '-t ext4 -b 1024 -J size=1'; do
+    name=$(printf %s "$options" | tr -dc 'a-z0-9,_^')
+    size=640K
+    case $options in *-J*) size=3M ;; esac
+    blank "$name" $size
+    # Unquoted on purpose: these are words.
+    mke2fs -q -F -N 64 -d "$tree" $options "$name" 2>/dev/null || rm "$name"
+done
+
+folder fat
+for options in '-F 12 -s 1 64' '-F 12 -s 8 256' '-F 16 -s 1 4096' '-F 32 -s 1 34000'; do
+    name=$(printf %s "$options" | tr -dc 'F0-9')
+    blank "$scratch/fat" 0
+    mkfs.vfat -C $(printf %s "$options" | sed "s|\([0-9]*\)$|$scratch/fat.img \1|") >/dev/null
+    export MTOOLS_SKIP_CHECK=1
+    mmd -i "$scratch/fat.img" ::/EFI ::/EFI/debian
+    mcopy -i "$scratch/fat.img" "$tree/etc/fstab" '::/EFI/debian/A name with many letters.conf'
+    mcopy -i "$scratch/fat.img" "$tree/etc/os-release" ::/SHORT.TXT
+    # The head of the large ones holds the tables that matter.
+    head -c 1M "$scratch/fat.img" >"$name"
+    rm "$scratch/fat.img" "$scratch/fat"
+done
+
+folder initramfs
+cd "$tree"
+find etc boot/link | cpio --quiet -o -H newc >"$out/initramfs/cpio"
+cd "$out/initramfs"
+gzip -9 <cpio >gzip
+zstd -q <cpio >zstd
+xz --check=crc32 <cpio >xz
+lz4 -q -l <cpio >lz4
+xz --format=lzma <cpio >lzma
+bzip2 <cpio >bzip2 2>/dev/null || rm -f bzip2
+cat cpio gzip >early
+
+folder os-linux-text
+cp "$tree/etc/fstab" fstab
+cp "$tree/etc/os-release" os-release
+printf 'menuentry "Debian" --class debian {\n\tsearch --no-floppy --fs-uuid --set=root 0b2c\n\tlinux /boot/vmlinuz-6.1.0-1-amd64 root=/dev/sda1 ro quiet resume=/dev/sda5\n\tinitrd /boot/initrd.img-6.1.0-1-amd64\n}\n' >grub.cfg
+printf 'title Fedora\nversion 6.5\nlinux /vmlinuz-6.5\ninitrd /initramfs-6.5.img\noptions root=/dev/mapper/fedora-root ro rd.lvm.lv=fedora/root\n' >bls.conf
+printf 'SUBSYSTEM=="net", ACTION=="add", ATTR{address}=="00:11:22:33:44:55", NAME="eth0"\n' >70-persistent-net.rules
+printf 'auto lo\niface lo inet loopback\nallow-hotplug enp0s25\niface enp0s25 inet static\n  address 10.0.0.2/24\n' >interfaces
+printf 'cryptroot /dev/sda3 none luks,discard\n' >crypttab
+printf 'default linux\nlabel linux\n kernel /vmlinuz\n append initrd=/initrd.img root=/dev/sda1\n' >extlinux.conf
