@@ -52,7 +52,7 @@ fn machines_that_qemu_would_refuse_are_refused_first() {
         Machine { cpus: 256, ..good.clone() },
         Machine { memory_mib: 0, ..good.clone() },
         Machine { disks: Vec::new(), ..good.clone() },
-        Machine { disks: vec![good.disks[0].clone(); 2], ..good.clone() },
+        Machine { disks: vec![good.disks[0]; 2], ..good.clone() },
     ];
     let profile = Kvm::profile(&good).unwrap().profile;
     for machine in odd {
