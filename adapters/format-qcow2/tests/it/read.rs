@@ -57,7 +57,7 @@ fn converted_images_of_every_kind_read_as_their_source() {
         "extended_l2=on,cluster_size=2M,preallocation=metadata",
     ] {
         converted(options, 3 * MIB + 512, Pattern::Alternating);
-        converted(options, 40 * MIB, Pattern::Scattered);
+        converted(options, 12 * MIB, Pattern::Scattered);
         converted(options, 512, Pattern::Last);
     }
 }

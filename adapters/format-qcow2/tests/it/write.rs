@@ -34,10 +34,12 @@ fn matrix(compression: &str) {
     }
 }
 
-/// A disk in one block is either zero or not, and small clusters are about many tables, which scattered data shows.
+/// A disk in one block is either zero or not; the large disk is about many tables and chunks out of order.
 fn worthwhile(size: u64, pattern: Pattern, cluster_size: &str) -> bool {
     match cluster_size {
         "512" if size > MIB => pattern == Pattern::Scattered,
+        "128k" => size == MIB,
+        _ if size > MIB => !matches!(pattern, Pattern::Zero | Pattern::Dense),
         _ if size <= 512 => matches!(pattern, Pattern::Zero | Pattern::Last),
         _ => true,
     }
