@@ -1,6 +1,6 @@
 //! The answer of `extents` in the making: clipped, merged, without gaps.
 
-use wherry_sdk::format::{Codec, Extent, Place};
+use wherry_sdk::format::{Extent, Place};
 
 /// Extents from a logical byte on.
 pub(crate) struct Extents {
@@ -47,9 +47,8 @@ impl Extents {
     }
 
     /// A whole cluster of `length` bytes: the only kind of extent that may begin before the start.
-    pub(crate) fn compressed(&mut self, logical: u64, length: u64, codec: Codec, (host, stored): (u64, u64)) {
+    pub(crate) fn compressed(&mut self, logical: u64, length: u64, at: Place) {
         let length = length.min(self.size - logical);
-        let at = Place::Compressed((codec, host, stored));
         self.list.push(Extent { logical, length, at });
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn decode(header: &Header, entry: u64, bitmap: Option<u64>) -> Checke
         return compressed(header, entry);
     }
     let host = entry & OFFSET;
-    if host % header.cluster_size() != 0 {
+    if !host.is_multiple_of(header.cluster_size()) {
         return Err("an offset that is not aligned to a cluster");
     }
     let zero = entry & ZERO != 0;

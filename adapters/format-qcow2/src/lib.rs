@@ -2,7 +2,6 @@
 
 mod bytes;
 mod concerns;
-mod ending;
 mod extents;
 mod header;
 mod l2;
@@ -14,6 +13,7 @@ mod reader;
 mod refcounts;
 mod snapshots;
 mod tables;
+mod tail;
 mod writer;
 
 use wherry_sdk::DiskFormat;

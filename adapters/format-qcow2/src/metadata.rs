@@ -59,7 +59,8 @@ fn clusters(
 ) -> Result<impl Iterator<Item = u64> + use<>> {
     let size = header.cluster_size();
     let end = table.offset.saturating_add(table.entries * 8);
-    if table.entries > 0 && (table.offset % size != 0 || end > image.size().next_multiple_of(size)) {
+    if table.entries > 0 && (!table.offset.is_multiple_of(size) || end > image.size().next_multiple_of(size))
+    {
         let message = format!("the {name} table at {} up to {end}: not clusters of this file", table.offset);
         return Err(Error::corrupt(table.offset, message));
     }
@@ -72,7 +73,7 @@ fn l2_offset(image: &dyn Blob, header: &Header, entry: u64) -> Checked<u64> {
     if entry & !(OFFSET | COPIED) != 0 {
         return Err("reserved bits are not zero");
     }
-    if offset % header.cluster_size() != 0 {
+    if !offset.is_multiple_of(header.cluster_size()) {
         return Err("the L2 table is not aligned to a cluster");
     }
     if offset >= image.size() {

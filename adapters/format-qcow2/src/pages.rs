@@ -45,9 +45,9 @@ impl Pages {
     }
 }
 
-/// All entries of `table`; those beyond the end of the file are zero.
+/// All entries of `table`, whose number the caller has bounded; those beyond the end of the file are zero.
 pub(crate) fn entries(image: &dyn Blob, table: Table) -> Result<Vec<u64>> {
-    let mut words = Vec::new();
+    let mut words = Vec::with_capacity(table.entries as usize);
     let end = table.offset.saturating_add(table.entries * 8).min(image.size());
     let mut at = table.offset;
     while at < end {

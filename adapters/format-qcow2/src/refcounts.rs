@@ -40,7 +40,8 @@ impl Refcounts {
     /// How often `cluster` is used, as the image says; 0 is free.
     pub(crate) fn of(&mut self, image: &dyn Blob, cluster: u64) -> Result<u64> {
         let per_block_bits = self.cluster_bits + 3 - self.order;
-        let block = self.blocks.get((cluster >> per_block_bits) as usize).copied().unwrap_or(0);
+        let block = usize::try_from(cluster >> per_block_bits).ok().and_then(|at| self.blocks.get(at));
+        let block = block.copied().unwrap_or(0);
         if block == 0 {
             return Ok(0);
         }

@@ -6,7 +6,7 @@ use crate::l2::{self, Mapping, SUBCLUSTERS};
 use crate::metadata::Metadata;
 use crate::pages::Pages;
 use crate::refcounts::Refcounts;
-use wherry_sdk::format::Extent;
+use wherry_sdk::format::{Extent, Place};
 use wherry_sdk::{Blob, Error, Result};
 
 /// Table entries that one call looks at: 32 MiB of L2 tables.
@@ -86,7 +86,8 @@ impl Tables {
                 // The last sector of the file may be cut.
                 let length = length.min(self.image.size().saturating_sub(host));
                 self.check_data(host, length, at)?;
-                found.compressed(logical, size, self.header.codec(), (host, length));
+                let at = Place::Compressed((self.header.codec(), host, length));
+                found.compressed(logical, size, at);
             }
             Mapping::Subclusters { host, allocated, zero } => {
                 if allocated != 0 {

@@ -7,11 +7,11 @@
 //! Nothing is reserved in front, so that a file is as long as it has to be and its data is written sequentially;
 //! the header, which says where the tables are, is the last thing that is written.
 
-use crate::ending::Ending as Tables;
 use crate::header::{Extensions, Header, L1_BYTES_MOST, REFCOUNT_TABLE_BYTES_MOST, Table, incompatible};
 use crate::l2::compressed_bits;
 use crate::map::{Map, Spot};
 use crate::placement::{Placement, REFCOUNT_ORDER};
+use crate::tail::Tail;
 use wherry_sdk::format::{Codec, Ending, Patch, Shape, Unit};
 use wherry_sdk::{Error, ErrorKind, Fact, FormatWriter, Result};
 
@@ -40,7 +40,7 @@ impl FormatWriter for Writer {
         let options = Options::read(options)?;
         let bits = options.cluster_bits;
         let size = virtual_size.checked_next_multiple_of(SECTOR).unwrap_or(u64::MAX);
-        let most = L1_BYTES_MOST / 8 << (bits - 3 + bits);
+        let most = (L1_BYTES_MOST / 8) << (bits - 3 + bits);
         if size > most {
             let message = format!(
                 "{virtual_size} bytes are more than the {most} that clusters of {} can map: choose a larger `cluster-size`",
@@ -49,7 +49,7 @@ impl FormatWriter for Writer {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let compressed = options.codec != Codec::None;
-        let counted = REFCOUNT_TABLE_BYTES_MOST / 8 << (bits + 3 - REFCOUNT_ORDER + bits);
+        let counted = (REFCOUNT_TABLE_BYTES_MOST / 8) << (bits + 3 - REFCOUNT_ORDER + bits);
         let addressed = 1u64 << if compressed { compressed_bits(bits).0.min(56) } else { 56 };
         Ok(Self {
             size,
@@ -72,14 +72,14 @@ impl FormatWriter for Writer {
     fn finish(&mut self, page: u32) -> Result<Ending> {
         let bits = self.options.cluster_bits;
         let l1_entries = self.size.div_ceil(1 << (bits - 3 + bits));
-        let tables = Tables::new(bits, l1_entries, &self.map, &self.placement)?;
-        let more = u64::from(page) < tables.pages();
+        let tail = Tail::new(bits, l1_entries, &self.map, &self.placement)?;
+        let more = u64::from(page) < tail.pages();
         let (offset, bytes) = if more {
-            tables.page(page.into(), &self.map, &self.placement)
+            tail.page(page.into(), &self.map, &self.placement)
         } else {
-            (0, self.header(&tables).encode())
+            (0, self.header(&tail).encode())
         };
-        Ok(Ending { patches: vec![Patch { offset, bytes }], length: tables.length(), more })
+        Ok(Ending { patches: vec![Patch { offset, bytes }], length: tail.length(), more })
     }
 }
 
@@ -109,15 +109,15 @@ impl Writer {
         Ok(spot.host)
     }
 
-    fn header(&self, tables: &Tables) -> Header {
+    fn header(&self, tail: &Tail) -> Header {
         let zstd = self.options.codec == Codec::Zstd;
         Header {
             version: 3,
             cluster_bits: self.options.cluster_bits,
             size: self.size,
             encryption: 0,
-            l1: tables.l1(),
-            refcounts: tables.refcount_table(),
+            l1: tail.l1(),
+            refcounts: tail.refcount_table(),
             refcount_order: REFCOUNT_ORDER,
             snapshots: Table { offset: 0, entries: 0 },
             incompatible: if zstd { incompatible::COMPRESSION } else { 0 },

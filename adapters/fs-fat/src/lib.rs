@@ -1,1 +1,322 @@
-//! FAT12, FAT16 and FAT32 file systems.
+//! FAT12, FAT16 and FAT32 with long names: everything is read; files and directories are created, replaced, extended,
+//! renamed and removed.
+//!
+//! What FAT does not have: owners, modes (only "read-only"), links, extended attributes, time zones. See the README for
+//! what is ignored and what is refused.
+
+mod boot;
+mod bytes;
+mod check;
+mod directory;
+mod edit;
+mod entry;
+mod name;
+mod table;
+mod time;
+mod volume;
+
+use crate::boot::Geometry;
+use crate::directory::Directory;
+use crate::entry::Entry;
+use crate::volume::{Device, Volume};
+use wherry_sdk::filesystem::Identity;
+use wherry_sdk::{
+    Blob, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, READ_MOST, Range, Result, Room, fact,
+};
+
+/// Longer paths are not followed: Linux's limit.
+const PATH_MOST: usize = 4096;
+/// The root directory has no slot whose place could be its number.
+const ROOT_ID: u64 = 1;
+
+/// A mounted FAT volume.
+pub struct Fat {
+    volume: Volume<'static>,
+    writable: bool,
+    /// The mark of an unclean shutdown is taken away: nothing was found that it could mean.
+    cleans: bool,
+}
+
+/// The directory of a path's last name, the name, and its entry if there is one.
+struct Place {
+    parent: Directory,
+    name: String,
+    entry: Option<Entry>,
+}
+
+impl FileSystem for Fat {
+    fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
+        match boot::read(device) {
+            Ok(geometry) => identity(device, geometry).map(Some),
+            Err(e) if e.kind == ErrorKind::Corrupt => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self> {
+        if writable && !device.writable() {
+            return Err(Error::new(ErrorKind::Denied, "the device is read-only, mount the volume read-only"));
+        }
+        let geometry = boot::read(device.as_ref())?;
+        let mut volume = Volume::new(Device::Owned(device), geometry);
+        let mut cleans = false;
+        if writable {
+            let dirty = volume.is_dirty()?;
+            let findings = check::check(&mut volume).map_err(|e| unfit(e, dirty))?;
+            cleans = dirty && findings == check::Findings::default();
+        }
+        Ok(Self { volume, writable, cleans })
+    }
+
+    fn stat(&mut self, path: &str) -> Result<Meta> {
+        if names(path)?.is_empty() {
+            return Ok(root_meta());
+        }
+        let (parent, entry) = self.existing(path)?;
+        Ok(entry.slot.meta(parent.offset(&self.volume, entry.place())?))
+    }
+
+    fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<EntryPage> {
+        let directory = self.directory(&names(path)?)?;
+        let rest = directory.entries().into_iter().filter(|entry| entry.slots.start as u64 >= start);
+        let (mut listed, mut next) = (Vec::new(), None);
+        for entry in rest {
+            if listed.len() as u64 == u64::from(most.max(1)) {
+                next = Some(entry.slots.start as u64);
+                break;
+            }
+            let meta = entry.slot.meta(directory.offset(&self.volume, entry.place())?);
+            listed.push(wherry_sdk::Entry { name: entry.name, meta });
+        }
+        Ok(EntryPage { entries: listed, next })
+    }
+
+    fn read(&mut self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let (_, entry) = self.existing(path)?;
+        if entry.slot.is_directory() {
+            return Err(invalid(format!("{path} is a directory")));
+        }
+        let length = entry.slot.size().saturating_sub(offset).min(u64::from(length.min(READ_MOST)));
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let first = entry.slot.first(self.volume.geometry.bits);
+        self.volume.read(first, offset, length as u32).map_err(|e| e.within(path))
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String> {
+        self.stat(path)?;
+        Err(invalid(format!("{path} is no symbolic link, FAT has none")))
+    }
+
+    fn room(&mut self) -> Result<Room> {
+        let size = self.volume.geometry.cluster;
+        let total = u64::from(self.volume.geometry.clusters) * size;
+        Ok(Room { total, free: u64::from(self.volume.free()?) * size, free_files: None })
+    }
+
+    fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()> {
+        self.writable()?;
+        let place = self.place(path)?;
+        edit::write(&mut self.volume, place, content, like)
+    }
+
+    fn append(&mut self, path: &str, content: &dyn Blob) -> Result<()> {
+        self.writable()?;
+        let (mut parent, entry) = self.existing(path)?;
+        edit::append(&mut self.volume, &mut parent, entry, content)
+    }
+
+    fn rename(&mut self, old: &str, new: &str) -> Result<()> {
+        self.writable()?;
+        let (from, entry) = self.existing(old)?;
+        let to = self.place(new)?;
+        edit::rename(&mut self.volume, from, entry, to)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<()> {
+        self.writable()?;
+        let (mut parent, entry) = self.existing(path)?;
+        edit::remove(&mut self.volume, &mut parent, &entry)
+    }
+
+    fn make_directory(&mut self, path: &str, like: Option<&Meta>) -> Result<()> {
+        self.writable()?;
+        let place = self.place(path)?;
+        edit::make_directory(&mut self.volume, place, like)
+    }
+
+    fn make_symlink(&mut self, path: &str, _target: &str, _like: Option<&Meta>) -> Result<()> {
+        Err(Error::unsupported(format!("FAT has no symbolic links, so {path} cannot be one")))
+    }
+
+    fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()> {
+        self.writable()?;
+        if let Some((name, _)) = meta.attributes.first() {
+            return Err(Error::unsupported(format!(
+                "FAT has no extended attributes, {path} cannot have {name}"
+            )));
+        }
+        if names(path)?.is_empty() {
+            return Ok(());
+        }
+        let (mut parent, mut entry) = self.existing(path)?;
+        entry.slot.set_mode(meta.mode);
+        entry.slot.set_mtime(meta.mtime);
+        edit::store(&self.volume, &mut parent, &entry)
+    }
+
+    fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
+        used(&mut self.volume, start, most as usize)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        if !self.writable {
+            return Ok(());
+        }
+        if self.cleans {
+            self.volume.mark_clean()?;
+            self.cleans = false;
+        }
+        self.volume.flush()
+    }
+}
+
+impl Fat {
+    fn writable(&self) -> Result<()> {
+        if self.writable {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Denied, "the volume is mounted read-only"))
+    }
+
+    /// The directory that these names lead to.
+    fn directory(&mut self, names: &[&str]) -> Result<Directory> {
+        let mut directory = Directory::root(&mut self.volume)?;
+        for name in names {
+            let entry = directory.find(name).ok_or_else(|| missing(name))?;
+            if !entry.slot.is_directory() {
+                return Err(invalid(format!("{name} is not a directory")));
+            }
+            directory = directory.child(&mut self.volume, &entry)?;
+        }
+        Ok(directory)
+    }
+
+    fn place(&mut self, path: &str) -> Result<Place> {
+        let names = names(path)?;
+        let Some((name, above)) = names.split_last() else {
+            return Err(invalid("the root directory cannot be changed"));
+        };
+        let parent = self.directory(above)?;
+        let entry = parent.find(name);
+        Ok(Place { parent, name: (*name).into(), entry })
+    }
+
+    fn existing(&mut self, path: &str) -> Result<(Directory, Entry)> {
+        let Place { parent, entry, .. } = self.place(path)?;
+        Ok((parent, entry.ok_or_else(|| missing(path))?))
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no {what}"))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+/// Why a volume is not mounted for writing: an unclean shutdown explains what is wrong with it.
+fn unfit(e: Error, dirty: bool) -> Error {
+    let kind = if dirty && e.kind == ErrorKind::Corrupt { ErrorKind::Dirty } else { e.kind };
+    let message = format!("{}; run fsck.fat on the source before it is changed", e.message);
+    Error { kind, message, at: e.at }
+}
+
+/// A path's components.
+fn names(path: &str) -> Result<Vec<&str>> {
+    if !path.starts_with('/') || path.len() > PATH_MOST {
+        return Err(invalid(format!("`{path}` is not an absolute path of at most {PATH_MOST} bytes")));
+    }
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+    if names.iter().any(|name| matches!(*name, "." | "..")) {
+        return Err(invalid(format!("`{path}` has a relative component")));
+    }
+    Ok(names)
+}
+
+fn root_meta() -> Meta {
+    Meta {
+        kind: Kind::Directory,
+        size: 0,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        id: ROOT_ID,
+        links: 1,
+        attributes: Vec::new(),
+    }
+}
+
+/// UUID and label as blkid shows them; the label of the root directory counts more than the boot sector's.
+fn identity(device: &dyn Blob, geometry: Geometry) -> Result<Identity> {
+    let mut volume = Volume::new(Device::Lent(device), geometry);
+    let clean = !volume.is_dirty()?;
+    // A damaged root directory is for mount to complain about.
+    let label = Directory::root(&mut volume).ok().and_then(|root| root.label());
+    let geometry = volume.geometry;
+    let (high, low) = (geometry.serial >> 16, geometry.serial & 0xffff);
+    Ok(Identity {
+        kind: "vfat".into(),
+        uuid: Some(format!("{high:04X}-{low:04X}")).filter(|_| geometry.serial != 0),
+        label: label.or(geometry.label),
+        block: geometry.cluster as u32,
+        size: geometry.size,
+        clean,
+        facts: vec![fact("fat.bits", geometry.bits), fact("fat.sector-size", geometry.sector)],
+    })
+}
+
+/// Boot sector, tables and root directory, clusters in use, and whatever lies behind the last cluster.
+fn used(volume: &mut Volume<'_>, start: u64, most: usize) -> Result<Vec<Range>> {
+    let (size, clusters) = (volume.geometry.cluster, volume.geometry.clusters);
+    let (data, end) = (volume.geometry.data, volume.device.get().size());
+    let mut ranges: Vec<Range> = Vec::new();
+    // Whether there was room for it.
+    let mut add = |from: u64, to: u64| {
+        let from = from.max(start);
+        if from >= to {
+            return true;
+        }
+        if let Some(last) = ranges.last_mut()
+            && last.offset + last.length == from
+        {
+            last.length += to - from;
+            return true;
+        }
+        if ranges.len() >= most {
+            return false;
+        }
+        ranges.push(Range { offset: from, length: to - from });
+        true
+    };
+    let mut room = add(0, data);
+    let first = (start.saturating_sub(data) / size).min(u64::from(clusters)) as u32;
+    for cluster in first + 2..clusters + 2 {
+        if !room {
+            return Ok(ranges);
+        }
+        if volume.is_used(cluster)? {
+            let offset = volume.offset(cluster)?;
+            room = add(offset, offset + size);
+        }
+    }
+    if room {
+        add(data + u64::from(clusters) * size, end);
+    }
+    Ok(ranges)
+}
+
+wherry_sdk::register_filesystem_driver!(Fat, "../adapter.toml");

@@ -1,4 +1,4 @@
-//! The guest's volumes under the names its own tables use.
+//! The guest's volumes under the names its own tables use, and the names that will hold on other hardware.
 
 use wherry_sdk::{Volume, find};
 
@@ -16,17 +16,132 @@ pub struct Device {
     lvm: Option<(String, String)>,
 }
 
-impl Device {
-    /// A name that does not depend on the controller: `UUID=...`, or `PARTUUID=...` for a volume without one.
-    pub fn stable(&self) -> Option<String> {
-        let uuid = self.uuid.as_ref().map(|uuid| format!("UUID={uuid}"));
-        uuid.or_else(|| self.partuuid.first().map(|uuid| format!("PARTUUID={uuid}")))
+/// All devices, and what the guest's own names for disks have turned out to mean.
+#[derive(Debug, Default)]
+pub struct Devices {
+    all: Vec<Device>,
+    /// a disk's name without its partition, the number of the disk
+    learned: Vec<(String, u32)>,
+}
+
+/// Which names a reader of a table understands, from the most to the least desirable.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming {
+    /// `UUID=`: anything with udev or blkid.
+    pub uuid: bool,
+    /// `PARTUUID=`: the kernel itself, util-linux 2.22 and newer.
+    pub partuuid: bool,
+    /// The target's bus, whose kernel names are the last resort.
+    pub bus: Bus,
+}
+
+/// How the kernel names disks of a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bus {
+    /// `/dev/sda1`
+    Scsi,
+    /// `/dev/vda1`
+    VirtioBlk,
+    /// `/dev/xvda1`
+    Xen,
+    /// `/dev/nvme0n1p1`
+    Nvme,
+}
+
+impl Bus {
+    /// From the device profile's `disk-bus`.
+    pub fn new(disk_bus: &str) -> Self {
+        match disk_bus {
+            "virtio-blk" => Self::VirtioBlk,
+            "xen" => Self::Xen,
+            "nvme" => Self::Nvme,
+            _ => Self::Scsi,
+        }
+    }
+
+    /// The kernel's name of a disk, or of a partition of it.
+    pub fn device(self, disk: u32, partition: Option<u32>) -> Option<String> {
+        let prefix = match self {
+            Self::Scsi => "sd",
+            Self::VirtioBlk => "vd",
+            Self::Xen => "xvd",
+            Self::Nvme => {
+                let partition = partition.map(|number| format!("p{number}")).unwrap_or_default();
+                return Some(format!("/dev/nvme{disk}n1{partition}"));
+            }
+        };
+        let letter = char::from(b'a' + u8::try_from(disk).ok().filter(|disk| *disk < 26)?);
+        let partition = partition.map(|number| number.to_string()).unwrap_or_default();
+        Some(format!("/dev/{prefix}{letter}{partition}"))
     }
 }
 
-/// The devices of these volumes; the disk's number may be a fact of the parent.
-pub fn devices(volumes: &[Volume]) -> Vec<Device> {
-    volumes.iter().map(|volume| device(volume, volumes)).collect()
+impl Naming {
+    /// The best name for a device.
+    pub fn name(&self, device: &Device) -> Option<String> {
+        let uuid = device.uuid.as_ref().filter(|_| self.uuid).map(|uuid| format!("UUID={uuid}"));
+        let partuuid = device.partuuid.first().filter(|_| self.partuuid);
+        uuid.or_else(|| partuuid.map(|uuid| format!("PARTUUID={uuid}"))).or_else(|| {
+            let disk = device.disk.filter(|_| device.lvm.is_none())?;
+            self.bus.device(disk, device.number)
+        })
+    }
+}
+
+impl Devices {
+    /// The devices of these volumes; facts of a disk hold for its partitions.
+    pub fn new(volumes: &[Volume]) -> Self {
+        Self { all: volumes.iter().map(|volume| device(volume, volumes)).collect(), learned: Vec::new() }
+    }
+
+    /// The guest calls this volume so, as is known from elsewhere: the disk's name is worth remembering.
+    pub fn learn(&mut self, spec: &str, id: &str) {
+        let Some((stem, number)) = unstable_parts(spec) else { return };
+        let Some(device) = self.all.iter().find(|device| device.id == id) else { return };
+        if let Some(disk) = device.disk.filter(|_| device.number == number && device.lvm.is_none()) {
+            self.learned.push((stem, disk));
+        }
+    }
+
+    /// The volume that `spec` (an fstab source or a `root=` value) names.
+    pub fn resolve(&self, spec: &str) -> Option<&Device> {
+        if let Some((stem, number)) = unstable_parts(spec) {
+            let disk = self.disk(&stem)?;
+            let same = |d: &&Device| d.lvm.is_none() && d.disk == Some(disk) && d.number == number;
+            return self.all.iter().find(same);
+        }
+        tagged(spec, &self.all).or_else(|| logical(spec, &self.all))
+    }
+
+    /// The disk that a name without its partition means.
+    fn disk(&self, stem: &str) -> Option<u32> {
+        if let Some((_, disk)) = self.learned.iter().find(|(name, _)| name == stem) {
+            return Some(*disk);
+        }
+        let Some(index) = stem.strip_prefix('#').and_then(|n| n.parse().ok()) else {
+            // a link by identifier or path: clear only when there is one disk
+            let mut disks: Vec<u32> = self.all.iter().filter_map(|device| device.disk).collect();
+            disks.sort_unstable();
+            disks.dedup();
+            return disks.first().copied().filter(|_| disks.len() == 1);
+        };
+        // the guest counted otherwise than the host does, so that other letters mean nothing
+        let other_order =
+            |(name, disk): &(String, u32)| name.strip_prefix('#').is_some_and(|n| n.parse() != Ok(*disk));
+        if self.learned.iter().any(other_order) { None } else { Some(index) }
+    }
+
+    /// The number of the disk that `spec` names as a whole.
+    pub fn whole_disk(&self, spec: &str) -> Option<u32> {
+        let (stem, number) = unstable_parts(spec)?;
+        if number.is_some() { None } else { self.disk(&stem) }
+    }
+
+    /// Whether every partition and logical volume shows its UUID, so that one that is not found is not there.
+    pub fn all_known(&self) -> bool {
+        let mut parts = self.all.iter().filter(|device| device.number.is_some() || device.lvm.is_some());
+        parts.all(|device| device.uuid.is_some())
+    }
 }
 
 fn device(volume: &Volume, all: &[Volume]) -> Device {
@@ -38,8 +153,8 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
     };
     let number = text("partition.number").and_then(|n| n.parse().ok());
     let mut partuuid: Vec<String> = text("partition.uuid").into_iter().collect();
-    if let (Some(id), Some(number), Some("mbr")) =
-        (inherited("table.id"), number, inherited("table.kind").as_deref())
+    if let (true, Some(id), Some(number), Some("mbr")) =
+        (partuuid.is_empty(), inherited("table.id"), number, inherited("table.kind").as_deref())
     {
         let number: u32 = number;
         let id = id.trim_start_matches("0x").to_ascii_lowercase();
@@ -57,31 +172,29 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
     }
 }
 
-/// The volume that `spec` (an fstab source or a `root=` value) names.
-pub fn resolve<'a>(spec: &str, all: &'a [Device]) -> Option<&'a Device> {
-    let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
-    let tagged = |tag: &str, path: &str| {
-        spec.strip_prefix(tag).or_else(|| spec.strip_prefix(path)).map(|v| v.trim_matches('"'))
+/// `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=` and the links of the same meaning.
+fn tagged<'a>(spec: &str, all: &'a [Device]) -> Option<&'a Device> {
+    let value = |tag: &str, path: &str| {
+        spec.strip_prefix(tag).or_else(|| spec.strip_prefix(path)).map(|v| v.trim_matches('"').to_owned())
     };
-    if let Some(uuid) = tagged("UUID=", "/dev/disk/by-uuid/") {
-        return all.iter().find(|d| same(&d.uuid, uuid));
+    if let Some(uuid) = value("UUID=", "/dev/disk/by-uuid/") {
+        return all.iter().find(|d| d.uuid.as_deref().is_some_and(|u| u.eq_ignore_ascii_case(&uuid)));
     }
-    if let Some(label) = tagged("LABEL=", "/dev/disk/by-label/") {
-        return all.iter().find(|d| d.label.as_deref() == Some(label));
+    if let Some(label) = value("LABEL=", "/dev/disk/by-label/") {
+        return all.iter().find(|d| d.label.as_ref() == Some(&label));
     }
-    if let Some(uuid) = tagged("PARTUUID=", "/dev/disk/by-partuuid/") {
-        return all.iter().find(|d| d.partuuid.iter().any(|p| p.eq_ignore_ascii_case(uuid)));
+    if let Some(uuid) = value("PARTUUID=", "/dev/disk/by-partuuid/") {
+        return all.iter().find(|d| d.partuuid.iter().any(|p| p.eq_ignore_ascii_case(&uuid)));
     }
-    if let Some(label) = tagged("PARTLABEL=", "/dev/disk/by-partlabel/") {
-        return all.iter().find(|d| d.partlabel.as_deref() == Some(label));
-    }
-    if let Some((disk, number)) = kernel_name(spec) {
-        return all.iter().find(|d| d.lvm.is_none() && d.disk == Some(disk) && d.number == number);
-    }
+    let label = value("PARTLABEL=", "/dev/disk/by-partlabel/")?;
+    all.iter().find(|d| d.partlabel.as_ref() == Some(&label))
+}
+
+/// `/dev/vg/lv` and `/dev/mapper/vg-lv`, where device-mapper doubles the hyphens inside names.
+fn logical<'a>(spec: &str, all: &'a [Device]) -> Option<&'a Device> {
     let name = spec.strip_prefix("/dev/")?;
     all.iter().find(|d| {
         d.lvm.as_ref().is_some_and(|(vg, lv)| {
-            // device-mapper doubles the hyphens inside names
             name == format!("{vg}/{lv}")
                 || name == format!("mapper/{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
         })
@@ -89,7 +202,7 @@ pub fn resolve<'a>(spec: &str, all: &'a [Device]) -> Option<&'a Device> {
 }
 
 /// Disk and partition of a name that the kernel gives by controller and order: `/dev/sda1`, `/dev/nvme0n1p2`.
-pub fn kernel_name(spec: &str) -> Option<(u32, Option<u32>)> {
+fn kernel_name(spec: &str) -> Option<(u32, Option<u32>)> {
     let name = spec.strip_prefix("/dev/")?;
     let (disk, rest) = if let Some(rest) = name.strip_prefix("nvme") {
         let (disk, rest) = digits(rest);
@@ -123,17 +236,37 @@ fn digits(text: &str) -> (Option<u32>, &str) {
     (number.parse().ok(), rest)
 }
 
+/// A name that depends on the controller, as the disk's part (`#0` for the kernel's first) and the partition.
+fn unstable_parts(spec: &str) -> Option<(String, Option<u32>)> {
+    if let Some((disk, number)) = kernel_name(spec) {
+        return Some((format!("#{disk}"), number));
+    }
+    let by_id = spec.strip_prefix("/dev/disk/by-id/");
+    // made from what is on the disk, not from the disk
+    let lasting = |name: &str| ["dm-", "md-", "lvm-"].iter().any(|prefix| name.starts_with(prefix));
+    if !spec.starts_with("/dev/disk/by-path/") && by_id.is_none_or(lasting) {
+        return None;
+    }
+    match spec.rsplit_once("-part") {
+        Some((stem, number)) if number.parse::<u32>().is_ok() => Some((stem.into(), number.parse().ok())),
+        _ => Some((spec.into(), None)),
+    }
+}
+
 /// Whether the name depends on the controller, so that it may not exist on other hardware.
 pub fn unstable(spec: &str) -> bool {
-    kernel_name(spec).is_some()
-        || spec.starts_with("/dev/disk/by-path/")
-        || spec.starts_with("/dev/disk/by-id/")
+    unstable_parts(spec).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use wherry_sdk::fact;
+
+    fn volume(id: &str, facts: &[(&str, &str)]) -> Volume {
+        let facts = facts.iter().map(|(key, value)| fact(*key, value)).collect();
+        Volume { id: id.into(), kind: "partition".into(), size: 0, facts }
+    }
 
     #[test]
     fn names_of_the_kernel() {
@@ -149,17 +282,20 @@ mod tests {
         ] {
             assert_eq!(kernel_name(name), expected, "{name}");
         }
+        assert!(unstable("/dev/disk/by-id/ata-x-part1") && !unstable("/dev/disk/by-id/dm-name-vg-lv"));
+    }
+
+    #[test]
+    fn names_on_the_target() {
+        let names = [Bus::Scsi, Bus::VirtioBlk, Bus::Xen, Bus::Nvme].map(|bus| bus.device(1, Some(3)));
+        let expected = ["/dev/sdb3", "/dev/vdb3", "/dev/xvdb3", "/dev/nvme1n1p3"];
+        assert_eq!(names, expected.map(|name| Some(name.to_owned())));
+        assert_eq!(Bus::Scsi.device(26, None), None);
     }
 
     #[test]
     fn volumes_are_found_by_every_name() {
-        let volume = |id: &str, facts: &[(&str, &str)]| Volume {
-            id: id.into(),
-            kind: "partition".into(),
-            size: 0,
-            facts: facts.iter().map(|(key, value)| fact(*key, value)).collect(),
-        };
-        let all = devices(&[
+        let all = Devices::new(&[
             volume("disk0", &[("disk.index", "0"), ("table.kind", "mbr"), ("table.id", "0x1234ABCD")]),
             volume(
                 "a",
@@ -173,12 +309,36 @@ mod tests {
             ("PARTUUID=1234abcd-01", Some("a")),
             ("/dev/sda1", Some("a")),
             ("/dev/vda1", Some("a")),
+            ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1", Some("a")),
             ("/dev/sda2", None),
             ("/dev/mapper/my--vg-root", Some("l")),
             ("/dev/my-vg/root", Some("l")),
             ("tmpfs", None),
         ] {
-            assert_eq!(resolve(spec, &all).map(|d| d.id.as_str()), id, "{spec}");
+            assert_eq!(all.resolve(spec).map(|d| d.id.as_str()), id, "{spec}");
         }
+    }
+
+    #[test]
+    fn what_the_root_is_called_tells_the_order_of_disks() {
+        let part = |id, disk| volume(id, &[("disk.index", disk), ("partition.number", "1"), ("fs.uuid", id)]);
+        let mut all = Devices::new(&[part("a", "0"), part("b", "1")]);
+        let id = |all: &Devices, spec: &str| all.resolve(spec).map(|d| d.id.clone());
+        assert_eq!(id(&all, "/dev/sdb1").as_deref(), Some("b"));
+        assert_eq!(id(&all, "/dev/disk/by-id/x-part1"), None);
+        all.learn("/dev/sdb1", "a");
+        assert_eq!(id(&all, "/dev/sdb1").as_deref(), Some("a"));
+        assert_eq!(id(&all, "/dev/sda1"), None);
+        all.learn("/dev/disk/by-id/x-part1", "b");
+        assert_eq!(id(&all, "/dev/disk/by-id/x-part1").as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn the_best_name_that_is_understood() {
+        let facts = [("disk.index", "0"), ("partition.number", "5"), ("partition.uuid", "p-5")];
+        let swap = &Devices::new(&[volume("s", &facts)]).all[0];
+        let name = |uuid, partuuid| Naming { uuid, partuuid, bus: Bus::VirtioBlk }.name(swap);
+        assert_eq!(name(true, true).as_deref(), Some("PARTUUID=p-5"));
+        assert_eq!(name(true, false).as_deref(), Some("/dev/vda5"));
     }
 }

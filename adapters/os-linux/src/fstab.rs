@@ -1,56 +1,117 @@
 //! `/etc/fstab` and `/etc/crypttab` (fstab(5), crypttab(5)).
 
-use crate::devices::{Device, resolve, unstable};
+use crate::devices::{Devices, Naming, unstable};
 
-/// Source and mount point of every entry.
-pub fn entries(text: &str) -> Vec<(&str, &str)> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            words.next().zip(words.next())
-        })
-        .collect()
+/// One line of `/etc/fstab`.
+#[derive(Debug, PartialEq)]
+pub struct Entry<'a> {
+    /// `UUID=...`, `/dev/sda1`
+    pub source: &'a str,
+    /// Where it is mounted; `none` for swap.
+    pub path: &'a str,
+    /// `ext4`
+    pub kind: &'a str,
+    /// `defaults,nofail`
+    pub options: &'a str,
 }
 
-/// The text with controller-dependent names in column `column` replaced, and the names nobody knows.
-pub fn rewrite(text: &str, column: usize, devices: &[Device]) -> (String, Vec<String>) {
+impl Entry<'_> {
+    /// Whether the system starts without it.
+    pub fn optional(&self) -> bool {
+        let mut options = self.options.split(',');
+        self.kind == "swap"
+            || ["iso9660", "udf"].iter().any(|kind| self.kind.contains(kind))
+            || options.any(|option| option == "noauto" || option == "nofail")
+    }
+}
+
+fn entry(line: &str) -> Option<Entry<'_>> {
+    let mut words = line.split_whitespace();
+    let source = words.next().filter(|word| !word.starts_with('#'))?;
+    let path = words.next()?;
+    Some(Entry {
+        source,
+        path,
+        kind: words.next().unwrap_or_default(),
+        options: words.next().unwrap_or_default(),
+    })
+}
+
+/// Every entry, in order.
+pub fn entries(text: &str) -> Vec<Entry<'_>> {
+    text.lines().filter_map(entry).collect()
+}
+
+/// The text with controller-dependent names in column `column` replaced, and the lines whose device nobody knows.
+pub fn rewrite<'a>(
+    text: &'a str,
+    column: usize,
+    devices: &Devices,
+    naming: Naming,
+) -> (String, Vec<&'a str>) {
     let mut unknown = Vec::new();
     let lines = text.split_inclusive('\n').map(|line| {
-        if line.trim_start().starts_with('#') {
-            return line.to_owned();
-        }
-        let Some(word) = line.split_whitespace().nth(column) else { return line.to_owned() };
-        if !unstable(word) {
-            return line.to_owned();
-        }
-        match resolve(word, devices).and_then(Device::stable) {
-            Some(name) => line.replacen(word, &name, 1),
+        let word = line.split_whitespace().nth(column).filter(|_| !line.trim_start().starts_with('#'));
+        let Some(word) = word.filter(|word| unstable(word)) else { return line.to_owned() };
+        match devices.resolve(word).and_then(|device| naming.name(device)) {
+            Some(name) => replace_word(line, column, word, &name),
             None => {
-                unknown.push(word.to_owned());
+                unknown.push(line);
                 line.to_owned()
             }
         }
     });
-    let text = lines.collect();
-    (text, unknown)
+    (lines.collect(), unknown)
+}
+
+/// The line with the word in this column replaced, the space around it kept.
+fn replace_word(line: &str, column: usize, old: &str, new: &str) -> String {
+    let before: usize = {
+        let mut rest = line;
+        for _ in 0..column {
+            let start = rest.trim_start();
+            rest = &start[start.find(char::is_whitespace).unwrap_or(start.len())..];
+        }
+        line.len() - rest.trim_start().len()
+    };
+    format!("{}{new}{}", &line[..before], &line[before + old.len()..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devices::devices;
+    use crate::devices::Bus;
     use wherry_sdk::{Volume, fact};
 
     #[test]
     fn only_what_depends_on_the_controller_changes() {
         let facts = vec![fact("disk.index", 0), fact("partition.number", 1), fact("fs.uuid", "u-1")];
-        let all = devices(&[Volume { id: "a".into(), kind: "partition".into(), size: 0, facts }]);
-        let text = "# /dev/sda1 was /\n/dev/sda1  /  ext4\tdefaults 0 1\nUUID=x /home ext4\n/dev/sdb1 /srv ext4\ntmpfs /tmp tmpfs";
-        let (new, unknown) = rewrite(text, 0, &all);
+        let all = Devices::new(&[Volume { id: "a".into(), kind: "partition".into(), size: 0, facts }]);
+        let naming = Naming { uuid: true, partuuid: true, bus: Bus::Scsi };
+        let text = "# /dev/sda1 was /\n/dev/sda1  /  ext4\tdefaults 0 1\r\nUUID=x /home ext4\n/dev/sdb1 /srv ext4\ntmpfs /tmp tmpfs";
+        let (new, unknown) = rewrite(text, 0, &all, naming);
         assert_eq!(new, text.replace("\n/dev/sda1", "\nUUID=u-1"));
-        assert_eq!(unknown, ["/dev/sdb1"]);
-        assert_eq!(rewrite(&new, 0, &all).0, new);
-        assert_eq!(entries(&new).first(), Some(&("UUID=u-1", "/")));
+        assert_eq!(unknown, ["/dev/sdb1 /srv ext4\n"]);
+        assert_eq!(rewrite(&new, 0, &all, naming).0, new);
+        assert_eq!(entries(&new).first().map(|e| (e.source, e.path)), Some(("UUID=u-1", "/")));
+    }
+
+    #[test]
+    fn the_second_column_even_if_the_first_is_alike() {
+        let facts = vec![fact("disk.index", 0), fact("partition.number", 1), fact("fs.uuid", "u-1")];
+        let all = Devices::new(&[Volume { id: "a".into(), kind: "partition".into(), size: 0, facts }]);
+        let naming = Naming { uuid: true, partuuid: true, bus: Bus::Scsi };
+        let (new, _) = rewrite("x/dev/sda1\t/dev/sda1 none luks,initramfs\n", 1, &all, naming);
+        assert_eq!(new, "x/dev/sda1\tUUID=u-1 none luks,initramfs\n");
+    }
+
+    #[test]
+    fn what_can_be_missing() {
+        let optional = |line| entry(line).map(|entry| entry.optional());
+        assert_eq!(optional("/dev/sda2 none swap sw"), Some(true));
+        assert_eq!(optional("/dev/hdc /media/cdrom udf,iso9660 user"), Some(true));
+        assert_eq!(optional("/dev/sdb1 /srv ext4 rw,nofail"), Some(true));
+        assert_eq!(optional("/dev/sdb1 /srv ext4 defaults"), Some(false));
+        assert_eq!(optional("# x y"), None);
     }
 }

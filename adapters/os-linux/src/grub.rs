@@ -1,156 +1,302 @@
-//! Kernel command lines wherever boot loaders keep them: `grub.cfg`, `/etc/default/grub`, `menu.lst`,
-//! BLS entries (`options`), `extlinux.conf` (`APPEND`).
+//! GRUB's menus (`grub.cfg`, `menu.lst`) and its environment block. GRUB manual 2.12, "Commands" and
+//! "The GRUB environment block"; GRUB legacy manual 0.97, "Commands".
 
-use crate::devices::{Device, resolve, unstable};
+use std::collections::BTreeMap;
 
-/// What became of one file.
-#[derive(Debug, Default, PartialEq)]
-pub struct Rewritten {
-    /// The whole new text.
-    pub text: String,
-    /// `root=` values that no volume answers to.
-    pub unknown: Vec<String>,
-    /// `resume=` values that were removed.
-    pub removed: Vec<String>,
+/// Entries of one menu that are looked at.
+const ENTRIES: usize = 256;
+/// Length of an environment block in bytes.
+const BLOCK: usize = 1024;
+const BLOCK_HEAD: &str = "# GRUB Environment Block\n";
+
+/// One entry of a boot menu, as it is written there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Raw {
+    /// What the menu shows.
+    pub title: String,
+    /// `gnulinux-simple-...`, or the file's name for BLS entries.
+    pub id: String,
+    /// Position from 0, `1>0` inside a submenu.
+    pub position: String,
+    /// The kernel's path as the boot loader knows it.
+    pub kernel: Option<String>,
+    /// Paths of initramfs images, in order.
+    pub initrds: Vec<String>,
+    /// The kernel's command line.
+    pub arguments: String,
 }
 
-const COMMANDS: [&str; 7] = ["linux", "linux16", "linuxefi", "kernel", "options", "append", "module"];
+/// Variables of GRUB scripts and of the environment block.
+pub type Variables = BTreeMap<String, String>;
 
-/// Whether this line carries a kernel command line.
-fn carries(line: &str) -> bool {
-    let line = line.trim_start();
-    let word = line.split([' ', '\t', '=']).next().unwrap_or_default();
-    let command = COMMANDS.iter().any(|command| word.eq_ignore_ascii_case(command));
-    (command && (line.contains("root=") || line.contains("resume=")))
-        || word.starts_with("GRUB_CMDLINE_LINUX")
+/// A menu.
+#[derive(Debug, Default)]
+pub struct Menu {
+    /// In order, those without a kernel too.
+    pub entries: Vec<Raw>,
+    /// Position, title or id of the entry that starts by itself.
+    pub default: Option<String>,
+    /// Whether BLS entries are part of it.
+    pub bls: bool,
 }
 
-/// Makes `root=` and `resume=` portable and adds `console` (such as `ttyS0`) where no console is named.
-pub fn rewrite(text: &str, devices: &[Device], console: Option<&str>) -> Rewritten {
-    let mut result = Rewritten::default();
-    let named = text.lines().any(|line| line.contains("console=") && carries(line));
-    let mut new = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        if !carries(line) {
-            new.push_str(line);
-            continue;
-        }
-        let mut line = argument(line, "root=", |value| root(value, devices, &mut result.unknown));
-        line = argument(&line, "resume=", |value| resume(value, devices, &mut result.removed));
-        match console {
-            Some(console) if !named => new.push_str(&with_console(&line, console)),
-            _ => new.push_str(&line),
-        }
+impl Menu {
+    /// The entry that starts by itself: the named one, or else the first with a kernel.
+    pub fn default_entry(&self) -> Option<usize> {
+        let named = self.default.as_deref().and_then(|name| {
+            let last = name.rsplit('>').next().unwrap_or(name);
+            self.entries
+                .iter()
+                .position(|entry| entry.position == name || entry.title == last || entry.id == last)
+        });
+        named.or_else(|| self.entries.iter().position(|entry| entry.kernel.is_some()))
     }
-    result.text = new;
-    result
 }
 
-fn root(value: &str, devices: &[Device], unknown: &mut Vec<String>) -> Option<String> {
-    if !unstable(value) {
-        return Some(value.to_owned());
-    }
-    let name = resolve(value, devices).and_then(Device::stable);
-    if name.is_none() {
-        unknown.push(value.to_owned());
-    }
-    Some(name.unwrap_or_else(|| value.to_owned()))
-}
-
-fn resume(value: &str, devices: &[Device], removed: &mut Vec<String>) -> Option<String> {
-    if !unstable(value) {
-        return Some(value.to_owned());
-    }
-    let name = resolve(value, devices).and_then(Device::stable);
-    if name.is_none() {
-        removed.push(value.to_owned());
-    }
-    name
-}
-
-/// The line with each value of `key` mapped; none removes the argument.
-fn argument(line: &str, key: &str, mut map: impl FnMut(&str) -> Option<String>) -> String {
-    let mut new = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find(key) {
-        let (before, from) = rest.split_at(at);
-        let (name, after) = from.split_at(key.len());
-        new.push_str(before);
-        if !before.ends_with([' ', '\t', '"', '\'']) {
-            new.push_str(name);
-            rest = after;
-            continue;
-        }
-        let end = after.find(|c: char| c.is_whitespace() || c == '"' || c == '\'').unwrap_or(after.len());
-        let (value, after) = after.split_at(end);
-        rest = after;
-        match map(value) {
-            Some(value) => new.extend([name, &value]),
-            None => rest = rest.strip_prefix(' ').unwrap_or(rest),
+/// The words of a command: quotes and backslashes as in a shell, variables expanded, unknown ones to nothing.
+fn words(line: &str, variables: &Variables) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut started) = (Vec::new(), String::new(), None, false);
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('#', None) if !started => break,
+            ('\'' | '"', None) => (quote, started) = (Some(c), true),
+            (c, Some(open)) if c == open => quote = None,
+            ('\\', None | Some('"')) => word.extend(chars.next()),
+            ('$', None | Some('"')) => {
+                let braced = chars.next_if_eq(&'{').is_some();
+                let mut name = String::new();
+                while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+                    name.push(c);
+                }
+                if braced {
+                    chars.next_if_eq(&'}');
+                }
+                word.push_str(variables.get(&name).map_or("", String::as_str));
+                started = !word.is_empty() || quote.is_some();
+            }
+            (c, None) if c.is_whitespace() => {
+                if started {
+                    words.push(std::mem::take(&mut word));
+                }
+                started = false;
+            }
+            (c, _) => {
+                word.push(c);
+                started = true;
+            }
         }
     }
-    new.push_str(rest);
-    new
+    if started {
+        words.push(word);
+    }
+    words
 }
 
-/// The screen stays a console, the serial line becomes `/dev/console`.
-fn with_console(line: &str, console: &str) -> String {
-    let addition = format!("console=tty0 console={console}");
-    let body = line.trim_end();
-    let end = &line[body.len()..];
-    let Some((name, value)) =
-        body.split_once('=').filter(|(name, _)| name.trim_start().starts_with("GRUB_CMDLINE_LINUX"))
-    else {
-        return format!("{body} {addition}{end}");
-    };
-    if name.trim() != "GRUB_CMDLINE_LINUX" {
-        return line.to_owned();
+#[derive(Clone, Copy, PartialEq)]
+enum Block {
+    Submenu,
+    Other,
+}
+
+#[derive(Default)]
+struct Parser {
+    menu: Menu,
+    blocks: Vec<Block>,
+    /// how many entries each open submenu has so far; the menu itself first
+    counters: Vec<usize>,
+    modules: usize,
+}
+
+/// The menu in `text`, GRUB 2 or legacy; `variables` come from the environment block.
+pub fn menu(text: &str, variables: &Variables) -> Menu {
+    let mut parser = Parser { counters: vec![0], ..Parser::default() };
+    let mut variables = variables.clone();
+    for line in text.lines() {
+        parser.line(line.trim(), &mut variables);
+        if parser.menu.entries.len() >= ENTRIES {
+            break;
+        }
     }
-    let quote = if value.starts_with('\'') { '\'' } else { '"' };
-    let value = value.trim_matches(['"', '\'']);
-    let space = if value.is_empty() { "" } else { " " };
-    format!("{name}={quote}{value}{space}{addition}{quote}{end}")
+    parser.menu
+}
+
+impl Parser {
+    fn position(&mut self) -> String {
+        let above = self.counters.len() - 1;
+        let position = self.counters.iter().enumerate();
+        let text: Vec<String> =
+            position.map(|(n, count)| if n < above { count - 1 } else { *count }.to_string()).collect();
+        if let Some(last) = self.counters.last_mut() {
+            *last += 1;
+        }
+        text.join(">")
+    }
+
+    fn line(&mut self, line: &str, variables: &mut Variables) {
+        let command = line.split([' ', '\t', '=']).next().unwrap_or_default();
+        let rest = line.get(command.len()..).unwrap_or_default();
+        match command {
+            "menuentry" => self.entry(words(line, variables)),
+            "title" => {
+                let (title, position) = (rest.trim().to_owned(), self.position());
+                self.start(Raw { title, position, ..Raw::default() });
+            }
+            "submenu" => {
+                self.position();
+                if self.counters.len() < 8 {
+                    self.blocks.push(Block::Submenu);
+                    self.counters.push(0);
+                }
+                return;
+            }
+            "set" => self.set(&words(rest, variables), variables),
+            "default" => self.menu.default = Some(rest.trim_matches(['=', ' ', '\t']).to_owned()),
+            "blscfg" => self.menu.bls = true,
+            "}" => {
+                if self.blocks.pop() == Some(Block::Submenu) {
+                    self.counters.pop();
+                }
+            }
+            _ => self.command(line, command, variables),
+        }
+        if line.ends_with('{') && self.blocks.len() < ENTRIES {
+            self.blocks.push(Block::Other);
+        }
+    }
+
+    fn start(&mut self, entry: Raw) {
+        self.modules = 0;
+        self.menu.entries.push(entry);
+    }
+
+    fn entry(&mut self, words: Vec<String>) {
+        let option = words.iter().position(|word| word == "--id");
+        let id = option.and_then(|at| words.get(at + 1)).cloned().unwrap_or_default();
+        // an unset $menuentry_id_option leaves the id as the last word before the brace
+        let bare =
+            words.iter().rev().find(|word| word.starts_with("gnulinux") || word.starts_with("osprober"));
+        let id = if id.is_empty() { bare.cloned().unwrap_or_default() } else { id };
+        let (title, position) = (words.get(1).cloned().unwrap_or_default(), self.position());
+        self.start(Raw { title, id, position, ..Raw::default() });
+    }
+
+    fn set(&mut self, words: &[String], variables: &mut Variables) {
+        let Some((name, value)) = words.first().and_then(|word| word.split_once('=')) else { return };
+        match name {
+            // the branches for one boot only and for a saved entry that is not set name nothing
+            "default" if !value.is_empty() => self.menu.default = Some(value.to_owned()),
+            "next_entry" | "default" => {}
+            _ if variables.len() < ENTRIES => {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, line: &str, command: &str, variables: &Variables) {
+        let Some(entry) = self.menu.entries.last_mut() else { return };
+        let named = |name: &str| {
+            command
+                .strip_prefix(name)
+                .is_some_and(|rest| ["", "16", "efi"].contains(&rest) || rest.starts_with('$'))
+        };
+        let mut words = words(line, variables).into_iter().skip(1).filter(|word| !word.starts_with("--"));
+        let kernel =
+            named("linux") || command == "kernel" || (command.starts_with("module") && self.modules == 0);
+        if kernel {
+            entry.kernel = words.next();
+            entry.arguments = words.collect::<Vec<_>>().join(" ");
+        } else if named("initrd") || command.starts_with("module") {
+            entry.initrds.extend(words.take(16));
+        }
+        self.modules += usize::from(command.starts_with("module"));
+    }
+}
+
+/// The variables in an environment block.
+pub fn environment(block: &str) -> Variables {
+    let lines = block.lines().filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once('=')).take(ENTRIES);
+    pairs.map(|(name, value)| (name.to_owned(), value.replace('\\', ""))).collect()
+}
+
+/// The block with the value of one variable mapped, of the same length; none if it does not fit.
+pub fn rewrite_environment(block: &str, name: &str, map: impl FnOnce(&str) -> String) -> Option<String> {
+    let start = block.find(&format!("\n{name}="))? + name.len() + 2;
+    let end = start + block.get(start..)?.find('\n')?;
+    let value = block.get(start..end)?;
+    let new = format!("{}{}{}", block.get(..start)?, map(value), block.get(end..)?.trim_end_matches('#'));
+    if !block.starts_with(BLOCK_HEAD) || block.len() != BLOCK || new.len() > BLOCK {
+        return None;
+    }
+    Some(format!("{new}{}", "#".repeat(BLOCK - new.len())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devices::devices;
-    use wherry_sdk::{Volume, fact};
+
+    const DEBIAN: &str = r#"
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+else
+   set default="1>0"
+fi
+function load_video {
+  insmod all_video
+}
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-u' {
+	set root='hd0,msdos1'
+	linux	/boot/vmlinuz-6.1.0-28-amd64 root=/dev/sda1 ro  quiet
+	initrd	/boot/initrd.img-6.1.0-28-amd64
+}
+submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced-u' {
+	menuentry 'Debian "old"'\''s kernel' --id old {
+		linux16 ($root)/boot/vmlinuz-5.10 root=UUID=u ro $extra
+		initrd16 /boot/ucode.img /boot/initrd.img-5.10
+	}
+}
+menuentry 'Windows' {
+	chainloader +1
+}
+"#;
 
     #[test]
-    fn command_lines() {
-        let facts = vec![fact("disk.index", 0), fact("partition.number", 1), fact("fs.uuid", "u-1")];
-        let all = devices(&[Volume { id: "a".into(), kind: "partition".into(), size: 0, facts }]);
-        for (old, new) in [
-            (
-                "\tlinux /boot/vmlinuz-6 root=/dev/sda1 ro quiet\n",
-                "\tlinux /boot/vmlinuz-6 root=UUID=u-1 ro quiet\n",
-            ),
-            ("\tset root='hd0,msdos1'\n", "\tset root='hd0,msdos1'\n"),
-            ("\tlinux /vmlinuz root=UUID=u-1 ro\n", "\tlinux /vmlinuz root=UUID=u-1 ro\n"),
-            ("options root=/dev/mapper/vg-root resume=/dev/sdb9 ro", "options root=/dev/mapper/vg-root ro"),
-            ("  APPEND root=/dev/hda1", "  APPEND root=UUID=u-1"),
-            ("GRUB_CMDLINE_LINUX=\"resume=/dev/sdb9\"", "GRUB_CMDLINE_LINUX=\"\""),
-            ("linux /v root=/dev/sdz1", "linux /v root=/dev/sdz1"),
-        ] {
-            let result = rewrite(old, &all, None).text;
-            assert_eq!(result, new);
-            assert_eq!(rewrite(&result, &all, None).text, result);
-        }
-        assert_eq!(rewrite("linux /v root=/dev/sdz1", &all, None).unknown, ["/dev/sdz1"]);
+    fn a_menu_of_debian() {
+        let variables = Variables::from([("extra".to_owned(), "nosmt".to_owned())]);
+        let menu = menu(DEBIAN, &variables);
+        let shown: Vec<_> =
+            menu.entries.iter().map(|e| (e.position.as_str(), e.id.as_str(), e.initrds.len())).collect();
+        assert_eq!(shown, [("0", "gnulinux-simple-u", 1), ("1>0", "old", 2), ("2", "", 0)]);
+        assert_eq!(menu.entries[0].kernel.as_deref(), Some("/boot/vmlinuz-6.1.0-28-amd64"));
+        assert_eq!(menu.entries[0].arguments, "root=/dev/sda1 ro quiet");
+        assert_eq!(menu.entries[1].kernel.as_deref(), Some("(hd0,msdos1)/boot/vmlinuz-5.10"));
+        assert_eq!(menu.entries[1].arguments, "root=UUID=u ro nosmt");
+        assert_eq!(menu.default_entry(), Some(1));
     }
 
     #[test]
-    fn a_serial_console_is_added_once() {
-        let old = "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"\"\n";
-        let new = rewrite(old, &[], Some("ttyS0")).text;
-        assert_eq!(
-            new,
-            "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0\"\n"
-        );
-        assert_eq!(rewrite(&new, &[], Some("ttyS0")).text, new);
-        let line = rewrite("linux /v root=UUID=a ro\n", &[], Some("ttyS0")).text;
-        assert_eq!(line, "linux /v root=UUID=a ro console=tty0 console=ttyS0\n");
+    fn a_legacy_menu_with_xen() {
+        let text = "default=1\ntitle CentOS (2.6.32)\n\troot (hd0,0)\n\tkernel /vmlinuz-2.6.32 ro root=/dev/sda2\n\tinitrd /initramfs-2.6.32.img\ntitle Xen\n\tkernel /xen.gz\n\tmodule /vmlinuz-xen ro\n\tmodule /initrd-xen\n";
+        let menu = menu(text, &Variables::new());
+        assert_eq!(menu.default_entry(), Some(1));
+        assert_eq!(menu.entries[0].title, "CentOS (2.6.32)");
+        assert_eq!(menu.entries[1].kernel.as_deref(), Some("/vmlinuz-xen"));
+        assert_eq!(menu.entries[1].initrds, ["/initrd-xen"]);
+    }
+
+    #[test]
+    fn the_environment_block_keeps_its_length() {
+        let text = format!("{BLOCK_HEAD}saved_entry=abc-6.1\nkernelopts=root=/dev/sda1 ro\n");
+        let block = format!("{text}{}", "#".repeat(BLOCK - text.len()));
+        assert_eq!(environment(&block).get("saved_entry").map(String::as_str), Some("abc-6.1"));
+        let new = rewrite_environment(&block, "kernelopts", |old| old.replace("/dev/sda1", "UUID=u-1"))
+            .expect("fits");
+        assert_eq!(new.len(), BLOCK);
+        assert!(new.contains("\nkernelopts=root=UUID=u-1 ro\n###") && new.ends_with('#'));
+        assert_eq!(rewrite_environment(&block, "kernelopts", |_| "x".repeat(BLOCK)), None);
+        assert_eq!(rewrite_environment(&block, "other", |_| String::new()), None);
     }
 }

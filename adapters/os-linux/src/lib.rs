@@ -1,12 +1,29 @@
 //! Linux guests: what system lives in the volumes, and the edits that let it boot on other hardware.
 
 mod adapt;
+mod boot;
+mod cmdline;
 mod devices;
+mod drivers;
+mod entries;
+mod files;
+mod firmware;
 mod fstab;
 mod grub;
 mod identify;
 pub mod initramfs;
+mod interfaces;
+mod kernels;
+mod loaders;
+mod modules;
+mod mounts;
 mod network;
+mod persist;
+mod release;
+mod storage;
+mod tools;
+mod unified;
+mod work;
 
 use wherry_sdk::source::{Adaptation, OperatingSystem};
 use wherry_sdk::{DeviceProfile, Fact, Result, SourceOs, Tree};

@@ -1,6 +1,7 @@
 //! What the operator may wish for, and the device profile that follows from it.
 
 use crate::machine;
+use std::collections::BTreeSet;
 use wherry_sdk::target::{Machine, Offer};
 use wherry_sdk::{Concern, DeviceProfile, Error, ErrorKind, Fact, Result, Severity, concern, fact, find};
 
@@ -53,7 +54,8 @@ pub fn offer(machine: &Machine) -> Offer {
         concerns.push(concern(Severity::Warning, "kvm.firmware-assumed", message, None));
     }
     concerns.extend(unknown_wishes(machine));
-    concerns.extend(odd_machine(machine));
+    concerns.extend(odd_machine(machine, disk_bus));
+    concerns.extend(same_macs(machine));
     concerns.extend(useless_options(machine, format));
     let profile = DeviceProfile {
         firmware: firmware.into(),
@@ -90,20 +92,34 @@ fn unknown_wishes(machine: &Machine) -> Vec<Concern> {
 }
 
 /// What no choice of devices can cure.
-fn odd_machine(machine: &Machine) -> Vec<Concern> {
+fn odd_machine(machine: &Machine, disk_bus: &str) -> Vec<Concern> {
     let mut concerns = Vec::new();
     if let Some(other) = find(&machine.facts, "os.architecture").filter(|it| *it != ARCHITECTURE) {
         let message = format!("the guest is built for {other}; only {ARCHITECTURE} machines are made here");
         concerns.push(blocking("kvm.architecture", message, "use another target"));
     }
-    for check in
-        [machine::check_name(&machine.name), machine::check_size(machine), machine::check_nics(machine)]
-    {
+    let checks = [
+        machine::check_name(&machine.name),
+        machine::check_size(machine),
+        machine::check_nics(machine),
+        machine::check_room(machine, disk_bus),
+    ];
+    for check in checks {
         if let Err(error) = check {
             concerns.push(blocking("kvm.machine", error.message, "change the machine's description"));
         }
     }
     concerns
+}
+
+/// A bond shows one address on all of its cards.
+fn same_macs(machine: &Machine) -> Option<Concern> {
+    let mut seen = BTreeSet::new();
+    let mut macs = machine.nics.iter().filter_map(|nic| Some(nic.mac.as_ref()?.to_ascii_lowercase()));
+    let twice = macs.find(|mac| !seen.insert(mac.clone()))?;
+    let message = format!("two network cards have the address {twice}");
+    let remedy = "if the source bonds them, give each card its permanent address";
+    Some(concern(Severity::Warning, "kvm.same-mac", message, Some(remedy)))
 }
 
 fn useless_options(machine: &Machine, format: &str) -> Vec<Concern> {

@@ -112,7 +112,7 @@ pub fn release(output: &dyn Output, key: &str, machine: &str) -> Result<()> {
 /// `NAME.xml`, `NAME.sh`, `NAME-vars.fd`, `NAME.qcow2`, `NAME-3.qcow2` and the like.
 fn could_be_ours(file: &str, machine: &str) -> bool {
     let Some(rest) = file.strip_prefix(machine) else { return false };
-    if [".xml", ".sh", "-vars.fd"].contains(&rest) {
+    if [".xml", ".sh", "-vars.fd", "-vars.fd.new"].contains(&rest) {
         return true;
     }
     let stem = rest.strip_suffix(".qcow2").or_else(|| rest.strip_suffix(".raw"));

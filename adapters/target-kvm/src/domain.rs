@@ -2,6 +2,7 @@
 
 use crate::escape::{option, xml};
 use crate::machine::{Disk, Nic, Plan};
+use crate::script::DISCARD;
 
 /// The XML of `plan`, its disks in `directory`.
 pub fn definition(plan: &Plan, directory: &str) -> String {
@@ -15,7 +16,8 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
     lines.extend(FEATURES.iter().map(|line| (*line).to_owned()));
     lines.push("  <devices>".into());
     if plan.choice.disk_bus == "virtio-scsi" {
-        lines.push("    <controller type='scsi' index='0' model='virtio-scsi'/>".into());
+        let controller = |index| format!("    <controller type='scsi' index='{index}' model='virtio-scsi'/>");
+        lines.extend((0..plan.disks.len().div_ceil(SCSI_UNITS)).map(controller));
     }
     if !nvme(plan) {
         let disks = plan.disks.iter().enumerate();
@@ -33,13 +35,19 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
 
 const QEMU_NAMESPACE: &str = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
 
+/// Disks that libvirt puts on one controller; for more it would add controllers of its own choice.
+const SCSI_UNITS: usize = 15;
+
 const FEATURES: &[&str] = &[
     "  <features>",
     "    <acpi/>",
     "    <apic/>",
     "  </features>",
     "  <cpu mode='host-passthrough'/>",
-    "  <clock offset='utc'/>",
+    "  <clock offset='utc'>",
+    "    <timer name='rtc' tickpolicy='catchup'/>",
+    "    <timer name='pit' tickpolicy='delay'/>",
+    "  </clock>",
 ];
 
 const DEVICES: &[&str] = &[
@@ -83,7 +91,10 @@ fn disk_lines(plan: &Plan, directory: &str, number: usize, disk: &Disk) -> Vec<S
     };
     let mut lines = vec![
         "    <disk type='file' device='disk'>".into(),
-        format!("      <driver name='qemu' type='{}' discard='unmap'/>", plan.choice.format),
+        format!(
+            "      <driver name='qemu' type='{}' discard='unmap' detect_zeroes='unmap'/>",
+            plan.choice.format
+        ),
         format!("      <source file='{}'/>", xml(&format!("{directory}/{}", disk.file))),
         format!("      <target dev='{prefix}{}' bus='{bus}'/>", letters(number)),
     ];
@@ -127,7 +138,7 @@ fn nvme_lines(plan: &Plan, directory: &str) -> Vec<String> {
         let format = &plan.choice.format;
         let boot = disk.boot.map(|turn| format!(",bootindex={turn}")).unwrap_or_default();
         arguments.push("-drive".to_owned());
-        arguments.push(format!("if=none,id=wherry{number},format={format},discard=unmap,file={path}"));
+        arguments.push(format!("if=none,id=wherry{number},format={format},{DISCARD},file={path}"));
         arguments.push("-device".to_owned());
         arguments.push(format!("nvme,drive=wherry{number},serial=wherry-{number}{boot}"));
     }

@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use wherry_sdk::target::Machine;
 use wherry_sdk::{Error, ErrorKind, Result};
 
+/// What both boards take without an interrupt remapping unit (qemu-system-x86_64(1), `-smp`).
+const CPUS_MOST: u32 = 255;
+const NICS_MOST: usize = 8;
+
 /// A disk and its file in the output directory.
 pub struct Disk {
     pub file: String,
@@ -33,6 +37,7 @@ impl Plan {
         check_name(&machine.name)?;
         check_size(machine)?;
         check_nics(machine)?;
+        check_room(machine, &choice.disk_bus)?;
         let disks = disks(machine, &choice.format);
         let nic = |need: &wherry_sdk::target::NicNeed| Nic {
             mac: need.mac.as_ref().map(|mac| mac.to_ascii_lowercase()),
@@ -58,7 +63,8 @@ impl Plan {
         let mut files: Vec<_> = self.disks.iter().map(|disk| disk.file.clone()).collect();
         files.extend([self.file(".xml"), self.file(".sh")]);
         if self.choice.uefi() {
-            files.push(self.file("-vars.fd"));
+            // The second is what an interrupted first start leaves.
+            files.extend([self.file("-vars.fd"), self.file("-vars.fd.new")]);
         }
         files
     }
@@ -96,6 +102,9 @@ pub fn check_size(machine: &Machine) -> Result<()> {
     if machine.cpus == 0 || machine.memory_mib == 0 {
         return invalid("the machine needs at least one cpu and some memory".into());
     }
+    if machine.cpus > CPUS_MOST {
+        return invalid(format!("the machine has {} cpus; at most {CPUS_MOST} work here", machine.cpus));
+    }
     if machine.disks.is_empty() {
         return invalid("the machine has no disks".into());
     }
@@ -117,6 +126,23 @@ pub fn check_nics(machine: &Machine) -> Result<()> {
         {
             return invalid(format!("{network:?} cannot be the name of a libvirt network"));
         }
+    }
+    Ok(())
+}
+
+/// Whether the devices have room: each disk on virtio-blk or NVMe takes a PCI slot, as does each card.
+pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
+    let most = match disk_bus {
+        "virtio-scsi" => 60,
+        "ahci" => 24,
+        _ => 15,
+    };
+    let (disks, nics) = (machine.disks.len(), machine.nics.len());
+    if disks > most {
+        return invalid(format!("{disks} disks on {disk_bus}, where {most} have room; virtio-scsi has most"));
+    }
+    if nics > NICS_MOST {
+        return invalid(format!("{nics} network cards, where {NICS_MOST} have room"));
     }
     Ok(())
 }

@@ -13,6 +13,16 @@ const OVMF: &[(&str, &str)] = &[
 /// Ports of one AHCI controller.
 const AHCI_PORTS: usize = 6;
 
+/// What the guest discards or fills with zeroes gives its room back.
+pub const DISCARD: &str = "discard=unmap,detect-zeroes=unmap";
+
+/// PCI slots: always the same, so that a card keeps its name in the guest when disks come and go. The boards have
+/// devices of their own in 0, 1, 2 and 31.
+const RNG_SLOT: usize = 3;
+const CONTROLLER_SLOT: usize = 4;
+const NIC_SLOT: usize = 8;
+const DISK_SLOT: usize = 16;
+
 /// A POSIX shell script that starts `plan`, its disks in `directory`.
 pub fn start(plan: &Plan, directory: &str) -> String {
     let mut script = format!(
@@ -30,7 +40,8 @@ pub fn start(plan: &Plan, directory: &str) -> String {
     script
 }
 
-/// Variables are the machine's own: copied once, kept from then on. QEMU options double a comma.
+/// Variables are the machine's own: copied once, kept from then on. Code and variables are of one size, 2 or 4 MiB, so
+/// that a machine that comes from another host needs the pair whose variables are as long as its own.
 fn find_firmware(plan: &Plan, directory: &str) -> String {
     let vars = shell(&format!("{directory}/{}", plan.file("-vars.fd")));
     let pairs: Vec<_> = OVMF.iter().map(|(code, vars)| format!("{code}:{vars}")).collect();
@@ -38,17 +49,19 @@ fn find_firmware(plan: &Plan, directory: &str) -> String {
         "vars={vars}\n\
          code=\n\
          for pair in {}; do\n\
-         \x20 if [ -e \"${{pair%%:*}}\" ] && [ -e \"${{pair#*:}}\" ]; then\n\
+         \x20 empty=${{pair#*:}}\n\
+         \x20 [ -e \"${{pair%%:*}}\" ] && [ -e \"$empty\" ] || continue\n\
+         \x20 if ! [ -e \"$vars\" ]; then\n\
+         \x20   cp -- \"$empty\" \"$vars.new\"\n\
+         \x20   mv -- \"$vars.new\" \"$vars\"\n\
+         \x20 fi\n\
+         \x20 if [ \"$(wc -c <\"$vars\")\" -eq \"$(wc -c <\"$empty\")\" ]; then\n\
          \x20   code=${{pair%%:*}}\n\
-         \x20   if ! [ -e \"$vars\" ]; then\n\
-         \x20     cp -- \"${{pair#*:}}\" \"$vars.new\"\n\
-         \x20     mv -- \"$vars.new\" \"$vars\"\n\
-         \x20   fi\n\
          \x20   break\n\
          \x20 fi\n\
          done\n\
          if [ -z \"$code\" ]; then\n\
-         \x20 echo \"no OVMF firmware found: install the package ovmf (edk2-ovmf)\" >&2\n\
+         \x20 echo \"no OVMF firmware that fits: install the package ovmf (edk2-ovmf)\" >&2\n\
          \x20 exit 1\n\
          fi\n",
         pairs.join(" ")
@@ -64,6 +77,8 @@ fn arguments(plan: &Plan, directory: &str) -> Vec<String> {
         "-cpu max".into(),
         format!("-smp {}", plan.cpus),
         format!("-m {}M", plan.memory_mib),
+        // Ticks that the guest missed are made up for, or the clock of an old guest falls behind.
+        "-rtc base=utc,driftfix=slew".into(),
     ];
     if plan.choice.uefi() {
         let vars = shell(&option(&format!("file={directory}/{}", plan.file("-vars.fd"))));
@@ -74,33 +89,36 @@ fn arguments(plan: &Plan, directory: &str) -> Vec<String> {
     for (number, disk) in plan.disks.iter().enumerate() {
         let file = shell(&option(&format!("file={directory}/{}", disk.file)));
         let format = &plan.choice.format;
-        words.push(format!("-drive if=none,id=disk{number},format={format},discard=unmap,{file}"));
+        words.push(format!("-drive if=none,id=disk{number},format={format},{DISCARD},{file}"));
         words.push(format!("-device {}", drive(plan, number, disk)));
     }
     words.extend(network(plan));
-    words.push("-device virtio-rng-pci".into());
+    words.push(format!("-device virtio-rng-pci,addr={RNG_SLOT:#x}"));
     words
 }
 
 fn controllers(plan: &Plan) -> Vec<String> {
     match plan.choice.disk_bus.as_str() {
-        "virtio-scsi" => vec!["-device virtio-scsi-pci,id=scsi0".into()],
+        "virtio-scsi" => vec![format!("-device virtio-scsi-pci,id=scsi0,addr={CONTROLLER_SLOT:#x}")],
         "ahci" => {
             let count = plan.disks.len().div_ceil(AHCI_PORTS);
-            (0..count).map(|number| format!("-device ich9-ahci,id=ahci{number}")).collect()
+            let controller =
+                |number| format!("-device ich9-ahci,id=ahci{number},addr={:#x}", CONTROLLER_SLOT + number);
+            (0..count).map(controller).collect()
         }
         _ => Vec::new(),
     }
 }
 
 fn drive(plan: &Plan, number: usize, disk: &Disk) -> String {
+    let slot = DISK_SLOT + number;
     let device = match plan.choice.disk_bus.as_str() {
         "virtio-scsi" => format!("scsi-hd,bus=scsi0.0,drive=disk{number}"),
         "ahci" => {
             format!("ide-hd,bus=ahci{}.{},drive=disk{number}", number / AHCI_PORTS, number % AHCI_PORTS)
         }
-        "nvme" => format!("nvme,drive=disk{number},serial=wherry-{number}"),
-        _ => format!("virtio-blk-pci,drive=disk{number}"),
+        "nvme" => format!("nvme,drive=disk{number},serial=wherry-{number},addr={slot:#x}"),
+        _ => format!("virtio-blk-pci,drive=disk{number},addr={slot:#x}"),
     };
     let boot = disk.boot.map(|turn| format!(",bootindex={turn}")).unwrap_or_default();
     device + &boot
@@ -118,7 +136,8 @@ fn network(plan: &Plan) -> Vec<String> {
     for (number, nic) in plan.nics.iter().enumerate() {
         let mac = nic.mac.as_ref().map(|mac| format!(",mac={mac}")).unwrap_or_default();
         words.push(format!("-netdev user,id=net{number}"));
-        words.push(format!("-device {model},netdev=net{number}{mac}"));
+        let slot = NIC_SLOT + number;
+        words.push(format!("-device {model},netdev=net{number},addr={slot:#x}{mac}"));
     }
     words
 }

@@ -1,9 +1,11 @@
 //! What can go wrong with a transfer.
 
 use std::fmt;
+use std::io;
 
 /// What the caller branches on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// The target exists already.
     Exists,
@@ -15,6 +17,14 @@ pub enum ErrorKind {
     Layout,
     /// The target does not hold what was written to it.
     Verify,
+    /// The source could not be read.
+    Source,
+    /// No room left for the target.
+    NoSpace,
+    /// No right to write the target.
+    Denied,
+    /// The caller asked to stop; the same call goes on from there.
+    Cancelled,
     /// The system said no.
     Io,
 }
@@ -27,7 +37,7 @@ pub struct Error {
     /// What, where, what next.
     pub context: String,
     /// The system's word.
-    pub source: Option<std::io::Error>,
+    pub source: Option<io::Error>,
 }
 
 /// Shorthand.
@@ -38,8 +48,16 @@ impl Error {
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
         Self { kind, context: context.into(), source: None }
     }
-    pub(crate) fn io(context: impl fmt::Display, source: std::io::Error) -> Self {
-        Self { kind: ErrorKind::Io, context: format!("{context}: {source}"), source: Some(source) }
+    pub(crate) fn io(context: impl fmt::Display, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                ErrorKind::NoSpace
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+            io::ErrorKind::ResourceBusy => ErrorKind::Busy,
+            _ => ErrorKind::Io,
+        };
+        Self { kind, context: format!("{context}: {source}"), source: Some(source) }
     }
 }
 
@@ -53,6 +71,6 @@ impl std::error::Error for Error {}
 
 impl From<block::Error> for Error {
     fn from(e: block::Error) -> Self {
-        Self { kind: ErrorKind::Io, context: e.context, source: e.source }
+        Self { kind: ErrorKind::Source, context: e.context, source: e.source }
     }
 }

@@ -1,30 +1,52 @@
 //! What a format decides: where units go, and what surrounds them.
 
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
+pub use block::Codec;
 
-/// How a unit is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Codec {
-    None,
-    Deflate,
-    Zlib,
-    Zstd,
-}
+/// What is hashed at once.
+pub(crate) const MIB: u64 = 1 << 20;
+/// Formats have units of 2 MiB at most; a worker holds one or two.
+const UNIT_MOST: u32 = 2 << 20;
 
 /// What a format wants of its units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Bytes of a unit.
+    /// Bytes of a unit: 512 to 2 MiB, a divisor or a multiple of 1 MiB.
     pub unit: u32,
-    /// How units are compressed.
+    /// How units are compressed. Deflate keeps to a window of 4 KiB, which is all that qcow2's readers need to have.
     pub codec: Codec,
-    /// How hard.
+    /// How hard; 0 is the codec's default.
     pub level: u8,
-    /// Stored lengths are padded to this.
+    /// Stored lengths are padded to this many bytes; 0 and 1 are the same.
     pub align: u32,
     /// Units that would not shrink are stored plain.
     pub plain_if_larger: bool,
+}
+
+impl Shape {
+    /// Bytes that are read, placed and recorded at once: units and MiB are whole in it.
+    pub(crate) fn chunk(&self) -> u64 {
+        MIB.max(self.unit.into())
+    }
+
+    /// A stored length with its padding.
+    pub(crate) fn padded(&self, stored: u32) -> u64 {
+        u64::from(stored).next_multiple_of(self.align.max(1).into())
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::new(ErrorKind::Unsupported, what));
+        let chunk = self.chunk();
+        let whole = |size: u64| chunk.is_multiple_of(size);
+        if !(512..=UNIT_MOST).contains(&self.unit) || !whole(self.unit.into()) || !whole(MIB) {
+            let must = "they must have 512 bytes to 2 MiB and divide 1 MiB or be a multiple of it";
+            return refuse(format!("units of {} bytes: {must}", self.unit));
+        }
+        if u64::from(self.align) > u64::from(self.unit) || !self.unit.is_multiple_of(self.align.max(1)) {
+            return refuse(format!("units of {} bytes are not aligned to {}", self.unit, self.align));
+        }
+        Ok(())
+    }
 }
 
 /// A unit to be placed.
@@ -32,7 +54,7 @@ pub struct Shape {
 pub struct Unit {
     /// Logical offset divided by the unit's size.
     pub index: u64,
-    /// Bytes to store.
+    /// Bytes to store, before padding.
     pub stored: u32,
     /// Whether the codec was applied.
     pub compressed: bool,
@@ -53,7 +75,7 @@ pub struct Ending {
 pub trait Layout: Send {
     /// What the format wants.
     fn shape(&self) -> Shape;
-    /// Offsets for units, in the order given; units never placed read as zeroes.
+    /// Offsets for units, in the order of the disk; units never placed read as zeroes.
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>>;
     /// Page 0, 1, ... while there are more.
     fn finish(&mut self, page: u32) -> Result<Ending>;

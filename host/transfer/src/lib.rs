@@ -1,12 +1,24 @@
-//! Moves a disk into a file: parallel, sparse, resumable after a kill at any point.
+//! Moves a disk into a file or onto a device: parallel, sparse, compressed if the format wants it, verified, and resumed
+//! after a kill at any point.
 
 mod engine;
 mod error;
 mod journal;
 mod layout;
+mod pack;
+mod plan;
+mod progress;
+mod read;
+mod run;
+mod sink;
+mod target;
 #[cfg(test)]
 mod tests;
+mod verify;
 
-pub use engine::{Options, Progress, Report, Stage, run};
+pub use engine::Options;
 pub use error::{Error, ErrorKind, Result};
 pub use layout::{Codec, Ending, Layout, Raw, Shape, Unit};
+pub use progress::{Progress, Stage};
+pub use run::{Report, run};
+pub use target::Target;

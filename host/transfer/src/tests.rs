@@ -1,181 +1,124 @@
-use crate::engine::{CHUNK, Pace, run_gated};
+//! Layouts, disks and checks that the tests share.
+
+mod copies;
+mod crash;
+mod kill;
+mod refusals;
+
 use crate::*;
-use block::{Disk, MemoryDisk};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
-const LENGTH: usize = (5 << 20) + 4321;
+/// Xorshift: repeatable by seed.
+struct Random(u64);
 
-/// Data, zeroes in between, an odd end.
-fn disk(seed: u64) -> Vec<u8> {
-    let mut random = seed | 1;
-    let mut bytes = vec![0; LENGTH];
-    for (number, block) in bytes.chunks_mut(32 << 10).enumerate() {
-        for byte in block.iter_mut().filter(|_| number % 5 < 3) {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            *byte = random as u8;
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+    /// Below `end`, which is not 0.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+}
+
+/// Data that shrinks, data that does not, zeroes in between, and an odd end.
+fn content(seed: u64, length: usize) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let mut bytes = vec![0; length];
+    for block in bytes.chunks_mut(32 << 10) {
+        match random.below(10) {
+            0..4 => block.fill_with(|| random.below(256) as u8),
+            4..7 => block.fill_with(|| random.below(4) as u8),
+            _ => {}
         }
+    }
+    // A long run of zeroes, over whole chunks.
+    if length > 6 << 20 {
+        bytes[(2 << 20) + 5000..(5 << 20) + 70_000].fill(0);
     }
     bytes
 }
 
-/// Appends units and ends with a table of them, as image formats do.
-#[derive(Default)]
-struct Append(Vec<u64>);
+/// Appends units and ends with a table of them and a header, as image formats do.
+struct Append {
+    shape: Shape,
+    end: u64,
+    table: Vec<(u64, Unit)>,
+}
+
+const HEAD: u64 = 4096;
+
+impl Append {
+    fn boxed(unit: u32, codec: Codec, align: u32) -> Box<dyn Layout> {
+        let shape = Shape { unit, codec, level: 1, align, plain_if_larger: true };
+        Box::new(Self { shape, end: HEAD, table: Vec::new() })
+    }
+}
 
 impl Layout for Append {
     fn shape(&self) -> Shape {
-        Shape { unit: 64 << 10, codec: Codec::None, level: 0, align: 512, plain_if_larger: true }
+        self.shape
     }
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {
-        let from = self.0.len() as u64;
-        self.0.extend(units.iter().map(|unit| unit.index));
-        Ok((from..self.0.len() as u64).map(|slot| slot * (64 << 10)).collect())
+        let place = |unit: &Unit| {
+            let at = self.end;
+            self.end += u64::from(unit.stored).next_multiple_of(self.shape.align.into());
+            self.table.push((at, *unit));
+            at
+        };
+        Ok(units.iter().map(place).collect())
     }
-    fn finish(&mut self, _: u32) -> Result<Ending> {
-        let at = self.0.len() as u64 * (64 << 10);
-        let table: Vec<u8> = self.0.iter().flat_map(|index| index.to_le_bytes()).collect();
-        Ok(Ending { length: at + table.len() as u64, patches: vec![(at, table)], more: false })
+    fn finish(&mut self, page: u32) -> Result<Ending> {
+        let table = self.table.iter().flat_map(|(at, unit)| {
+            let flag = u64::from(unit.compressed);
+            [*at, unit.index, unit.stored.into(), flag].into_iter().flat_map(u64::to_le_bytes)
+        });
+        let table: Vec<u8> = table.collect();
+        let length = self.end + table.len() as u64;
+        if page == 0 {
+            return Ok(Ending { patches: vec![(self.end, table)], length, more: true });
+        }
+        let head = [self.end, self.table.len() as u64].into_iter().flat_map(u64::to_le_bytes).collect();
+        Ok(Ending { patches: vec![(0, head)], length, more: false })
     }
 }
 
-/// What an `Append` file holds.
-fn unpack(path: &Path) -> Vec<u8> {
-    let file = std::fs::read(path).unwrap();
-    let count = file.len() / ((64 << 10) + 8);
-    let (units, table) = file.split_at(count * (64 << 10));
-    let mut bytes = vec![0; LENGTH.next_multiple_of(64 << 10)];
-    for (unit, index) in units.chunks(64 << 10).zip(table.chunks(8)) {
-        let index = u64::from_le_bytes(index.try_into().unwrap()) as usize;
-        bytes[index << 16..(index + 1) << 16].copy_from_slice(unit);
+/// What an `Append` file of a disk of `length` bytes holds.
+fn unpack(file: &[u8], shape: Shape, length: usize) -> Vec<u8> {
+    let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
+    let (table, count) = (word(0) as usize, word(8) as usize);
+    let unit = shape.unit as usize;
+    let mut bytes = vec![0; length.next_multiple_of(unit)];
+    for entry in (table..table + count * 32).step_by(32) {
+        let (at, index, stored) = (word(entry) as usize, word(entry + 8) as usize, word(entry + 16) as usize);
+        let into = &mut bytes[index * unit..(index + 1) * unit];
+        let codec = if word(entry + 24) == 1 { shape.codec } else { Codec::None };
+        assert_eq!(codec.decode(&file[at..at + stored], into).unwrap(), unit);
     }
-    bytes.truncate(LENGTH);
+    assert_eq!(file.len(), table + count * 32);
+    bytes.truncate(length);
     bytes
 }
 
-fn options(identity: &str) -> Options {
-    Options { threads: 3, verify: true, identity: identity.into(), ..Options::default() }
+fn options(threads: usize) -> Options {
+    Options { threads, verify: true, identity: "a".into(), ..Options::default() }
 }
 
-/// A run whose N-th write fails, with a checkpoint after every chunk.
-fn killed(source: &dyn Disk, target: &Path, identity: &str, writes: u64) -> Result<Report> {
-    let left = AtomicU64::new(writes);
-    let gate = || {
-        let more = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
-        more.map(|_| ()).map_err(|_| std::io::Error::other("killed"))
-    };
-    let pace = Pace { bytes: 0, time: Duration::ZERO };
-    run_gated(source, target, Box::<Append>::default(), &options(identity), &|_| (), &gate, pace)
-}
-
-fn resume(source: &dyn Disk, target: &Path, identity: &str) -> Report {
-    run(source, target, Box::<Append>::default(), &options(identity), &|_| ()).unwrap()
-}
-
-#[test]
-fn raw_is_identical_and_never_overwrites() {
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("out");
-    let bytes = disk(1);
-    let source = MemoryDisk::new(bytes.clone());
-    let raw = || Box::new(Raw { length: LENGTH as u64 });
-    let report = run(&source, &target, raw(), &options("a"), &|_| ()).unwrap();
-    assert!(std::fs::read(&target).unwrap() == bytes);
-    assert!(report.zero_bytes > 0);
+fn root(bytes: &[u8]) -> [u8; 32] {
     let mut root = blake3::Hasher::new();
-    bytes.chunks(CHUNK as usize).for_each(|chunk| {
-        root.update(blake3::hash(chunk).as_bytes());
+    bytes.chunks(1 << 20).for_each(|mib| {
+        root.update(blake3::hash(mib).as_bytes());
     });
-    assert_eq!(report.hash, *root.finalize().as_bytes());
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    let again = run(&source, &target, raw(), &options("a"), &|_| ()).unwrap_err();
-    assert_eq!(again.kind, ErrorKind::Exists);
+    *root.finalize().as_bytes()
 }
 
-#[test]
-fn a_killed_run_resumes_identically() {
-    let bytes = disk(2);
-    let source = MemoryDisk::new(bytes.clone());
-    let mut spared = 0;
-    for writes in 0..20 {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("out");
-        if killed(&source, &target, "a", writes).is_ok() {
-            continue;
-        }
-        assert!(!target.exists());
-        // Killed a second time, then left alone.
-        let second = killed(&source, &target, "a", 2).is_ok();
-        if !second {
-            let report = resume(&source, &target, "a");
-            spared += u64::from(report.bytes_read < LENGTH as u64);
-        }
-        assert!(unpack(&target) == bytes, "killed at write {writes}");
-    }
-    assert!(spared > 0, "no run made use of its checkpoint");
-}
-
-#[test]
-fn a_torn_or_damaged_journal_ends_there() {
-    let bytes = disk(3);
-    let source = MemoryDisk::new(bytes.clone());
-    for cut in [0usize, 1, 7, 30, 200] {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("out");
-        killed(&source, &target, "a", 12).unwrap_err();
-        let path = folder.path().join(".out.wherry-checkpoint");
-        let mut journal = std::fs::read(&path).unwrap();
-        journal.truncate(journal.len().saturating_sub(cut));
-        if let Some(last) = journal.last_mut().filter(|_| cut == 30) {
-            *last ^= 0x40;
-        }
-        std::fs::write(&path, journal).unwrap();
-        resume(&source, &target, "a");
-        assert!(unpack(&target) == bytes, "cut {cut}");
-    }
-}
-
-#[test]
-fn another_source_starts_afresh() {
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("out");
-    killed(&MemoryDisk::new(disk(4)), &target, "a", 8).unwrap_err();
-    let bytes = disk(5);
-    let report = resume(&MemoryDisk::new(bytes.clone()), &target, "b");
-    assert_eq!(report.bytes_read, LENGTH as u64);
-    assert!(unpack(&target) == bytes);
-}
-
-#[test]
-fn the_rate_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = MemoryDisk::new(disk(6));
-    let options = Options { limit_rate: Some(10 << 20), ..options("a") };
-    let start = Instant::now();
-    run(&source, &folder.path().join("out"), Box::<Append>::default(), &options, &|_| ()).unwrap();
-    assert!(start.elapsed() >= Duration::from_millis(480));
-}
-
-#[test]
-fn compression_is_refused_plainly() {
-    struct Packed;
-    impl Layout for Packed {
-        fn shape(&self) -> Shape {
-            Shape { codec: Codec::Zstd, ..Append::default().shape() }
-        }
-        fn place(&mut self, _: &[Unit]) -> Result<Vec<u64>> {
-            Ok(Vec::new())
-        }
-        fn finish(&mut self, _: u32) -> Result<Ending> {
-            Ok(Ending::default())
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let source = MemoryDisk::new(vec![1; 100]);
-    let refused = run(&source, &folder.path().join("out"), Box::new(Packed), &options("a"), &|_| ());
-    assert_eq!(refused.unwrap_err().kind, ErrorKind::Unsupported);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+/// What is in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(name).collect();
+    names.sort();
+    names
 }

@@ -1,1 +1,74 @@
-//! QEMU's images, read by us.
+//! Every public call of the reader on any bytes, with what must hold of the answers.
+
+use format_qcow2::Qcow2;
+use wherry_sdk::format::{Extent, Place};
+use wherry_sdk::testing::MemoryBlob;
+use wherry_sdk::{Blob, DiskFormat, FormatReader, Severity};
+
+/// Bytes of the parent that is offered.
+const PARENT: u64 = 100_000;
+/// Pages of extents that are asked for: an image may be very large.
+const PAGES: u32 = 200;
+
+/// Probes, opens and reads the map of `bytes`, without and with a parent.
+pub fn exercise(bytes: &[u8]) {
+    let end = bytes.len().saturating_sub(64 << 10);
+    let variant = Qcow2::probe(&bytes[..bytes.len().min(64 << 10)], &bytes[end..]);
+    let image = MemoryBlob::read_only(bytes);
+    let parent = MemoryBlob::read_only(vec![0; PARENT as usize]);
+    for parts in [vec![image.clone()], vec![image, parent]] {
+        let parts = parts.into_iter().map(|blob| Box::new(blob) as Box<dyn Blob>).collect();
+        let Ok(mut reader) = <Qcow2 as DiskFormat>::Reader::open(parts) else { continue };
+        assert_eq!(variant, Some(reader.facts().variant_name));
+        walk(&mut reader, bytes.len() as u64);
+    }
+}
+
+fn walk(reader: &mut <Qcow2 as DiskFormat>::Reader, file: u64) {
+    let facts = reader.facts();
+    assert!(facts.unit.is_power_of_two() && (512..=2 << 20).contains(&facts.unit));
+    let blocked = facts.concerns.iter().any(|concern| concern.severity == Severity::Blocking);
+    let mut at = 0;
+    for page in 0..PAGES {
+        let most = [1, 3, u32::MAX][page as usize % 3];
+        let Ok(extents) = reader.extents(at, most) else { break };
+        assert!(!blocked, "a blocked image was read");
+        assert!(extents.len() <= most.min(1000) as usize);
+        assert_eq!(extents.is_empty(), at == facts.virtual_size, "only the end is empty");
+        for extent in &extents {
+            assert_eq!(extent.logical, at, "a gap");
+            at = extent.logical.checked_add(extent.length).unwrap();
+            check(extent, u64::from(facts.unit), file);
+        }
+        assert!(at <= facts.virtual_size);
+        if extents.is_empty() {
+            break;
+        }
+    }
+    // Anywhere, and beyond the end.
+    for start in [1, facts.virtual_size / 2 + 511, facts.virtual_size, u64::MAX] {
+        for extent in reader.extents(start, 10).unwrap_or_default() {
+            assert!(start < facts.virtual_size);
+            check(&extent, u64::from(facts.unit), file);
+        }
+    }
+}
+
+fn check(extent: &Extent, unit: u64, file: u64) {
+    assert!(extent.length > 0);
+    let within = |offset: u64, length, size| offset.checked_add(length).is_some_and(|end| end <= size);
+    match extent.at {
+        Place::Zero => {}
+        Place::Stored(offset) => assert!(within(offset, extent.length, file), "{extent:?}"),
+        Place::StoredIn((part, offset)) => {
+            assert!(
+                part == 1 && offset == extent.logical && within(offset, extent.length, PARENT),
+                "{extent:?}"
+            );
+        }
+        Place::Compressed((_, offset, length)) => {
+            assert!(within(offset, length, file) && length > 0 && length <= 2 * unit, "{extent:?}");
+            assert!(extent.logical.is_multiple_of(unit) && extent.length <= unit, "{extent:?}");
+        }
+    }
+}

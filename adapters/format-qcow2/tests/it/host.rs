@@ -29,7 +29,7 @@ pub fn write(disk: &Disk, path: &Path, options: &[(&str, &str)], seed: u64) {
         disk.blocks().flat_map(|(offset, block)| offset / unit..(offset + block.len() as u64).div_ceil(unit));
     let mut chunks: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for number in numbers {
-        let chunk = chunks.entry(number * unit >> 20).or_default();
+        let chunk = chunks.entry((number * unit) >> 20).or_default();
         if chunk.last() != Some(&number) {
             chunk.push(number);
         }
@@ -68,7 +68,7 @@ fn write_chunk(disk: &Disk, file: &File, writer: &mut Writer, numbers: &[u64]) {
 }
 
 /// Writes what is left; the same page is the same when it is asked for again.
-fn finish(file: &File, writer: &mut Writer) {
+pub fn finish(file: &File, writer: &mut Writer) {
     for page in 0.. {
         let ending = writer.finish(page).unwrap();
         assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= 1 << 20);
@@ -98,21 +98,21 @@ fn compress(codec: Codec, level: u8, bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// `stored` may have more bytes behind the compressed ones.
-fn decompress(codec: Codec, stored: &[u8], unit: usize) -> Vec<u8> {
+/// `stored` may have more bytes behind the compressed ones. None: damaged.
+fn decompress(codec: Codec, stored: &[u8], unit: usize) -> Option<Vec<u8>> {
     let mut out = vec![0; unit];
     match codec {
         Codec::Zstd => {
-            zstd::stream::read::Decoder::new(stored).unwrap().read_exact(&mut out).unwrap();
+            zstd::stream::read::Decoder::new(stored).ok()?.read_exact(&mut out).ok()?;
         }
         Codec::Deflate => {
             let mut inflate = Decompress::new(false);
-            inflate.decompress(stored, &mut out, FlushDecompress::None).unwrap();
-            assert_eq!(inflate.total_out(), unit as u64);
+            inflate.decompress(stored, &mut out, FlushDecompress::None).ok()?;
+            (inflate.total_out() == unit as u64).then_some(())?;
         }
         other => panic!("{other:?} is none of qcow2's"),
     }
-    out
+    Some(out)
 }
 
 pub fn open(parts: &[&Path]) -> Result<Reader> {
@@ -139,28 +139,31 @@ pub fn extents(reader: &mut Reader, most: u32) -> Vec<Extent> {
     }
 }
 
-/// The bytes of an extent.
-pub fn data(extent: &Extent, parts: &[&Path], unit: u32) -> Vec<u8> {
+/// The bytes of an extent, unless they cannot be decompressed.
+pub fn data(extent: &Extent, parts: &[&Path], unit: u32) -> Option<Vec<u8>> {
     let read = |part: usize, offset, length: u64| {
         let mut bytes = vec![0; length as usize];
         File::open(parts[part]).unwrap().read_exact_at(&mut bytes, offset).unwrap();
         bytes
     };
-    match extent.at {
+    Some(match extent.at {
         Place::Zero => vec![0; extent.length as usize],
         Place::Stored(offset) => read(0, offset, extent.length),
         Place::StoredIn((part, offset)) => read(part as usize, offset, extent.length),
         Place::Compressed((codec, offset, length)) => {
-            let mut bytes = decompress(codec, &read(0, offset, length), unit as usize);
+            let mut bytes = decompress(codec, &read(0, offset, length), unit as usize)?;
             bytes.truncate(extent.length as usize);
             bytes
         }
-    }
+    })
 }
 
 /// The whole disk.
 pub fn decode(parts: &[&Path], most: u32) -> Vec<u8> {
     let mut reader = open(parts).unwrap();
     let unit = reader.facts().unit;
-    extents(&mut reader, most).iter().flat_map(|extent| data(extent, parts, unit)).collect()
+    extents(&mut reader, most)
+        .iter()
+        .flat_map(|extent| data(extent, parts, unit).expect("compressed"))
+        .collect()
 }

@@ -1,6 +1,8 @@
 //! qcow2 images written by us and read by QEMU, written by QEMU and read by us, and damaged ones.
 //! `qemu-img` and `qemu-io` come with Debian's `qemu-utils`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod contract;
 mod disk;
 mod exercise;
@@ -9,4 +11,5 @@ mod hostile;
 mod parents;
 mod qemu;
 mod read;
+mod refusals;
 mod write;

@@ -26,13 +26,22 @@ fn matrix(compression: &str) {
     for size in SIZES {
         for cluster_size in CLUSTER_SIZES {
             for pattern in PATTERNS {
-                // With 512 bytes a cluster this is about many tables, which scattered data shows best.
-                if size > MIB && cluster_size == "512" && pattern != Pattern::Scattered {
-                    continue;
+                if worthwhile(size, pattern, cluster_size) {
+                    round_trip(size, pattern, cluster_size, compression);
                 }
-                round_trip(size, pattern, cluster_size, compression);
             }
         }
+    }
+}
+
+/// A disk in one block is either zero or not; the large disk is about many tables and chunks out of order.
+fn worthwhile(size: u64, pattern: Pattern, cluster_size: &str) -> bool {
+    match cluster_size {
+        "512" if size > MIB => pattern == Pattern::Scattered,
+        "128k" => size == MIB,
+        _ if size > MIB => !matches!(pattern, Pattern::Zero | Pattern::Dense),
+        _ if size <= 512 => matches!(pattern, Pattern::Zero | Pattern::Last),
+        _ => true,
     }
 }
 

@@ -9,7 +9,7 @@ use wherry_sdk::{Error, ErrorKind, Result};
 pub(crate) const PAGE: u64 = 1 << 20;
 
 /// Where the tables go.
-pub(crate) struct Ending {
+pub(crate) struct Tail {
     cluster_bits: u32,
     l2_offset: u64,
     l1: Table,
@@ -19,7 +19,7 @@ pub(crate) struct Ending {
     end: u64,
 }
 
-impl Ending {
+impl Tail {
     /// Behind what is placed; the refcount blocks count themselves.
     pub(crate) fn new(cluster_bits: u32, l1_entries: u64, map: &Map, placement: &Placement) -> Result<Self> {
         let clusters = |bytes: u64| bytes.div_ceil(1 << cluster_bits);

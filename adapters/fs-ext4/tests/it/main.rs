@@ -1,0 +1,11 @@
+//! Images made by mke2fs, debugfs, e2fsck and the kernel, read and changed by the adapter, then checked by them again.
+
+mod edits;
+mod exercise;
+mod hostile;
+mod images;
+mod journal;
+mod reading;
+mod tools;
+mod tree;
+mod used;

@@ -1,0 +1,156 @@
+//! The edits to boot menus and to what makes them anew: command lines, `resume`, GRUB's `device.map`.
+
+use crate::cmdline::{Rewrite, Rewritten, Style};
+use crate::devices::{Bus, Naming};
+use crate::entries::{self, Entry};
+use crate::files::{file, listed, shell_value, text};
+use crate::work::Work;
+use crate::{grub, persist};
+use wherry_sdk::{Result, find};
+
+const REASON: &str = "the kernel command line must fit the new disk controller and console";
+
+/// Makes every command line portable.
+pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
+    let console = console(work, entries);
+    // an initramfs that nobody knows may understand no more than the kernel does
+    let initrd = Naming { uuid: persist::family(work.guest) != "unknown", ..work.naming() };
+    let bare = Naming { uuid: false, partuuid: true, bus: initrd.bus };
+    let mut done = Vec::new();
+    for (path, style) in files(work) {
+        let Some(real) = file(work.guest, &path).filter(|real| !done.contains(real)) else { continue };
+        let Some(old) = text(work.guest, &real) else {
+            let message =
+                format!("{real} could not be read as text, so that its command lines stay as they are");
+            work.warn("linux.boot.unreadable-menu", message, "look into the file in the guest");
+            continue;
+        };
+        let rewrite = Rewrite { devices: &work.devices, initrd, bare, console: console.as_deref() };
+        let new = rewrite.file(&old, style);
+        work.replace(&real, &old, &new.text, REASON)?;
+        concerns(work, &real, new, entries);
+        done.push(real);
+    }
+    environment(work, initrd, bare, console.as_deref())?;
+    resume(work)?;
+    device_map(work)
+}
+
+/// The serial console to add: only if the target has one and no command line names any.
+fn console(work: &Work<'_>, entries: &[Entry]) -> Option<String> {
+    let name = find(&work.profile.facts, "serial-console")?;
+    let named = |text: &str| text.split([' ', '"', '\'']).any(|word| word.starts_with("console="));
+    let defaults = shell_files(work);
+    let mut texts = defaults.iter().filter_map(|path| text(work.guest, path));
+    let lines =
+        |text: String| text.lines().any(|line| line.trim_start().starts_with("GRUB_CMDLINE") && named(line));
+    if entries.iter().any(|entry| named(&entry.arguments)) || texts.any(lines) {
+        return None;
+    }
+    name.bytes().all(|c| c.is_ascii_alphanumeric()).then(|| name.to_owned())
+}
+
+fn shell_files(work: &Work<'_>) -> Vec<String> {
+    let mut files = vec!["/etc/default/grub".to_owned()];
+    files.extend(listed(work.guest, "/etc/default/grub.d", ".cfg"));
+    files
+}
+
+fn files(work: &Work<'_>) -> Vec<(String, Style)> {
+    let guest = work.guest;
+    let menus = entries::grub_menus(guest).into_iter().chain(entries::extlinux_menus(guest));
+    let mut files: Vec<(String, Style)> = menus.map(|path| (path, Style::Menu)).collect();
+    for path in entries::bls_files(guest) {
+        let has = |line: &str| line.trim_start().starts_with("initrd");
+        let initrd = text(guest, &path).is_some_and(|text| text.lines().any(has));
+        files.push((path, Style::Bls { initrd }));
+    }
+    files.extend(shell_files(work).into_iter().map(|path| (path, Style::Shell)));
+    files.push(("/etc/kernel/cmdline".to_owned(), Style::Plain));
+    files
+}
+
+fn concerns(work: &mut Work<'_>, path: &str, mut new: Rewritten, entries: &[Entry]) {
+    new.unknown.dedup();
+    new.removed.dedup();
+    for name in new.unknown {
+        let message = format!("{path} names root={name}, which is not among the disks");
+        let remedy = "correct root= in the guest before the move";
+        let starts = |entry: &Entry| {
+            entry.default && entry.arguments.split(' ').any(|word| word.strip_prefix("root=") == Some(&name))
+        };
+        if entries.iter().any(starts) {
+            work.block("linux.boot.unknown-root", message, remedy);
+        } else {
+            work.warn("linux.boot.unknown-root", message, remedy);
+        }
+    }
+    for name in new.removed {
+        let message = format!("{path}: resume={name} was removed, it is not among the disks");
+        work.warn("linux.boot.resume-removed", message, "set resume= again if the guest hibernates");
+    }
+}
+
+/// `kernelopts`, from which BLS entries of RHEL 8 take their command line.
+fn environment(work: &mut Work<'_>, initrd: Naming, bare: Naming, console: Option<&str>) -> Result<()> {
+    for path in entries::environments(work.guest) {
+        let Some(block) = text(work.guest, &path) else { continue };
+        let rewrite = Rewrite { devices: &work.devices, initrd, bare, console };
+        let mut new = Rewritten::default();
+        let mut changed = false;
+        let text = grub::rewrite_environment(&block, "kernelopts", |old| {
+            new = rewrite.file(old, Style::Plain);
+            changed = new.text != old;
+            new.text.clone()
+        });
+        match text.filter(|_| changed) {
+            Some(text) => work.replace(&path, &block, &text, REASON)?,
+            None if changed => {
+                let message = format!("{path} has no room for the changed kernelopts, or is damaged");
+                work.block(
+                    "linux.boot.environment",
+                    message,
+                    "shorten kernelopts with grub2-editenv in the guest",
+                );
+            }
+            None => {}
+        }
+        concerns(work, &path, new, &[]);
+    }
+    Ok(())
+}
+
+/// The device that initramfs-tools resumes from (initramfs.conf(5)).
+fn resume(work: &mut Work<'_>) -> Result<()> {
+    let path = "/etc/initramfs-tools/conf.d/resume";
+    let Some(old) = text(work.guest, path) else { return Ok(()) };
+    let Some(value) = shell_value(&old, "RESUME").filter(|value| crate::devices::unstable(value)) else {
+        return Ok(());
+    };
+    let found = work.devices.resolve(&value).and_then(|device| work.naming().name(device));
+    if found.is_none() {
+        let message = format!("{path}: RESUME={value} became none, it is not among the disks");
+        work.warn("linux.boot.resume-removed", message, "set RESUME= again if the guest hibernates");
+    }
+    let new = old.replace(&value, found.as_deref().unwrap_or("none"));
+    work.replace(path, &old, &new, "the device to resume from is named by the disk controller")
+}
+
+/// `(hd0) /dev/sda`: GRUB's own tools refuse to work with disks that are not in the map (grub-install(8)).
+fn device_map(work: &mut Work<'_>) -> Result<()> {
+    let bus = Bus::new(&work.profile.disk_bus);
+    for path in ["/boot/grub/device.map", "/boot/grub2/device.map"] {
+        let Some(old) = text(work.guest, path) else { continue };
+        let lines = old.split_inclusive('\n').map(|line| {
+            let spec = line.split_whitespace().nth(1).filter(|_| line.trim_start().starts_with("(hd"));
+            let name = spec.and_then(|spec| bus.device(work.devices.whole_disk(spec)?, None));
+            match spec.zip(name) {
+                Some((spec, name)) => line.replacen(spec, &name, 1),
+                None => line.to_owned(),
+            }
+        });
+        let new: String = lines.collect();
+        work.replace(path, &old, &new, "grub-install and grub-mkconfig look disks up in this map")?;
+    }
+    Ok(())
+}

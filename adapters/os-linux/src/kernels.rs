@@ -1,0 +1,169 @@
+//! One kernel: its release, and the drivers it has. The Linux/x86 boot protocol (`kernel_version`, offset 0x20e),
+//! modules.dep(5), `Documentation/kbuild/kbuild.rst` (`modules.builtin`).
+
+use crate::files::{exists, names, text};
+use crate::modules;
+use std::collections::BTreeSet;
+use wherry_sdk::Tree;
+
+/// The most of a module list that is read, in bytes.
+const LIST: u64 = 16 << 20;
+const FOLDERS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
+
+/// How a kernel has a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// In the kernel itself.
+    BuiltIn,
+    /// A file among its modules.
+    Module,
+    /// Not at all.
+    Missing,
+}
+
+/// A kernel image with what belongs to it.
+#[derive(Debug)]
+pub struct Kernel {
+    /// `/boot/vmlinuz-6.1.0-28-amd64`
+    pub path: String,
+    /// `6.1.0-28-amd64`, if it can be told.
+    pub release: Option<String>,
+    /// `/lib/modules/6.1.0-28-amd64`
+    pub modules: Option<String>,
+    loadable: BTreeSet<String>,
+    built_in: BTreeSet<String>,
+    configuration: Option<String>,
+}
+
+impl Kernel {
+    /// Looks at the image at `path` and at what belongs to its release.
+    pub fn read(guest: &dyn Tree, path: &str) -> Self {
+        let release = header_release(guest, path).or_else(|| named_release(guest, path));
+        Self::of_release(guest, path, release)
+    }
+
+    /// For an image whose release is known.
+    pub fn of_release(guest: &dyn Tree, path: &str, release: Option<String>) -> Self {
+        let folder = |release: &String| {
+            FOLDERS.map(|folder| format!("{folder}/{release}")).into_iter().find(|path| exists(guest, path))
+        };
+        let modules = release.as_ref().and_then(folder);
+        let list = |name: &str| {
+            let path = modules.as_ref().map(|folder| format!("{folder}/{name}"));
+            let bytes = path.and_then(|path| guest.read_all(&path, LIST).ok());
+            module_names(&bytes.unwrap_or_default())
+        };
+        let configuration = release.as_ref().and_then(|release| {
+            text(guest, &format!("/boot/config-{release}"))
+                .or_else(|| text(guest, &format!("{}/config", modules.as_deref()?)))
+        });
+        let (loadable, built_in) = (list("modules.dep"), list("modules.builtin"));
+        Self { path: path.to_owned(), release, modules, loadable, built_in, configuration }
+    }
+
+    /// For people: the release, or else the path.
+    pub fn name(&self) -> &str {
+        self.release.as_deref().unwrap_or(&self.path)
+    }
+
+    /// How it has this driver.
+    pub fn driver(&self, module: &str) -> Driver {
+        let configured = || {
+            let symbol = modules::symbol(module)?;
+            let lines = self.configuration.as_ref()?.lines();
+            lines.filter_map(|line| line.strip_prefix(symbol)).find(|rest| *rest == "=y")
+        };
+        if self.built_in.contains(module) || configured().is_some() {
+            Driver::BuiltIn
+        } else if self.loadable.contains(module) {
+            Driver::Module
+        } else {
+            Driver::Missing
+        }
+    }
+
+    /// Those of these modules that it has so.
+    pub fn drivers<'m>(&self, modules: &[&'m str], kind: Driver) -> Vec<&'m str> {
+        modules.iter().copied().filter(|module| self.driver(module) == kind).collect()
+    }
+
+    /// Disk buses for which it has every driver.
+    pub fn buses(&self) -> Vec<&'static str> {
+        let has = |bus: &&str| self.drivers(modules::storage(bus), Driver::Missing).is_empty();
+        modules::BUSES.into_iter().filter(has).collect()
+    }
+}
+
+/// The first word of the version string that the header of a bzImage points to.
+fn header_release(guest: &dyn Tree, path: &str) -> Option<String> {
+    let header = guest.read(path, 0, 0x210).ok()?;
+    if header.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let pointer = u16::from_le_bytes(header.get(0x20e..0x210)?.try_into().ok()?);
+    let version = guest.read(path, u64::from(pointer) + 0x200, 128).ok()?;
+    let word = version.split(|byte| *byte == 0 || *byte == b' ').next()?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-+~".contains(byte);
+    let word = String::from_utf8(word.to_vec()).ok()?;
+    let good =
+        pointer != 0 && word.starts_with(|c: char| c.is_ascii_digit()) && word.bytes().all(|c| plain(&c));
+    good.then_some(word)
+}
+
+/// From the file's name, or from `pkgbase`, with which Arch Linux names the kernel of a module directory.
+fn named_release(guest: &dyn Tree, path: &str) -> Option<String> {
+    let file = path.rsplit('/').next()?;
+    let (_, name) = file.split_once('-')?;
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Some(name.to_owned());
+    }
+    let releases = names(guest, "/usr/lib/modules").into_iter().take(64);
+    let mut named = releases.filter(|release| {
+        text(guest, &format!("/usr/lib/modules/{release}/pkgbase")).is_some_and(|base| base.trim() == name)
+    });
+    named.next()
+}
+
+/// Module names in `modules.dep` or `modules.builtin`: `kernel/drivers/block/virtio_blk.ko.xz: ...`.
+fn module_names(index: &[u8]) -> BTreeSet<String> {
+    let text = String::from_utf8_lossy(index);
+    let paths = text.lines().filter_map(|line| line.split(':').next());
+    let files = paths.filter_map(|path| path.rsplit('/').next()?.split_once(".ko"));
+    files.map(|(name, _)| name.replace('-', "_")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wherry_sdk::testing::{MemoryTree, MemoryVolume};
+
+    fn image(release: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 0x400];
+        bytes[0x202..0x206].copy_from_slice(b"HdrS");
+        bytes[0x20e..0x210].copy_from_slice(&0x120u16.to_le_bytes());
+        let text = format!("{release} (builder@host) #1 SMP\0");
+        bytes[0x320..0x320 + text.len()].copy_from_slice(text.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_kernel_by_its_header() {
+        let folder = "/usr/lib/modules/6.9.1-arch1-1";
+        let root = MemoryVolume::new("r", &[("fs.kind", "ext4")])
+            .file("/boot/vmlinuz-linux", image("6.9.1-arch1-1"))
+            .file("/boot/vmlinuz-lts", "not a bzImage")
+            .file("/usr/lib/modules/6.6.1-lts/pkgbase", "lts\n")
+            .file(&format!("{folder}/modules.dep"), "kernel/drivers/nvme/host/nvme.ko.zst: x\n")
+            .file(&format!("{folder}/modules.builtin"), "kernel/drivers/virtio/virtio-pci.ko\n")
+            .file("/boot/config-6.9.1-arch1-1", "CONFIG_VIRTIO_BLK=y\nCONFIG_SCSI_VIRTIO=m\n");
+        let tree = MemoryTree::new(vec![root]);
+        tree.mount("r", "/").expect("mounts");
+        let kernel = Kernel::read(&tree, "/boot/vmlinuz-linux");
+        assert_eq!((kernel.name(), kernel.modules.as_deref()), ("6.9.1-arch1-1", Some(folder)));
+        let drivers = ["nvme", "virtio_pci", "virtio_blk", "virtio_scsi"].map(|module| kernel.driver(module));
+        assert_eq!(drivers, [Driver::Module, Driver::BuiltIn, Driver::BuiltIn, Driver::Missing]);
+        assert_eq!(kernel.buses(), ["virtio-blk", "nvme"]);
+        assert_eq!(Kernel::read(&tree, "/boot/vmlinuz-lts").release.as_deref(), Some("6.6.1-lts"));
+        assert_eq!(Kernel::read(&tree, "/boot/none").release, None);
+    }
+}

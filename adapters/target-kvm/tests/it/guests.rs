@@ -1,0 +1,95 @@
+//! The script builds every machine in QEMU, which is asked what it has and told to quit before the guest runs.
+
+use crate::bench::{BOARDS, BUSES, Directory, FIRMWARES, NICS, machine, make, names};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use target_kvm::Kvm;
+use wherry_sdk::target::DiskNeed;
+use wherry_sdk::{Output, TargetPlatform};
+
+/// What QEMU's monitor answers to these questions about the machine of this script.
+fn ask(output: &Directory, questions: &str) -> String {
+    let mut child = Command::new(output.path.join("web-a.1.sh"))
+        .args(["-S", "-display", "none", "-serial", "none", "-monitor", "stdio"])
+        .env("ACCEL", "tcg")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(format!("{questions}quit\n").as_bytes());
+    let result = child.wait_with_output().unwrap();
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    String::from_utf8_lossy(&result.stdout).into_owned()
+}
+
+/// The class that `info pci` names for a slot.
+fn class(answer: &str, slot: usize) -> String {
+    let (_, rest) = answer.split_once(&format!("device {slot:3}, function 0:")).unwrap_or_default();
+    rest.trim_start().split(':').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn qemu_accepts_every_script() {
+    let mut turn = 0;
+    for bus in BUSES {
+        for board in BOARDS {
+            for firmware in FIRMWARES {
+                let nic = NICS[turn % NICS.len()];
+                turn += 1;
+                let output = Directory::new(&format!("qemu, {bus} it's {nic}"));
+                let wishes = [
+                    ("wish.disk-bus", bus),
+                    ("wish.nic-model", nic),
+                    ("firmware", firmware),
+                    ("wish.machine", board),
+                    ("wish.format", "raw"),
+                ];
+                for name in names(&make(&output, "k", &machine(&wishes)).unwrap()) {
+                    output.write(&name, &[0; 1 << 20], false).unwrap();
+                }
+                let answer = ask(&output, "info block\ninfo pci\ninfo network\n");
+                let what = format!("{bus} {nic} {board} {firmware}: {answer}");
+                assert!(answer.contains("web-a.1-7.raw"), "{what}");
+                assert!(answer.matches("Detect zeroes:    unmap").count() == 8, "{what}");
+                assert!(answer.contains("macaddr=52:54:00:ab:cd:01"), "{what}");
+                assert_eq!((class(&answer, 8), class(&answer, 9)), two("Ethernet controller"), "{what}");
+                assert_eq!(output.names().unwrap().contains(&"web-a.1-vars.fd".into()), firmware == "uefi");
+                Kvm::undo(&output, "k", &machine(&wishes)).unwrap();
+                assert!(output.names().unwrap().is_empty());
+            }
+        }
+    }
+}
+
+fn two(text: &str) -> (String, String) {
+    (text.into(), text.into())
+}
+
+/// As many disks as there is room for, and cards in the same slots as with few.
+#[test]
+fn qemu_has_room_for_as_many_as_are_offered() {
+    for (bus, most) in [("virtio-blk", 15), ("nvme", 15), ("ahci", 24), ("virtio-scsi", 60)] {
+        for board in BOARDS {
+            let output = Directory::new("room");
+            let mut full =
+                machine(&[("wish.disk-bus", bus), ("wish.machine", board), ("wish.format", "raw")]);
+            full.disks =
+                (0..most).map(|index| DiskNeed { index, virtual_size: 1, bootable: false }).collect();
+            full.nics = vec![full.nics[1].clone(); 8];
+            for name in names(&make(&output, "k", &full).unwrap()) {
+                output.write(&name, &[0; 512], false).unwrap();
+            }
+            let answer = ask(&output, "info block\ninfo pci\n");
+            assert!(answer.contains(&format!("web-a.1-{}.raw", most - 1)), "{bus} {board}: {answer}");
+            for slot in 8..16 {
+                assert_eq!(class(&answer, slot), "Ethernet controller", "{bus} {board}: {answer}");
+            }
+            full.disks.push(DiskNeed { index: most, virtual_size: 1, bootable: false });
+            assert_eq!(crate::bench::blocking(&full), 1, "{bus}");
+            full.disks.pop();
+            full.nics.push(full.nics[0].clone());
+            assert_eq!(crate::bench::blocking(&full), 1, "{bus}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where bytes go: a file or a block device.
+
+use crate::layout::MIB;
+use block::{ALIGN, Buffer};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Random-access bytes to be written, by several threads at once.
+pub(crate) trait Sink: Sync {
+    /// Writes all of `bytes`, making room where it is needed.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes a range that was not written in this transfer read as zeroes.
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()>;
+    /// Fills the buffer as far as there are bytes, from the medium if that can be had.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Makes everything durable that was written before the call.
+    fn sync(&self) -> io::Result<()>;
+    /// The complete target has this many bytes.
+    fn finish(&self, length: u64) -> io::Result<()>;
+}
+
+/// A file grows ahead of what is written by this much, since direct writes beyond the end exclude each other.
+const AHEAD: u64 = 64 * MIB;
+
+/// A regular file or a block device.
+pub(crate) struct FileSink {
+    file: File,
+    /// Past the page cache: half the processor time of buffered writes, and no wait for a late flush. Only for aligned
+    /// ranges, and only where the filesystem can.
+    direct: Option<File>,
+    device: bool,
+    length: AtomicU64,
+    growth: Mutex<()>,
+}
+
+impl FileSink {
+    /// `file` is what is open for reading and writing at `path`.
+    pub fn new(file: File, path: &Path, device: bool) -> io::Result<Self> {
+        let flags = OFlags::DIRECT.bits() as i32;
+        let direct = File::options().read(true).write(true).custom_flags(flags).open(path).ok();
+        let length = AtomicU64::new(file.metadata()?.len());
+        Ok(Self { file, direct, device, length, growth: Mutex::new(()) })
+    }
+
+    fn grow(&self, end: u64) -> io::Result<()> {
+        if self.device || end <= self.length.load(Relaxed) {
+            return Ok(());
+        }
+        let _held = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        if end > self.length.load(Relaxed) {
+            let ahead = end.saturating_add(AHEAD).min(i64::MAX as u64);
+            // Where the limit of file sizes is near, to the byte.
+            let grown =
+                self.file.set_len(ahead).map(|()| ahead).or_else(|_| self.file.set_len(end).map(|()| end))?;
+            self.length.store(grown, Relaxed);
+        }
+        Ok(())
+    }
+
+    fn direct_for(&self, bytes: &[u8], offset: u64) -> Option<&File> {
+        let aligned = bytes.as_ptr().addr() | bytes.len() | offset as usize;
+        self.direct.as_ref().filter(|_| aligned.is_multiple_of(ALIGN))
+    }
+}
+
+fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+impl Sink for FileSink {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.grow(offset.saturating_add(bytes.len() as u64))?;
+        if let Some(direct) = self.direct_for(bytes, offset) {
+            match direct.write_all_at(bytes, offset) {
+                // A device or filesystem that is stricter than others.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {}
+                done => return done,
+            }
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
+    /// A file is new or was cut to nothing: what was not written are holes.
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        if !self.device || length == 0 {
+            return Ok(());
+        }
+        let keep = FallocateFlags::KEEP_SIZE;
+        for how in [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE] {
+            if fallocate(&self.file, how | keep, offset, length).is_ok() {
+                return Ok(());
+            }
+        }
+        let zeroes = Buffer::new(MIB as usize);
+        let mut at = offset;
+        while at < offset + length {
+            let take = MIB.min(offset + length - at);
+            self.write_at(&zeroes[..take as usize], at)?;
+            at += take;
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if let Some(direct) = self.direct_for(buffer, offset) {
+            // Short at the end of the file, where a direct read cannot go on: the rest is read below.
+            let read = direct.read_at(buffer, offset);
+            if read.is_ok_and(|read| read == buffer.len()) {
+                return Ok(buffer.len());
+            }
+        }
+        read_full(&self.file, buffer, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn finish(&self, length: u64) -> io::Result<()> {
+        if !self.device {
+            self.file.set_len(length)?;
+        }
+        self.file.sync_all()?;
+        // Clean pages go, so that what is read back comes from the medium; a filesystem may ignore it.
+        let _ignored = fadvise(&self.file, 0, None, Advice::DontNeed);
+        Ok(())
+    }
+}
