@@ -11,6 +11,7 @@ use migrate::ErrorKind;
 use runtime::{Adapters, Limits};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 const CODES: &str =
@@ -188,6 +189,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     for refused in &adapters.refused {
         tracing::warn!("refused: {refused}");
     }
+    let flag = adapters.job.stop_flag();
+    ctrlc::set_handler(move || interrupt(&flag))?;
     let format = arguments.output;
     let blocked = |blocks: bool| if blocks { 3 } else { 0 };
     match &arguments.verb {
@@ -202,6 +205,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
         Verb::Completions { .. } | Verb::Man => Ok(0),
     }
+}
+
+/// The first interrupt asks for an orderly stop, the second ends the program; either way the same command goes on.
+fn interrupt(flag: &AtomicBool) {
+    if flag.swap(true, Relaxed) {
+        std::process::exit(130);
+    }
+    eprintln!("\nstopping; once more to stop at once");
 }
 
 /// The defaults, with what the operator says instead.

@@ -21,15 +21,13 @@ pub struct Progress {
 
 struct Shown {
     stage: String,
-    /// When the stage began, and how far it was then: a resumed run does not begin at zero.
-    begun: (Instant, u64),
     last: Option<Instant>,
 }
 
 impl Progress {
     /// Nothing shown yet.
     pub fn new(format: Format) -> Self {
-        let shown = Shown { stage: String::new(), begun: (Instant::now(), 0), last: None };
+        let shown = Shown { stage: String::new(), last: None };
         Self { format, terminal: std::io::stderr().is_terminal(), shown: Mutex::new(shown) }
     }
 
@@ -44,7 +42,7 @@ impl Progress {
         };
         let stage = format!("{verb} {name}");
         if stage != shown.stage {
-            *shown = Shown { stage, begun: (Instant::now(), progress.done), last: None };
+            *shown = Shown { stage, last: None };
         }
         let pause = if self.terminal && self.format == Format::Text { RENEW } else { REPEAT };
         let complete = progress.done == progress.total;
@@ -52,17 +50,15 @@ impl Progress {
             return;
         }
         shown.last = Some(Instant::now());
-        let elapsed = shown.begun.0.elapsed().as_secs_f64().max(0.001);
-        let rate = (progress.done - shown.begun.1.min(progress.done)) as f64 / elapsed;
-        let left = (progress.total - progress.done) as f64 / rate.max(1.0);
-        let (done, total) = (progress.done, progress.total);
+        let (done, total, rate) = (progress.done, progress.total, progress.rate);
+        let left = (total - done.min(total)) as f64 / rate.max(1) as f64;
         let mut out = std::io::stderr().lock();
         // A closed terminal is no reason to stop a transfer.
         let _ = match self.format {
             Format::Json => {
                 let line = serde_json::json!({ "progress": {
                     "stage": verb, "file": name, "done": done, "total": total,
-                    "bytes-per-second": rate as u64, "seconds-left": left as u64,
+                    "sent": progress.sent, "bytes-per-second": rate, "seconds-left": left as u64,
                 }});
                 writeln!(out, "{line}")
             }
@@ -75,7 +71,7 @@ impl Progress {
                     shown.stage,
                     bytes(done),
                     bytes(total),
-                    bytes(rate as u64),
+                    bytes(rate),
                     time(left)
                 );
                 match (self.terminal, complete) {

@@ -156,6 +156,7 @@ fn place(
         verify: how.verify,
         limit_rate: how.limit_rate,
         identity: format!("{} {} {:?}", plan.key, plan.digest, sink.options),
+        cancel: adapters.job.stop_flag(),
         ..transfer::Options::default()
     };
     options.memory = how.memory.unwrap_or(options.memory);
@@ -163,13 +164,17 @@ fn place(
     let report = transfer::run(disk, &file, Box::new(layout), &options, &|progress| {
         watch(Event::Moving { file: &file, progress });
     });
-    let report = report.map_err(|e| Error::failed(e.to_string()))?;
-    let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let report = report.map_err(|e| match e.kind {
+        transfer::ErrorKind::Cancelled => {
+            Error::new(ErrorKind::Stopped, format!("stopped: {e}; the same command goes on from there"))
+        }
+        _ => Error::failed(e.to_string()),
+    })?;
     Ok(Arrived {
         file,
         bytes_read: report.bytes_read,
         bytes_written: report.bytes_written,
-        blake3: Some(hex(report.hash)),
+        blake3: Some(report.hash.to_hex().to_string()),
         seconds: report.elapsed.as_secs_f64(),
     })
 }

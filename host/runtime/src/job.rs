@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One run of the host.
 #[derive(Debug)]
 pub struct Job {
     now: AtomicU64,
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
     calls: AtomicU64,
     nanos: AtomicU64,
 }
@@ -28,7 +29,7 @@ impl Default for Job {
         let said = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = AtomicU64::new(said.unwrap_or_else(clock));
-        Self { now, cancelled: AtomicBool::default(), calls: AtomicU64::default(), nanos: AtomicU64::default() }
+        Self { now, cancelled: Arc::default(), calls: AtomicU64::default(), nanos: AtomicU64::default() }
     }
 }
 
@@ -50,9 +51,9 @@ impl Job {
     pub fn cancelled(&self) -> bool {
         self.cancelled.load(Relaxed)
     }
-    /// Asks everything to stop soon.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Relaxed);
+    /// The flag itself: set, it asks everything to stop soon.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
     }
     /// What calls have cost so far.
     pub fn cost(&self) -> Cost {
