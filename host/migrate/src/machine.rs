@@ -75,6 +75,8 @@ impl Machine {
     /// One round of all volume adapters; whether something new was found.
     fn scan(&mut self, adapters: &Adapters) -> bool {
         let known = self.devices.len();
+        // What an earlier round missed, such as a volume group's second device, this one may find.
+        self.concerns.clear();
         for adapter in adapters.of(Kind::VolumeMap) {
             let disks: Vec<Arc<dyn Disk>> = self.devices.iter().map(|device| device.disk.clone()).collect();
             match Volumes::open(adapter).and_then(|mut volumes| volumes.scan(&disks)) {

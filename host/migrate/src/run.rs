@@ -174,7 +174,7 @@ fn place(
         file,
         bytes_read: report.bytes_read,
         bytes_written: report.bytes_written,
-        blake3: Some(report.hash.to_hex().to_string()),
+        blake3: Some(blake3::Hash::from_bytes(report.hash).to_hex().to_string()),
         seconds: report.elapsed.as_secs_f64(),
     })
 }
