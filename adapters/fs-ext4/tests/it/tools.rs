@@ -43,6 +43,12 @@ pub fn debugfs(image: &Path, commands: &str) {
 /// One mount at a time: tests run in parallel, loop devices are few.
 static MOUNTS: Mutex<()> = Mutex::new(());
 
+/// Whether loop mounts are possible here.
+pub fn mounts() -> bool {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    root && Path::new("/dev/loop-control").exists()
+}
+
 /// A loop mount, undone when it goes out of scope.
 pub struct Mount {
     pub path: PathBuf,
@@ -53,8 +59,7 @@ impl Mount {
     /// Mounts by the kernel; none, loudly, where that is impossible here.
     pub fn new(image: &Path, options: &str) -> Option<Self> {
         let only = MOUNTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let root = std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
-        if !root || !Path::new("/dev/loop-control").exists() {
+        if !mounts() {
             eprintln!("NO LOOP MOUNT HERE: {} is checked by e2fsck and debugfs only", image.display());
             return None;
         }
