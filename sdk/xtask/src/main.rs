@@ -2,8 +2,14 @@
 
 mod adapters;
 mod boot;
+mod console;
+mod disk;
+mod fuzz;
 mod image;
+mod lvm;
 mod packages;
+mod progress;
+mod tree;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -14,6 +20,7 @@ cargo xtask test             installs what is missing, builds everything, runs e
 cargo xtask image [ext4]     makes the demo's source disk in .work/, once
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
+cargo xtask fuzz [SECONDS]   fuzzes every parser, each for 600 s or as long as is said
 cargo xtask demo             builds all, makes the disk, inspects it, boots it at home and away";
 
 fn main() -> ExitCode {
@@ -22,10 +29,16 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["build-adapters"] => adapters::build(),
         ["test"] => test(),
-        ["image"] => image::build("ext4").map(drop),
-        ["image", kind] => image::build(kind).map(drop),
-        ["boot", disk] => boot::login(Path::new(disk), "virtio-blk"),
-        ["boot", disk, hardware] => boot::login(Path::new(disk), hardware),
+        ["image"] => image::build(&image::KINDS[0]).map(drop),
+        ["image", "all"] => image::KINDS.iter().try_for_each(|kind| image::build(kind).map(drop)),
+        ["image", kind] => image::Kind::named(kind).and_then(image::build).map(drop),
+        ["boot", disk] => login(disk, "virtio-blk"),
+        ["boot", disk, hardware] => login(disk, hardware),
+        ["fuzz"] => fuzz::fuzz(600),
+        ["fuzz", seconds] => seconds
+            .parse()
+            .with_context(|| format!("`{seconds}` is no number of seconds"))
+            .and_then(fuzz::fuzz),
         ["demo"] => demo(),
         _ => {
             eprintln!("{USAGE}");
@@ -41,9 +54,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn login(disk: &str, hardware: &str) -> Result<()> {
+    boot::login(&Path::new(disk).canonicalize().with_context(|| format!("cannot find {disk}"))?, hardware)
+}
+
 /// The checkout.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// A path as seen from the checkout.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 /// Runs a command to its end; anything but success is an error.
@@ -54,6 +77,17 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{:?} ended with {status}", command.get_program());
     }
     Ok(())
+}
+
+/// Runs a short command; its output is shown only if it fails.
+fn quiet(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{:?} ended with {}\n{text}{errors}", command.get_program(), output.status);
+    }
+    Ok(text)
 }
 
 /// The workspace's own toolchain.
@@ -76,10 +110,10 @@ fn test() -> Result<()> {
 fn demo() -> Result<()> {
     run(cargo().args(["build", "--release", "--package", "wherry"]))?;
     adapters::build()?;
-    let disk = image::build("ext4")?;
+    let disk = image::build(&image::KINDS[0])?;
     packages::install(packages::BOOT)?;
     boot::login(&disk, "ahci")?;
-    let away = boot::boot(&disk, "virtio-blk")?;
+    let away = boot::start(&disk, "virtio-blk", console::Show::Lines)?.end()?;
     if away != boot::End::Lost {
         bail!("the source disk should lose its root on virtio-blk, and ended as {away:?}");
     }

@@ -41,6 +41,10 @@ pub const IMAGE: &[Need] = &[
     ("/sbin/sfdisk", "fdisk"),
     ("/usr/bin/grub-mkimage", "grub-common"),
     ("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"),
+    ("/usr/lib/grub/x86_64-efi/kernel.img", "grub-efi-amd64-bin"),
+    ("/usr/bin/mcopy", "mtools"),
+    ("/usr/sbin/mkfs.vfat", "dosfstools"),
+    ("/sbin/vgcfgrestore", "lvm2"),
 ];
 
 /// What boots it. On a machine with QEMU from backports, apt must be told so by whoever installed that.
