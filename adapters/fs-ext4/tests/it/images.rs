@@ -53,6 +53,7 @@ pub const FLAVOURS: &[Flavour] = &[
     flavour("mapped-sums", &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit,large_dir"]),
     flavour("sparse2", &["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode", "-N", "4096"]),
     flavour("small-groups", &["-t", "ext4", "-b", "4096", "-g", "1024", "-N", "6144"]),
+    flavour("fast-commit", &["-t", "ext4", "-b", "4096", "-O", "fast_commit", "-J", "size=8"]),
     flavour("no-journal", &["-t", "ext4", "-b", "4096", "-O", "^has_journal", "-m", "0"]),
     read_only("bigalloc", &["-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384"]),
     read_only("quota", &["-t", "ext4", "-b", "4096", "-O", "quota"]),
