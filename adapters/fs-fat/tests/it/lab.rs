@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
-use wherry_sdk::testing::{FileBlob, Random};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
 use wherry_sdk::{FileSystem, Kind};
 
 /// Contents by path; none is a directory.
@@ -24,8 +24,8 @@ pub const SHAPES: [(&[&str], u64); 7] = [
     (&["-F", "16", "-s", "1"], 6000),
     (&["-F", "16", "-s", "4", "-S", "1024"], 40_000),
     (&["-F", "32", "-s", "1"], 36_000),
-    (&["-F", "32", "-s", "8", "-f", "1"], 300_000),
-    (&["-F", "32", "-s", "2", "-S", "4096"], 600_000),
+    (&["-F", "32", "-s", "4", "-f", "1"], 140_000),
+    (&["-F", "32", "-s", "1", "-S", "4096"], 280_000),
 ];
 
 impl Lab {
@@ -54,6 +54,18 @@ impl Lab {
         let mut top: Vec<PathBuf> = std::fs::read_dir(&source).unwrap().map(|e| e.unwrap().path()).collect();
         top.sort();
         run(mtools("mcopy").arg("-i").arg(&self.image).args(["-s", "-Q", "-m"]).args(top).arg("::/"));
+    }
+
+    /// Copies a tree onto the volume with the adapter, which also works where mtools takes a small FAT32 for a FAT12.
+    pub fn fill_with_adapter(&self, tree: &Tree) {
+        let (blob, mut fat) = self.mount();
+        for (path, content) in tree {
+            match content {
+                None => fat.make_directory(path, None).unwrap(),
+                Some(bytes) => fat.write(path, &MemoryBlob::new(bytes.clone()), None).unwrap(),
+            }
+        }
+        self.apply(&blob, &mut fat);
     }
 
     /// A writable mount; its changes stay in memory until they are applied.
