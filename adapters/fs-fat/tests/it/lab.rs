@@ -34,7 +34,10 @@ impl Lab {
         let folder = TempDir::new().unwrap();
         let image = folder.path().join("volume");
         std::fs::File::create(&image).unwrap().set_len(kib << 10).unwrap();
-        run(Command::new("mkfs.vfat").args(["-i", "5ee05ee0", "-n", "VOYAGE"]).args(arguments).arg(&image));
+        run(Command::new("/usr/sbin/mkfs.vfat")
+            .args(["-i", "5ee05ee0", "-n", "VOYAGE"])
+            .args(arguments)
+            .arg(&image));
         Self { folder, image }
     }
 
@@ -82,7 +85,7 @@ impl Lab {
 
     /// fsck.fat finds nothing.
     pub fn assert_clean(&self) {
-        run(Command::new("fsck.fat").arg("-n").arg(&self.image));
+        run(Command::new("/usr/sbin/fsck.fat").arg("-n").arg(&self.image));
     }
 
     /// Everything on the volume as mtools reads it.

@@ -196,7 +196,7 @@ fn used_ranges() {
             bytes[from..to].copy_from_slice(&source[from..to]);
         }
         std::fs::write(&copy, bytes).unwrap();
-        run(Command::new("fsck.fat").arg("-n").arg(&copy));
+        run(Command::new("/usr/sbin/fsck.fat").arg("-n").arg(&copy));
         let mut tree = Tree::new();
         walk(&mut Fat::mount(Box::new(FileBlob::open(&copy).unwrap()), false).unwrap(), "/", &mut tree);
         let mut expected = sample();
