@@ -91,7 +91,7 @@ pub fn copy_sparse(from: &Path, to: &Path) {
 }
 
 /// A temporary directory, in memory where there is such a place: loop mounts on a busy disk are slow.
-fn directory() -> TempDir {
+pub fn directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
