@@ -51,9 +51,9 @@ impl Guest {
         self.console.end()
     }
 
-    /// The line at which the guest stopped.
-    pub fn last(&self) -> &str {
-        self.console.last()
+    /// The newest lines, at most so many.
+    pub fn tail(&self, count: usize) -> &[String] {
+        self.console.tail(count)
     }
 
     /// Logs in as root, who has no password, at the prompt that `end` has seen.
@@ -78,14 +78,57 @@ impl Drop for Guest {
     }
 }
 
-/// Boots an image, showing its console; an error unless the guest reached its login.
+/// What a guest says of itself once it is up.
+pub struct Answers {
+    /// The device that is mounted at `/`.
+    pub root: String,
+    /// The drivers between the disk it lies on and the machine's root, nearest first.
+    pub drivers: String,
+    /// The interface that the source's configuration names, its state and its IPv4 address.
+    pub network: String,
+    /// Units that failed; empty if none did.
+    pub failed: String,
+}
+
+const ROOT: &str = "findmnt -no SOURCE /";
+const DRIVERS: &str = "d=$(lsblk -nslo NAME,TYPE $(findmnt -no SOURCE /) | awk '$2==\"disk\"{print $1}'); \
+    d=$(readlink -f /sys/class/block/$d/device); \
+    while [ $d != / ]; do [ -e $d/driver ] && basename $(readlink $d/driver); d=$(dirname $d); done";
+/// DHCP may still be under way when the prompt comes.
+const NETWORK: &str = "for i in $(seq 60); do ip -br -4 address show enp0s25 2>/dev/null | grep . && break; sleep 1; done; \
+    ip -br link";
+
+impl Answers {
+    /// Asks a guest at its login prompt.
+    pub fn of(guest: &mut Guest) -> Result<Self> {
+        guest.log_in()?;
+        Ok(Self {
+            root: guest.ask(ROOT)?,
+            drivers: guest.ask(DRIVERS)?.replace('\n', " "),
+            network: guest.ask(NETWORK)?,
+            failed: guest.ask("systemctl --failed --no-legend")?,
+        })
+    }
+}
+
+impl std::fmt::Display for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "root file system  {}", self.root)?;
+        writeln!(f, "drivers           {}", self.drivers)?;
+        writeln!(f, "network           {}", self.network.replace('\n', "\n                  "))?;
+        write!(f, "failed units      {}", if self.failed.is_empty() { "none" } else { &self.failed })
+    }
+}
+
+/// Boots an image, showing its console and its answers; an error unless the guest reached its login.
 pub fn login(image: &Path, hardware: &str) -> Result<()> {
     println!("> boot {} on {hardware}", shown(image));
     let mut guest = start(image, hardware, Show::Lines)?;
     match guest.end()? {
-        End::Login => Ok(()),
+        End::Login => println!("{}", Answers::of(&mut guest)?),
         end => bail!("{} did not reach a login on {hardware}: {end:?}", shown(image)),
     }
+    Ok(())
 }
 
 /// Starts a guest from an image, without ever writing to it, on a kind of disk and network hardware.

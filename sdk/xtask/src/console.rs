@@ -40,8 +40,8 @@ pub struct Console {
     start: Instant,
     /// What the guest printed and nobody has used yet.
     text: String,
-    /// The newest whole line.
-    last: String,
+    /// What it printed until the decision, without control characters.
+    lines: Vec<String>,
     asked: u32,
 }
 
@@ -61,7 +61,7 @@ impl Console {
             show,
             start: Instant::now(),
             text: String::new(),
-            last: String::new(),
+            lines: Vec::new(),
             asked: 0,
         })
     }
@@ -90,9 +90,9 @@ impl Console {
         Ok(end)
     }
 
-    /// The line at which the guest stopped.
-    pub fn last(&self) -> &str {
-        &self.last
+    /// The newest lines up to the decisive one, at most so many.
+    pub fn tail(&self, count: usize) -> &[String] {
+        self.lines.get(self.lines.len().saturating_sub(count)..).unwrap_or_default()
     }
 
     /// What a shell command printed; an error if it failed. Needs a shell that waits for one.
@@ -148,7 +148,7 @@ impl Console {
 
     fn tick(&self) {
         if let Show::Bar(bar) = &self.show {
-            bar.draw(&self.last);
+            bar.draw(self.lines.last().map_or("", String::as_str));
         }
     }
 
@@ -160,7 +160,7 @@ impl Console {
         if matches!(self.show, Show::Lines) {
             println!("{:7.1}  {clean}", self.start.elapsed().as_secs_f64());
         }
-        self.last = clean;
+        self.lines.push(clean);
         self.tick();
     }
 }

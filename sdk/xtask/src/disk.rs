@@ -34,6 +34,29 @@ pub fn recipe() -> String {
     format!("{PLAIN}{LVM}{UEFI}{DELETED}{BIOS_MODULES:?}{EFI_MODULES:?}{EFI_EARLY}{}", lvm::recipe())
 }
 
+/// A file system of a disk, in bytes from its start.
+pub struct FileSystem {
+    pub fat: bool,
+    pub offset: u64,
+    pub size: u64,
+}
+
+/// What a checker has to look at.
+pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
+    let one = |fat, start, size| FileSystem { fat, offset: start * MIB, size: size * MIB };
+    match kind.layout {
+        Layout::Plain | Layout::Deleted => vec![one(false, 1, kind.size - 1)],
+        Layout::Uefi => {
+            vec![one(true, 1, UEFI_SECOND - 1), one(false, UEFI_SECOND, kind.size - UEFI_SECOND - 1)]
+        }
+        Layout::Lvm => {
+            let volumes = lvm::volumes(LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB);
+            let root = FileSystem { fat: false, offset: volumes.root, size: volumes.root_size };
+            vec![one(false, 1, LVM_SECOND - 1), root]
+        }
+    }
+}
+
 /// Makes the image of `tree`.
 pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
     let file = File::create(disk).with_context(|| format!("cannot create {}", disk.display()))?;

@@ -25,11 +25,19 @@ pub fn recipe() -> String {
     format!("{FIRST_EXTENT} {EXTENT} {SWAP_EXTENTS}{}", volume("root", "", 0, 0))
 }
 
+/// Where the volumes of a physical volume lie that is this part of the disk.
+pub fn volumes(offset: u64, size: u64) -> Volumes {
+    let extents = (size - FIRST_EXTENT) / EXTENT - SWAP_EXTENTS;
+    let root = offset + FIRST_EXTENT;
+    let root_size = extents * EXTENT;
+    Volumes { root, root_size, swap: root + root_size, swap_size: SWAP_EXTENTS * EXTENT }
+}
+
 /// Makes the physical volume, the group `vg0` and its volumes `root` and `swap`.
 pub fn create(disk: &Path, offset: u64, size: u64) -> Result<Volumes> {
+    let made = volumes(offset, size);
+    let root_extents = made.root_size / EXTENT;
     let device = Loop::attach(disk, offset, size)?;
-    let extents = (size - FIRST_EXTENT) / EXTENT;
-    let root_extents = extents - SWAP_EXTENTS;
     device.lvm("pvcreate", &["--dataalignment", "1m", &device.path])?;
     device.lvm("vgcreate", &["vg0", &device.path])?;
     let text = root().join(".work/vg0.txt");
@@ -45,13 +53,7 @@ pub fn create(disk: &Path, offset: u64, size: u64) -> Result<Volumes> {
     let end = group.rfind('}').context("vgcfgbackup wrote no group")?;
     fs::write(&text, format!("{}{volumes}}}\n", &group[..end]))?;
     device.lvm("vgcfgrestore", &["-f", path, "vg0"])?;
-    let first = offset + FIRST_EXTENT;
-    Ok(Volumes {
-        root: first,
-        root_size: root_extents * EXTENT,
-        swap: first + root_extents * EXTENT,
-        swap_size: SWAP_EXTENTS * EXTENT,
-    })
+    Ok(made)
 }
 
 /// One linear volume; its UUID has the form that LVM wants and says whose it is.
