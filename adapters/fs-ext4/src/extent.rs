@@ -223,6 +223,7 @@ impl Ext4 {
     }
 
     /// Adds as much of one extent as fits into the last one, or all of it as a new one; how many blocks were added.
+    /// None means that the tree has got a further level, and room.
     fn append_piece(&mut self, inode: &mut Inode, piece: &Extent) -> Result<u64> {
         let mut path = vec![(None, self.extent_root(inode)?)];
         while let Some((_, node)) = path.last().filter(|(_, node)| depth(node) > 0) {
@@ -250,8 +251,14 @@ impl Ext4 {
             self.store_node(inode, place, leaf)?;
             return Ok(piece.count);
         }
-        path.push((place, leaf));
-        self.grow(inode, path, piece)?;
+        while path.last().is_some_and(|(_, node)| entries(node) >= room(node)) {
+            path.pop();
+        }
+        let Some((place, node)) = path.pop() else {
+            self.deepen(inode, piece.physical)?;
+            return Ok(0);
+        };
+        self.grow(inode, place, node, piece)?;
         Ok(piece.count)
     }
 
@@ -259,16 +266,10 @@ impl Ext4 {
     fn grow(
         &mut self,
         inode: &mut Inode,
-        mut path: Vec<(Option<u64>, Vec<u8>)>,
+        place: Option<u64>,
+        mut node: Vec<u8>,
         piece: &Extent,
     ) -> Result<()> {
-        while path.last().is_some_and(|(_, node)| entries(node) >= room(node)) {
-            path.pop();
-        }
-        if path.is_empty() {
-            path.push((None, self.deepen(inode, piece.physical)?));
-        }
-        let Some((place, mut node)) = path.pop() else { return Ok(()) };
         let mut below = self.fresh_leaf(inode, piece)?;
         for level in 1..depth(&node) {
             let mut branch = fresh(self.superblock.block_size as usize, level);
@@ -296,8 +297,8 @@ impl Ext4 {
         Ok(block)
     }
 
-    /// Moves the root's entries into a new block below it; returns the new root.
-    fn deepen(&mut self, inode: &mut Inode, goal: u64) -> Result<Vec<u8>> {
+    /// Moves the root's entries into a new block below it.
+    fn deepen(&mut self, inode: &mut Inode, goal: u64) -> Result<()> {
         let old = self.extent_root(inode)?;
         if depth(&old) >= DEPTH_MOST {
             return Err(Error::new(ErrorKind::NoSpace, "the file is too fragmented for its extent tree"));
@@ -310,7 +311,7 @@ impl Ext4 {
         put_index(&mut root, 0, logical(&old, 0), block);
         set_entries(&mut root, 1);
         inode.set_area(&root);
-        Ok(root)
+        Ok(())
     }
 
     fn store_node(&mut self, inode: &mut Inode, place: Option<u64>, node: Vec<u8>) -> Result<()> {

@@ -180,12 +180,15 @@ impl Inode {
         let epoch = if self.reaches(0x8c) { i64::from(u32_at(&self.raw, 0x88) & 3) } else { 0 };
         i64::from(u32_at(&self.raw, 0x10) as i32) + (epoch << 32)
     }
+    /// Times that cannot be stored become the nearest that can.
     fn set_time(&mut self, at: usize, extra: usize, seconds: i64) {
-        let low = seconds as u32;
-        let epoch = (seconds.wrapping_sub(i64::from(low as i32)) >> 32) as u32 & 3;
-        put_u32(&mut self.raw, at, low);
-        if self.reaches(extra + 4) {
-            put_u32(&mut self.raw, extra, epoch);
+        let long = self.reaches(extra + 4);
+        // Old kernels stored times before 1970 as if they were behind 2310, so that e2fsck doubts those.
+        let epochs = if long { 2 } else { 0 };
+        let seconds = seconds.clamp(i64::from(i32::MIN), i64::from(i32::MAX) + (epochs << 32));
+        put_u32(&mut self.raw, at, seconds as u32);
+        if long {
+            put_u32(&mut self.raw, extra, ((seconds - i64::from(seconds as i32)) >> 32) as u32);
         }
     }
     /// Sets the last modification of the content.

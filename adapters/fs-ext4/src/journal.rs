@@ -17,10 +17,11 @@ const REVOKE: u32 = 5;
 /// Header of each block of the log, in bytes.
 const HEADER: usize = 12;
 const CHECKSUM: usize = 0xfc;
+/// Seconds of the time of a commit, 8 bytes.
+const COMMIT_TIME: usize = 0x30;
 const SUPERBLOCK: usize = 1024;
 
 const COMPAT_CHECKSUM: u32 = 1;
-const INCOMPAT_REVOKE: u32 = 1;
 const INCOMPAT_64BIT: u32 = 2;
 const INCOMPAT_CSUM_2: u32 = 8;
 const INCOMPAT_CSUM_3: u32 = 0x10;
@@ -281,12 +282,13 @@ impl Ext4 {
         self.device.read_content(place, 0, journal.block_size as u64)
     }
 
-    /// All committed transactions from `start` on, and the sequence number that follows.
+    /// All committed transactions from `start` on, and the sequence number that follows. A wrong checksum ends the log
+    /// where it is left over from an earlier round of the ring, which the time of its commit tells; else it is damage.
     fn scan(&mut self, journal: &Journal, start: u64) -> Result<(Vec<Transaction>, u32)> {
         let mut sequence = be32_at(&journal.superblock, 0x18);
         let (mut transactions, mut begin, mut length) = (Vec::new(), start, 0);
-        let mut walked = 0;
-        let mut sum = !0;
+        let (mut walked, mut time) = (0, 0);
+        let (mut sum, mut wrong) = (!0, false);
         while walked < journal.end - journal.first {
             let bytes = self.journal_block(journal, journal.step(begin, length))?;
             if be32_at(&bytes, 0) != MAGIC || be32_at(&bytes, 8) != sequence {
@@ -295,23 +297,25 @@ impl Ext4 {
             let mut blocks = 1;
             match be32_at(&bytes, 4) {
                 DESCRIPTOR => {
-                    if !journal.is_tail_right(&bytes) {
-                        break;
-                    }
+                    wrong |= !journal.is_tail_right(&bytes);
                     blocks += journal.tags(&bytes).len() as u64;
                     if journal.compatible & COMPAT_CHECKSUM != 0 {
                         sum = self.old_sum(journal, sum, journal.step(begin, length), blocks)?;
                     }
                 }
-                REVOKE if journal.is_tail_right(&bytes) => {}
+                REVOKE => wrong |= !journal.is_tail_right(&bytes),
                 COMMIT => {
-                    if !commit_is_right(journal, &bytes, sum) {
+                    let own = join(be32_at(&bytes, COMMIT_TIME + 4), be32_at(&bytes, COMMIT_TIME));
+                    if wrong || !commit_is_right(journal, &bytes, sum) {
+                        if own >= time {
+                            return Err(dirty(&format!("transaction {sequence} has a wrong checksum")));
+                        }
                         break;
                     }
                     transactions.push(Transaction { sequence, start: begin, length: length + 1 });
                     begin = journal.step(begin, length + 1);
                     sequence = sequence.wrapping_add(1);
-                    (length, blocks, sum) = (0, 0, !0);
+                    (length, blocks, sum, time) = (0, 0, !0, own);
                     walked += 1;
                 }
                 _ => break,
@@ -337,7 +341,8 @@ impl Ext4 {
         if !journal.has(INCOMPAT_FAST) {
             return Ok(());
         }
-        let bytes = self.journal_block(journal, journal.end)?;
+        // Between the log and the area of fast commits the kernel leaves one block out.
+        let bytes = self.journal_block(journal, journal.end + 1)?;
         let head = crate::bytes::u16_at(&bytes, 0) == FAST_HEAD;
         if head && crate::bytes::u32_at(&bytes, 8) == next {
             return Err(dirty("it holds fast commits"));
@@ -356,7 +361,7 @@ impl Ext4 {
                 at += 1;
                 match be32_at(&bytes, 4) {
                     DESCRIPTOR => at += journal.tags(&bytes).len() as u64,
-                    REVOKE if journal.has(INCOMPAT_REVOKE) => {
+                    REVOKE => {
                         let used = (be32_at(&bytes, HEADER) as usize).min(journal.block_size);
                         let records = part(&bytes, HEADER + 4, used.saturating_sub(HEADER + 4));
                         for record in records.chunks_exact(width) {

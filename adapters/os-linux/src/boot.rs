@@ -5,19 +5,20 @@ use crate::devices::{Bus, Naming};
 use crate::entries::{self, Entry};
 use crate::files::{file, listed, shell_value, text};
 use crate::work::Work;
-use crate::{grub, persist};
+use crate::{cmdline, grub, persist};
 use wherry_sdk::{Result, find};
 
 const REASON: &str = "the kernel command line must fit the new disk controller and console";
 
 /// Makes every command line portable.
 pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
-    let console = console(work, entries);
+    let files = files(work);
+    let console = console(work, &files);
     // an initramfs that nobody knows may understand no more than the kernel does
     let initrd = Naming { uuid: persist::family(work.guest) != "unknown", ..work.naming() };
     let bare = Naming { uuid: false, partuuid: true, bus: initrd.bus };
     let mut done = Vec::new();
-    for (path, style) in files(work) {
+    for (path, style) in files {
         let Some(real) = file(work.guest, &path).filter(|real| !done.contains(real)) else { continue };
         let Some(old) = text(work.guest, &real) else {
             let message =
@@ -37,14 +38,14 @@ pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
 }
 
 /// The serial console to add: only if the target has one and no command line names any.
-fn console(work: &Work<'_>, entries: &[Entry]) -> Option<String> {
+fn console(work: &Work<'_>, files: &[(String, Style)]) -> Option<String> {
     let name = find(&work.profile.facts, "serial-console")?;
-    let named = |text: &str| text.split([' ', '"', '\'']).any(|word| word.starts_with("console="));
-    let defaults = shell_files(work);
-    let mut texts = defaults.iter().filter_map(|path| text(work.guest, path));
-    let lines =
-        |text: String| text.lines().any(|line| line.trim_start().starts_with("GRUB_CMDLINE") && named(line));
-    if entries.iter().any(|entry| named(&entry.arguments)) || texts.any(lines) {
+    let named = |(path, style): &(String, Style)| {
+        text(work.guest, path).is_some_and(|text| cmdline::names_console(&text, *style))
+    };
+    let blocks = entries::environments(work.guest).into_iter().filter_map(|path| text(work.guest, &path));
+    let mut options = blocks.filter_map(|block| grub::environment(&block).remove("kernelopts"));
+    if files.iter().any(named) || options.any(|options| cmdline::names_console(&options, Style::Plain)) {
         return None;
     }
     name.bytes().all(|c| c.is_ascii_alphanumeric()).then(|| name.to_owned())

@@ -44,6 +44,8 @@ pub struct Rewritten {
 
 const COMMANDS: [&str; 8] =
     ["linux", "linux16", "linuxefi", "kernel", "options", "append", "module", "module2"];
+/// What can stand before an argument.
+const BEFORE: [char; 5] = [' ', '\t', '"', '\'', '='];
 const STARTS: [&str; 4] = ["menuentry", "submenu", "title", "label"];
 
 fn first_word(line: &str) -> &str {
@@ -65,6 +67,13 @@ fn carries(line: &str, style: Style) -> bool {
             named && (has("root=") || has("resume="))
         }
     }
+}
+
+/// Whether any command line names a console.
+pub fn names_console(text: &str, style: Style) -> bool {
+    let starts = |line: &str, at: usize| line[..at].is_empty() || line[..at].ends_with(BEFORE);
+    let named = |line: &str| line.match_indices("console=").any(|(at, _)| starts(line, at));
+    text.lines().any(|line| carries(line, style) && named(line))
 }
 
 /// For every line, whether its entry has an initramfs; lines before the first entry count as if.
@@ -163,7 +172,7 @@ fn argument(line: &str, key: &str, mut map: impl FnMut(&str) -> Option<String>) 
         let (before, from) = rest.split_at(at);
         let (name, after) = from.split_at(key.len());
         new.push_str(before);
-        if !(new.is_empty() || new.ends_with([' ', '\t', '"', '\'', '='])) {
+        if !(new.is_empty() || new.ends_with(BEFORE)) {
             new.push_str(name);
             rest = after;
             continue;

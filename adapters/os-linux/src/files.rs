@@ -8,9 +8,9 @@ const TEXT: u64 = 1 << 20;
 /// Names of one directory that are looked at.
 const NAMES: usize = 4096;
 
-/// A text file; none if it is missing, too long or unreadable.
+/// A text file; none if it is missing, too long, unreadable or not text.
 pub fn text(guest: &dyn Tree, path: &str) -> Option<String> {
-    String::from_utf8(guest.read_all(path, TEXT).ok()?).ok()
+    String::from_utf8(guest.read_all(path, TEXT).ok()?).ok().filter(|text| !text.contains('\0'))
 }
 
 /// Names in a directory, in natural order; none if it is missing.

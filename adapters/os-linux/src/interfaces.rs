@@ -9,6 +9,10 @@ use wherry_sdk::Tree;
 pub const OUR_RULES: &str = "/etc/udev/rules.d/70-wherry-net.rules";
 /// Files of one folder that are looked at.
 const FILES: usize = 256;
+/// Interfaces that are looked at.
+const INTERFACES: usize = 1024;
+/// Values of one key in one line.
+const PLACES: usize = 8;
 
 /// By what a card is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +90,13 @@ pub fn by_kernel(name: &str) -> bool {
         .is_some_and(|rest| (1..4).contains(&rest.len()) && rest.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// A key with its value where the line has it; the value's quotes are not part of it.
-fn tie(key: Key, line: usize, text: &str, start: &str) -> Option<Tie> {
-    let at = text.find(start)?;
-    let value_at = at + start.len();
+/// A key with its value, wherever the line has it in a good form; the value's quotes are not part of it.
+fn ties(key: Key, line: usize, text: &str, start: &str) -> Vec<Tie> {
+    let places = text.match_indices(start).take(PLACES);
+    places.filter_map(|(at, _)| tie_at(key, line, text, at, at + start.len())).collect()
+}
+
+fn tie_at(key: Key, line: usize, text: &str, at: usize, value_at: usize) -> Option<Tie> {
     let rest = text.get(value_at..)?;
     let space = rest.len() - rest.trim_start_matches([' ', '"', '\'']).len();
     let rest = rest.get(space..)?;
@@ -154,8 +161,8 @@ pub fn netplan(text: &str) -> Vec<Interface> {
                     interface.name = Some(name.trim().trim_matches(['"', '\'']).to_owned());
                 }
                 if matching.is_some() {
-                    interface.ties.extend(tie(Key::Mac, n, line, "macaddress:"));
-                    interface.ties.extend(tie(Key::Driver, n, line, "driver:"));
+                    interface.ties.extend(ties(Key::Mac, n, line, "macaddress:"));
+                    interface.ties.extend(ties(Key::Driver, n, line, "driver:"));
                 }
             }
             None => {}
@@ -193,7 +200,7 @@ pub fn keyfile(text: &str) -> Vec<Interface> {
             }
             ("connection", "interface-name") => new.name = Some(value(line)).filter(|name| !name.is_empty()),
             ("ethernet" | "802-3-ethernet", "mac-address") => {
-                new.ties.extend(tie(Key::Mac, n, line, "mac-address="));
+                new.ties.extend(ties(Key::Mac, n, line, "mac-address="));
             }
             _ => {}
         }
@@ -208,7 +215,7 @@ pub fn ifcfg(suffix: &str, text: &str) -> Vec<Interface> {
         let key = line.trim().split('=').next().unwrap_or_default();
         match key {
             "DEVICE" => new.name = Some(value(line)).filter(|name| !name.is_empty()).or(new.name),
-            "HWADDR" => new.ties.extend(tie(Key::Mac, n, line, "HWADDR=")),
+            "HWADDR" => new.ties.extend(ties(Key::Mac, n, line, "HWADDR=")),
             "TYPE" if !value(line).eq_ignore_ascii_case("ethernet") => return Vec::new(),
             _ => {}
         }
@@ -225,10 +232,10 @@ pub fn systemd(text: &str) -> Vec<Interface> {
                 new.name = Some(value(line)).filter(|name| !name.contains(['*', '?', ' ', '!']))
             }
             ("Match", "MACAddress" | "PermanentMACAddress") => {
-                new.ties.extend(tie(Key::Mac, n, line, &format!("{key}=")));
+                new.ties.extend(ties(Key::Mac, n, line, &format!("{key}=")));
             }
-            ("Match", "Driver") => new.ties.extend(tie(Key::Driver, n, line, "Driver=")),
-            ("Match", "Path") => new.ties.extend(tie(Key::Path, n, line, "Path=")),
+            ("Match", "Driver") => new.ties.extend(ties(Key::Driver, n, line, "Driver=")),
+            ("Match", "Path") => new.ties.extend(ties(Key::Path, n, line, "Path=")),
             _ => {}
         }
     }
@@ -253,7 +260,7 @@ pub fn rules(text: &str) -> Vec<Interface> {
             (Key::Path, "KERNELS=="),
             (Key::Path, "ENV{ID_PATH}=="),
         ];
-        let ties = places.iter().filter_map(|(key, start)| tie(*key, n, line, start)).collect();
+        let ties = places.iter().flat_map(|(key, start)| ties(*key, n, line, start)).collect();
         found.push(Interface { ties, ..named(name) });
     }
     found
@@ -264,7 +271,8 @@ pub fn find(guest: &dyn Tree) -> Vec<Interface> {
     let mut found: Vec<Interface> = Vec::new();
     let mut add = |by: &'static str, path: &str, new: Vec<Interface>| {
         let new = new.into_iter().filter(|interface| interface.name.as_deref() != Some("lo"));
-        found.extend(new.map(|interface| Interface { by, path: path.to_owned(), ..interface }));
+        let room = INTERFACES.saturating_sub(found.len());
+        found.extend(new.take(room).map(|interface| Interface { by, path: path.to_owned(), ..interface }));
     };
     let main = "/etc/network/interfaces";
     add("ifupdown", main, ifupdown(&text(guest, main).unwrap_or_default()));

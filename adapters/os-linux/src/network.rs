@@ -90,8 +90,11 @@ impl Cards {
 
     fn change(&self, interface: &Interface, tie: &Tie) -> Change {
         let by_mac = interface.ties.iter().any(|tie| tie.key == Key::Mac);
-        let mac = match &interface.name {
-            Some(name) => self.assigned.get(name).or_else(|| self.macs.first().filter(|_| self.single())),
+        let known = interface.name.as_ref().map(|name| (self.names.contains(name), self.assigned.get(name)));
+        let mac = match known {
+            // a rule for an interface that nothing configures is left over from an older card
+            Some((false, None)) => return Change::Keep,
+            Some((_, mac)) => mac,
             None => self.macs.first().filter(|_| self.single()),
         };
         match (tie.key, mac, self.driver) {
@@ -126,12 +129,12 @@ fn known_driver(name: &str) -> bool {
 
 /// Names of cards, without those of bridges, bonds and VLANs.
 fn names(found: &[Interface], of: impl Fn(&Interface) -> bool) -> Vec<String> {
-    let bound =
-        |name: &String| found.iter().any(|other| other.names_cards() && other.name.as_ref() == Some(name));
+    let tied =
+        |name: &String| found.iter().any(|other| !other.ties.is_empty() && other.name.as_ref() == Some(name));
     let names =
         found.iter().filter(|interface| of(interface)).filter_map(|interface| interface.name.as_ref());
     let mut names: Vec<String> =
-        names.filter(|name| by_slot(name) || by_kernel(name) || bound(name)).cloned().collect();
+        names.filter(|name| by_slot(name) || by_kernel(name) || tied(name)).cloned().collect();
     names.sort_by(|a, b| natural(a, b));
     names.dedup();
     names.truncate(CARDS);

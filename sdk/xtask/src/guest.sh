@@ -1,12 +1,30 @@
 #!/bin/sh
-# A mmdebstrap hook, run with the new system's folder: makes it the kind of machine that fails to boot elsewhere.
-# Everything here names the hardware of the machine it came from.
+# A mmdebstrap hook, run with the new system's folder and the kind of disk it is for: makes it the kind of machine that
+# fails to boot elsewhere. Everything here names the hardware of the machine it came from.
 set -eu
 R=$1
+KIND=$2
+
+ROOT=/dev/sda1
+BOOT=/boot
+case $KIND in
+uefi) ROOT=/dev/sda2 ;;
+lvm) ROOT=/dev/mapper/vg0-root BOOT= ;;
+esac
 
 chroot "$R" passwd -d root >/dev/null
 echo wherry-demo >"$R/etc/hostname"
-echo '/dev/sda1 / ext4 errors=remount-ro 0 1' >"$R/etc/fstab"
+echo "$ROOT / ext4 errors=remount-ro 0 1" >"$R/etc/fstab"
+case $KIND in
+uefi)
+	mkdir -p "$R/boot/efi"
+	echo '/dev/sda1 /boot/efi vfat umask=0077 0 1' >>"$R/etc/fstab"
+	;;
+lvm)
+	echo '/dev/sda1 /boot ext4 defaults 0 2' >>"$R/etc/fstab"
+	echo '/dev/mapper/vg0-swap none swap sw 0 0' >>"$R/etc/fstab"
+	;;
+esac
 
 cat >"$R/etc/udev/rules.d/70-persistent-net.rules" <<'RULES'
 SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:1b:21:3a:4c:5d", ATTR{type}=="1", NAME="enp0s25"
@@ -19,30 +37,42 @@ allow-hotplug enp0s25
 iface enp0s25 inet dhcp
 NET
 
-# What MODULES=dep finds on a machine with an AHCI or IDE disk. The build host's own disk must not leak in, so the list is
-# written out while the initramfs is built, and the configuration says "dep" again afterwards.
-CONF=$R/etc/initramfs-tools
-cp "$CONF/modules" "$CONF/modules.before"
-printf 'ahci\nata_piix\nsd_mod\ncrc32c_generic\next4\n' >>"$CONF/modules"
-sed -i 's/^MODULES=.*/MODULES=list/' "$CONF/initramfs.conf"
-chroot "$R" update-initramfs -u -k all
-sed -i 's/^MODULES=.*/MODULES=dep/' "$CONF/initramfs.conf"
-mv "$CONF/modules.before" "$CONF/modules"
+# What each tool finds on a machine with an AHCI or IDE disk. The build host's own disk must not leak in, so the drivers are
+# written out while the initramfs is built, and the configuration says what such a machine says.
+KERNEL=$(cd "$R/boot" && ls vmlinuz-* | sort -V | tail -n 1)
+VERSION=${KERNEL#vmlinuz-}
+DRIVERS='ahci ata_piix sd_mod crc32c_generic ext4'
+if [ "$KIND" = dracut ]; then
+	echo 'hostonly="yes"' >"$R/etc/dracut.conf.d/hostonly.conf"
+	chroot "$R" dracut --force --quiet --no-hostonly --no-hostonly-cmdline --drivers "$DRIVERS" \
+		--omit 'qemu qemu-net virtfs virtiofs nvdimm crypt dm lunmask overlay-root' "/boot/initrd.img-$VERSION" "$VERSION"
+else
+	CONF=$R/etc/initramfs-tools
+	cp "$CONF/modules" "$CONF/modules.before"
+	printf '%s\n' $DRIVERS >>"$CONF/modules"
+	sed -i 's/^MODULES=.*/MODULES=list/' "$CONF/initramfs.conf"
+	chroot "$R" update-initramfs -c -k "$VERSION"
+	sed -i 's/^MODULES=.*/MODULES=dep/' "$CONF/initramfs.conf"
+	mv "$CONF/modules.before" "$CONF/modules"
+fi
 
-sed -i 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/
-s|^GRUB_CMDLINE_LINUX=.*|GRUB_CMDLINE_LINUX="root=/dev/sda1 console=ttyS0"|' "$R/etc/default/grub"
+sed -i "s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/
+s|^GRUB_CMDLINE_LINUX=.*|GRUB_CMDLINE_LINUX=\"root=$ROOT console=ttyS0\"|" "$R/etc/default/grub"
 echo 'GRUB_TERMINAL=serial' >>"$R/etc/default/grub"
 
-KERNEL=$(cd "$R/boot" && ls vmlinuz-* | sort -V | tail -n 1)
+case $KIND in
+uefi) FIND='search --no-floppy --label --set=root root' ;;
+*) FIND="set root='hd0,msdos1'" ;;
+esac
 mkdir -p "$R/boot/grub"
 cat >"$R/boot/grub/grub.cfg" <<GRUB
 serial --unit=0 --speed=115200
 terminal_input serial
 terminal_output serial
 set timeout=0
-set root='hd0,msdos1'
+$FIND
 menuentry 'Debian GNU/Linux' {
-	linux /boot/$KERNEL root=/dev/sda1 ro console=ttyS0
-	initrd /boot/initrd.img-${KERNEL#vmlinuz-}
+	linux $BOOT/$KERNEL root=$ROOT ro console=ttyS0
+	initrd $BOOT/initrd.img-$VERSION
 }
 GRUB

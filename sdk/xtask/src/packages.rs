@@ -1,6 +1,6 @@
 //! Debian packages, installed where they are missing.
 
-use crate::run;
+use crate::progress;
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -16,10 +16,13 @@ pub const WASM: &[Need] = &[
     ("/usr/bin/wasm-ld-19", "lld-19"),
 ];
 
-/// The checkers that the tests use.
+/// The checkers that the tests use. `cargo xtask test` installs IMAGE and BOOT as well.
 pub const TESTS: &[Need] = &[
+    ("/usr/bin/git", "git"),
     ("/sbin/mke2fs", "e2fsprogs"),
     ("/sbin/sfdisk", "fdisk"),
+    ("/sbin/sgdisk", "gdisk"),
+    ("/sbin/lvm", "lvm2"),
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),
@@ -27,6 +30,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/lz4", "lz4"),
     ("/usr/bin/xz", "xz-utils"),
+    ("/usr/bin/bzip2", "bzip2"),
     ("/usr/sbin/depmod", "kmod"),
     ("/usr/bin/virt-xml-validate", "libvirt-clients"),
     ("/usr/bin/xmllint", "libxml2-utils"),
@@ -34,35 +38,55 @@ pub const TESTS: &[Need] = &[
     ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
 ];
 
-/// What makes the demo's source disk.
+/// What makes the source disks.
 pub const IMAGE: &[Need] = &[
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
     ("/sbin/mke2fs", "e2fsprogs"),
     ("/sbin/sfdisk", "fdisk"),
     ("/usr/bin/grub-mkimage", "grub-common"),
     ("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"),
+    ("/usr/lib/grub/x86_64-efi/kernel.img", "grub-efi-amd64-bin"),
+    ("/usr/bin/mcopy", "mtools"),
+    ("/usr/sbin/mkfs.vfat", "dosfstools"),
+    ("/sbin/vgcfgrestore", "lvm2"),
 ];
 
-/// What boots it. On a machine with QEMU from backports, apt must be told so by whoever installed that.
-pub const BOOT: &[Need] = &[("/usr/bin/qemu-system-x86_64", "qemu-system-x86")];
+/// What boots them and looks at migrated disks.
+pub const BOOT: &[Need] = &[
+    ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+    ("/usr/bin/qemu-img", "qemu-utils"),
+    ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
+];
 
-/// Installs those whose file is missing.
+/// Installs those whose file is missing. In two rounds where needed: bookworm's qemu-system-x86 pushes out a qemu-utils that
+/// came from backports, and the second round brings back bookworm's.
 pub fn install(needs: &[Need]) -> Result<()> {
-    let missing: Vec<&str> =
-        needs.iter().filter(|(file, _)| !Path::new(file).exists()).map(|need| need.1).collect();
-    if missing.is_empty() {
-        return Ok(());
+    for _ in 0..2 {
+        let missing = missing(needs);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        apt(&missing)?;
     }
+    match missing(needs).join(" ") {
+        none if none.is_empty() => Ok(()),
+        names => {
+            bail!("apt-get installed these packages, yet what they are needed for is not there: {names}")
+        }
+    }
+}
+
+fn missing(needs: &[Need]) -> Vec<&'static str> {
+    needs.iter().filter(|(file, _)| !Path::new(file).exists()).map(|need| need.1).collect()
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("these Debian packages are needed, and there is no apt-get here: {}", missing.join(" "));
+        bail!("these Debian packages are needed, and there is no apt-get here: {}", packages.join(" "));
     }
-    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    progress::run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive").args([
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-    ]);
-    run(install.args(missing))
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages);
+    progress::run(&format!("packages {}", packages.join(" ")), &mut install)
 }

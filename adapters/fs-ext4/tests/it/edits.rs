@@ -1,1 +1,550 @@
-//! soon
+//! Random changes against a model, then everything that can go wrong with room, indexes and protection.
+
+use crate::images::{FLAVOURS, Flavour, Image, find, make};
+use crate::tools::{Mount, check, debugfs, dump, run, tool};
+use crate::tree::{Content, Node, Tree, assert_same, bytes, dumped, from_adapter, from_directory, read_all};
+use fs_ext4::Ext4;
+use std::path::Path;
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
+use wherry_sdk::{ErrorKind, FileSystem, Kind, Meta, now_unix};
+
+/// A file system that is changed, and what it should contain.
+struct Bench {
+    image: Image,
+    device: FileBlob,
+    fs: Ext4,
+    model: Tree,
+    random: Random,
+    made: u64,
+    /// The end of time: 2038 in short inodes, else 2310.
+    end: i64,
+}
+
+fn meta(random: &mut Random) -> Meta {
+    let mut attributes = vec![("security.selinux".to_owned(), b"system_u:object_r:boot_t:s0\0".to_vec())];
+    if random.below(3) == 0 {
+        attributes.push(("user.more".into(), bytes(random.below(99), random.below(600) as usize)));
+    }
+    if random.below(4) == 0 {
+        attributes.clear();
+    }
+    Meta {
+        kind: Kind::Other,
+        size: 77,
+        mode: random.below(0o10000) as u32,
+        uid: random.below(200_000) as u32,
+        gid: random.below(200_000) as u32,
+        mtime: random.below(1 << 35) as i64 - (1 << 31),
+        id: 1,
+        links: 9,
+        attributes,
+    }
+}
+
+fn node(content: Content, meta: &Meta, end: i64) -> Node {
+    let mut attributes = meta.attributes.clone();
+    attributes.sort();
+    let (owner, mtime) = ((meta.uid, meta.gid), Some(meta.mtime.min(end)));
+    Node { content, mode: meta.mode, owner, mtime, links: 1, attributes }
+}
+
+impl Bench {
+    fn new(flavour: &Flavour, seed: u64) -> Self {
+        let image = make(flavour);
+        let device = FileBlob::open(&image.path).unwrap();
+        let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
+        let model = from_adapter(&mut fs);
+        let short = ["ext3-4k", "ext2-old"].contains(&flavour.name);
+        let end = if short { i64::from(i32::MAX) } else { (2 << 32) + i64::from(i32::MAX) };
+        Self { image, device, fs, model, random: Random::new(seed), made: 0, end }
+    }
+
+    /// A path of the model for which `wanted` holds.
+    fn pick(&mut self, wanted: impl Fn(&Node) -> bool) -> Option<String> {
+        let paths: Vec<&String> =
+            self.model.iter().filter(|(_, node)| wanted(node)).map(|(path, _)| path).collect();
+        (!paths.is_empty()).then(|| paths[self.random.below(paths.len() as u64) as usize].clone())
+    }
+
+    fn pick_file(&mut self) -> Option<String> {
+        self.pick(|node| matches!(node.content, Content::File(_)) && node.links == 1)
+    }
+
+    fn pick_directory(&mut self) -> String {
+        self.pick(|node| node.content == Content::Directory).unwrap()
+    }
+
+    fn new_path(&mut self) -> String {
+        self.made += 1;
+        let filler = "é".repeat(self.random.below(60) as usize);
+        format!("{}/n{}{filler}", self.pick_directory(), self.made)
+    }
+
+    fn content(&mut self) -> Vec<u8> {
+        let size = match self.random.below(6) {
+            0 => 0,
+            1 | 2 => self.random.below(200),
+            3 => 4096 * self.random.below(4),
+            4 => self.random.below(20_000),
+            _ => self.random.below(400_000),
+        };
+        bytes(self.random.next_u64(), size as usize)
+    }
+
+    /// A name in this path's directory was added or removed.
+    fn touch_parent(&mut self, path: &str) {
+        let parent = path.rsplit_once('/').unwrap().0;
+        if let Some(node) = self.model.get_mut(parent) {
+            node.mtime = Some(now_unix() as i64);
+        }
+    }
+
+    fn create(&mut self, kind: Kind) {
+        let (path, meta) = (self.new_path(), meta(&mut self.random));
+        let content = match kind {
+            Kind::Directory => {
+                self.fs.make_directory(&path, Some(&meta)).unwrap();
+                Content::Directory
+            }
+            Kind::Symlink => {
+                let target = "t".repeat(1 + self.random.below(200) as usize);
+                // The kernel has no user attributes on symbolic links, though ext4 could store them.
+                let meta = Meta { attributes: vec![], ..meta.clone() };
+                self.fs.make_symlink(&path, &target, Some(&meta)).unwrap();
+                self.touch_parent(&path);
+                self.model.insert(path, node(Content::Link(target), &meta, self.end));
+                return;
+            }
+            _ => {
+                let content = self.content();
+                self.fs.write(&path, &MemoryBlob::read_only(content.clone()), Some(&meta)).unwrap();
+                Content::File(content)
+            }
+        };
+        self.touch_parent(&path);
+        self.model.insert(path, node(content, &meta, self.end));
+    }
+
+    fn change_file(&mut self, appending: bool) {
+        let Some(path) = self.pick_file() else { return };
+        let content = self.content();
+        let blob = MemoryBlob::read_only(content.clone());
+        let changed = !(appending && content.is_empty());
+        if appending {
+            self.fs.append(&path, &blob).unwrap()
+        } else {
+            self.fs.write(&path, &blob, None).unwrap()
+        }
+        let node = self.model.get_mut(&path).unwrap();
+        let Content::File(old) = &mut node.content else { return };
+        if appending {
+            old.extend(content)
+        } else {
+            *old = content
+        }
+        if changed || appending {
+            node.mtime = Some(now_unix() as i64);
+        }
+    }
+
+    fn remove(&mut self) {
+        let path = match self.random.below(4) {
+            0 => self.pick(|node| matches!(node.content, Content::Link(_))),
+            1 => Some(self.pick_directory()),
+            _ => self.pick_file(),
+        };
+        let Some(path) = path else { return };
+        let inside = format!("{path}/");
+        if self.model.keys().any(|other| other.starts_with(&inside)) {
+            assert_eq!(self.fs.remove(&path).unwrap_err().kind, ErrorKind::Exists);
+            return;
+        }
+        self.fs.remove(&path).unwrap();
+        self.touch_parent(&path);
+        self.model.remove(&path);
+    }
+
+    fn rename(&mut self) {
+        let old = if self.random.below(3) == 0 { Some(self.pick_directory()) } else { self.pick_file() };
+        let Some(old) = old else { return };
+        let file = matches!(self.model[&old].content, Content::File(_));
+        let new = match self.random.below(3) {
+            0 if file => self.pick_file().unwrap(),
+            _ => self.new_path(),
+        };
+        if new.starts_with(&format!("{old}/")) {
+            assert_eq!(self.fs.rename(&old, &new).unwrap_err().kind, ErrorKind::InvalidInput);
+            return;
+        }
+        self.fs.rename(&old, &new).unwrap();
+        if old == new {
+            return;
+        }
+        let inside = format!("{old}/");
+        let moved: Vec<String> =
+            self.model.keys().filter(|path| **path == old || path.starts_with(&inside)).cloned().collect();
+        for path in moved {
+            let node = self.model.remove(&path).unwrap();
+            self.model.insert(format!("{new}{}", &path[old.len()..]), node);
+        }
+        self.touch_parent(&old);
+        self.touch_parent(&new);
+    }
+
+    fn set_meta(&mut self) {
+        let Some(path) = self.pick(|node| node.links == 1 || node.content == Content::Directory) else {
+            return;
+        };
+        let mut meta = meta(&mut self.random);
+        if matches!(self.model[&path].content, Content::Link(_)) {
+            meta.attributes.clear();
+            meta.mode = 0o777;
+        }
+        self.fs.set_meta(&path, &meta).unwrap();
+        let content = self.model[&path].content.clone();
+        self.model.insert(path, node(content, &meta, self.end));
+    }
+
+    fn step(&mut self) {
+        match self.random.below(12) {
+            0..=2 => self.create(Kind::File),
+            3 => self.create(Kind::Directory),
+            4 => self.create(Kind::Symlink),
+            5 => self.change_file(false),
+            6 | 7 => self.change_file(true),
+            8 | 9 => self.remove(),
+            10 => self.rename(),
+            _ => self.set_meta(),
+        }
+        if self.made % 37 == 0 {
+            self.fs.sync().unwrap();
+        }
+    }
+
+    /// Number of names of each directory.
+    fn count_links(&mut self) {
+        let parents: Vec<String> = self
+            .model
+            .iter()
+            .filter(|(_, node)| node.content == Content::Directory)
+            .map(|(path, _)| path.rsplit_once('/').unwrap().0.to_owned())
+            .collect();
+        for (path, node) in &mut self.model {
+            if node.content == Content::Directory {
+                node.links = 2 + parents.iter().filter(|parent| *parent == path).count() as u32;
+            }
+        }
+    }
+
+    /// Writes everything back and asks e2fsck, the adapter, the kernel; then lets the kernel write, and asks again.
+    fn verify(mut self, name: &str) {
+        self.count_links();
+        assert_same(&self.model, &from_adapter(&mut self.fs), name);
+        self.fs.sync().unwrap();
+        let path = self.image.copy("edited");
+        self.device.apply(&path).unwrap();
+        check(&path);
+        assert_same(&self.model, &adapter_tree(&path), name);
+        let Some(mount) = Mount::new(&path, "ro") else {
+            let target = self.image.beside("dumped");
+            dump(&path, &target);
+            assert_same(&dumped(&self.model), &dumped(&from_directory(&target)), name);
+            return;
+        };
+        assert_same(&self.model, &from_directory(&mount.path), name);
+        drop(mount);
+        let mount = Mount::new(&path, "rw").unwrap();
+        change_by_kernel(&mount.path, &self.model);
+        let tree = from_directory(&mount.path);
+        drop(mount);
+        check(&path);
+        assert_same(&tree, &adapter_tree(&path), name);
+    }
+}
+
+fn adapter_tree(path: &Path) -> Tree {
+    from_adapter(&mut Ext4::mount(Box::new(FileBlob::open(path).unwrap()), false).unwrap())
+}
+
+/// The kernel adds, removes, lengthens and shortens in every directory.
+fn change_by_kernel(root: &Path, model: &Tree) {
+    for (index, (path, node)) in model.iter().enumerate() {
+        let path = root.join(&path[1..]);
+        match &node.content {
+            Content::Directory => {
+                std::fs::write(path.join("by the kernel"), bytes(index as u64, index * 37)).unwrap();
+            }
+            Content::File(_) if index % 5 == 0 => std::fs::remove_file(path).unwrap(),
+            Content::File(old) if index % 7 == 0 => {
+                let mut content = old.clone();
+                content.extend(bytes(index as u64, 5000));
+                std::fs::write(path, content).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn random_edits(flavours: impl Iterator<Item = &'static Flavour>) {
+    for (seed, flavour) in flavours.filter(|flavour| flavour.writable).enumerate() {
+        eprintln!("{} with seed {seed}", flavour.name);
+        let mut bench = Bench::new(flavour, seed as u64);
+        for _ in 0..160 {
+            bench.step();
+        }
+        bench.verify(flavour.name);
+    }
+}
+
+#[test]
+fn random_edits_of_even_flavours() {
+    random_edits(FLAVOURS.iter().step_by(2));
+}
+
+#[test]
+fn random_edits_of_odd_flavours() {
+    random_edits(FLAVOURS.iter().skip(1).step_by(2));
+}
+
+#[test]
+fn append_writes_only_what_is_new() {
+    for name in ["default", "ext3", "1k"] {
+        let mut bench = Bench::new(find(name), 1);
+        let mut content = read_all(&mut bench.fs, "/boot/initrd", (1 << 20) + 5000);
+        for seed in 0..3 {
+            let more = bytes(seed, 1_500_001);
+            bench.fs.append("/boot/initrd", &MemoryBlob::read_only(more.clone())).unwrap();
+            content.extend(more);
+        }
+        bench.fs.sync().unwrap();
+        let written = bench.device.overlay_bytes();
+        assert!((4_500_000..4_800_000).contains(&written), "{name}: {written} bytes written");
+        let node = bench.model.get_mut("/boot/initrd").unwrap();
+        node.content = Content::File(content);
+        node.mtime = Some(now_unix() as i64);
+        bench.verify(name);
+    }
+}
+
+/// Every other block is free, so that a file of 3 MiB is in thousands of pieces.
+#[test]
+fn fragments() {
+    for name in ["1k", "default", "ext3", "mapped-sums"] {
+        let mut bench = Bench::new(find(name), 2);
+        let block = if name == "default" { 4096 } else { 1024 };
+        let small = MemoryBlob::read_only(vec![7; block]);
+        bench.fs.make_directory("/holes", None).unwrap();
+        for index in 0..2600 {
+            bench.fs.write(&format!("/holes/{index}"), &small, None).unwrap();
+        }
+        let free = bench.fs.room().unwrap().free as usize - block * 800;
+        bench.fs.write("/filler", &MemoryBlob::read_only(vec![1; free]), None).unwrap();
+        for index in (0..2600).step_by(2) {
+            bench.fs.remove(&format!("/holes/{index}")).unwrap();
+        }
+        let content = bytes(5, 1280 * block + 5);
+        bench.fs.write("/pieces", &MemoryBlob::read_only(content.clone()), None).unwrap();
+        bench.fs.remove("/filler").unwrap();
+        bench.fs.append("/pieces", &small).unwrap();
+        bench.fs.sync().unwrap();
+        let path = bench.image.copy("pieces");
+        bench.device.apply(&path).unwrap();
+        check(&path);
+        let mut reread = Ext4::mount(Box::new(FileBlob::open(&path).unwrap()), false).unwrap();
+        let mut expected = content;
+        expected.extend(vec![7; block]);
+        assert!(read_all(&mut reread, "/pieces", expected.len() as u64) == expected);
+        if let Some(mount) = Mount::new(&path, "ro") {
+            assert!(std::fs::read(mount.path.join("pieces")).unwrap() == expected, "{name}");
+        }
+        for index in (1..2600).step_by(2) {
+            bench.fs.remove(&format!("/holes/{index}")).unwrap();
+        }
+        bench.fs.write("/pieces", &small, None).unwrap();
+        bench.fs.remove("/pieces").unwrap();
+        bench.fs.remove("/holes").unwrap();
+        bench.verify(name);
+    }
+}
+
+/// Indexes of one and two levels under every hash; names with characters whose sign matters.
+#[test]
+fn indexes_under_every_hash() {
+    for (hash, flags) in
+        [("half_md4", 1), ("half_md4", 2), ("tea", 1), ("tea", 2), ("legacy", 1), ("legacy", 2)]
+    {
+        let image = make(find("1k"));
+        run(tool("tune2fs").args(["-E", &format!("hash_alg={hash}")]).arg(&image.path), &[0]);
+        debugfs(&image.path, &format!("set_super_value flags {flags}\n"));
+        run(tool("e2fsck").args(["-fyD"]).arg(&image.path), &[0, 1]);
+        let device = FileBlob::open(&image.path).unwrap();
+        let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
+        let empty = MemoryBlob::read_only(Vec::new());
+        let name = |index: u64| format!("/few/{index}{}", "ÿ".repeat(20 + (index % 80) as usize));
+        for index in 0..1500 {
+            fs.write(&name(index), &empty, None).unwrap();
+            fs.make_symlink(&format!("/many/{index}"), "x", None).unwrap();
+        }
+        for index in (0..1500).step_by(3) {
+            fs.remove(&name(index)).unwrap();
+        }
+        fs.sync().unwrap();
+        device.apply(&image.path).unwrap();
+        check(&image.path);
+        let mut fs = Ext4::mount(Box::new(device), false).unwrap();
+        for index in 0..1500 {
+            assert_eq!(fs.stat(&name(index)).is_ok(), index % 3 != 0, "{}", name(index));
+        }
+        if let Some(mount) = Mount::new(&image.path, "ro") {
+            for index in 0..1500 {
+                let path = mount.path.join(&name(index)[1..]);
+                assert_eq!(path.exists(), index % 3 != 0, "{hash} {flags} {}", path.display());
+                assert!(mount.path.join(format!("many/{index}")).is_symlink());
+            }
+        }
+    }
+}
+
+/// A new index in an empty directory, up to the limit of two levels.
+#[test]
+fn an_index_that_is_full() {
+    let flavour = Flavour::with(
+        "full",
+        &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^64bit", "-I", "128", "-N", "48000"],
+        96,
+    );
+    let image = make(&flavour);
+    let device = FileBlob::open(&image.path).unwrap();
+    let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
+    let name = |index: u64| format!("/empty/{index:07}{}", "n".repeat(247));
+    let mut made = 0;
+    let error = loop {
+        match fs.make_symlink(&name(made), "x", None) {
+            Ok(()) => made += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind, ErrorKind::NoSpace);
+    assert!(error.message.contains("large_dir"), "{} after {made}", error.message);
+    assert!(made > 20_000);
+    assert_eq!(
+        fs.sync().unwrap_err().kind,
+        ErrorKind::Failed,
+        "a change that failed half-way is not written"
+    );
+    assert_eq!(device.overlay_bytes() >> 20, 0, "nothing of it");
+}
+
+#[test]
+fn no_room() {
+    for name in ["default", "ext2", "small-groups"] {
+        let mut bench = Bench::new(find(name), 3);
+        let free = bench.fs.room().unwrap().free;
+        let before = bench.device.overlay_bytes();
+        let big = MemoryBlob::read_only(vec![3; free as usize + 1]);
+        assert_eq!(bench.fs.write("/big", &big, None).unwrap_err().kind, ErrorKind::NoSpace);
+        assert_eq!(bench.fs.append("/etc/fstab", &big).unwrap_err().kind, ErrorKind::NoSpace);
+        assert_eq!(bench.device.overlay_bytes(), before);
+        let piece = MemoryBlob::read_only(vec![4; 300_000]);
+        let mut index = 0;
+        let error = loop {
+            match bench.fs.write(&format!("/few/fill{index}"), &piece, None) {
+                Ok(()) => index += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind, ErrorKind::NoSpace);
+        bench.fs.sync().unwrap();
+        let path = bench.image.copy("full");
+        bench.device.apply(&path).unwrap();
+        check(&path);
+        for index in 0..index {
+            bench.fs.remove(&format!("/few/fill{index}")).unwrap();
+        }
+        assert!(bench.fs.room().unwrap().free + (64 << 10) >= free);
+        bench.model.get_mut("/few").unwrap().mtime = Some(now_unix() as i64);
+        bench.verify(name);
+    }
+}
+
+#[test]
+fn refusals_change_nothing() {
+    let image = make(find("default"));
+    debugfs(
+        &image.path,
+        "set_inode_field /etc/big flags 0x80010\nset_inode_field /boot/initrd flags 0x80020\n\
+         set_inode_field /few links_count 64999\n",
+    );
+    let device = FileBlob::open(&image.path).unwrap();
+    let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
+    let empty = MemoryBlob::read_only(Vec::new());
+    let bad = |name: &str| Meta { attributes: vec![(name.into(), vec![1])], ..meta(&mut Random::new(1)) };
+    let results = [
+        (fs.write("/etc/big", &empty, None), ErrorKind::Denied),
+        (fs.append("/etc/big", &empty), ErrorKind::Denied),
+        (fs.write("/boot/initrd", &empty, None), ErrorKind::Denied),
+        (fs.remove("/boot/initrd"), ErrorKind::Denied),
+        (fs.rename("/etc/big", "/x"), ErrorKind::Denied),
+        (fs.remove("/"), ErrorKind::InvalidInput),
+        (fs.remove("/missing"), ErrorKind::NotFound),
+        (fs.remove("/etc"), ErrorKind::Exists),
+        (fs.write("/etc", &empty, None), ErrorKind::InvalidInput),
+        (fs.append("/short", &empty), ErrorKind::InvalidInput),
+        (fs.append("/missing", &empty), ErrorKind::NotFound),
+        (fs.write("/missing/file", &empty, None), ErrorKind::NotFound),
+        (fs.make_directory("/etc", None), ErrorKind::Exists),
+        (fs.make_symlink("/new", "", None), ErrorKind::InvalidInput),
+        (fs.make_symlink("/new", &"x".repeat(4096), None), ErrorKind::InvalidInput),
+        (fs.rename("/etc", "/etc/in/itself"), ErrorKind::NotFound),
+        (fs.rename("/var", "/var/lib/x"), ErrorKind::InvalidInput),
+        (fs.rename("/short", "/empty"), ErrorKind::Exists),
+        (fs.rename("/empty", "/short"), ErrorKind::Exists),
+        (fs.rename("/empty", "/many"), ErrorKind::Exists),
+        (fs.set_meta("/etc/fstab", &bad("unknown.name")), ErrorKind::InvalidInput),
+        (fs.set_meta("/etc/fstab", &bad("system.data")), ErrorKind::InvalidInput),
+        (fs.write("/new", &empty, Some(&bad("unknown.name"))), ErrorKind::InvalidInput),
+    ];
+    for (index, (result, kind)) in results.into_iter().enumerate() {
+        assert_eq!(result.unwrap_err().kind, kind, "case {index}");
+    }
+    fs.sync().unwrap();
+    assert_eq!(device.overlay_bytes(), 0);
+    fs.make_directory("/few/one more", None).unwrap();
+    assert_eq!(fs.stat("/few").unwrap().links, 1, "too many to be counted");
+    fs.remove("/few/one more").unwrap();
+    assert_eq!(fs.stat("/few").unwrap().links, 1);
+}
+
+/// Hard links, shared blocks of attributes, attributes that do not fit, access control lists.
+#[test]
+fn links_and_attributes() {
+    let mut bench = Bench::new(find("ext3-4k"), 4);
+    let fs = &mut bench.fs;
+    fs.write("/etc/fstab", &MemoryBlob::read_only(b"both".to_vec()), None).unwrap();
+    assert_eq!(fs.read("/etc/fstab.link", 0, 10).unwrap(), b"both");
+    fs.remove("/etc/fstab").unwrap();
+    assert_eq!(fs.stat("/etc/fstab.link").unwrap().links, 1);
+    fs.rename("/etc/fstab.link", "/etc/fstab").unwrap();
+    let mut meta = fs.stat("/etc/fstab").unwrap();
+    assert_eq!(meta.attributes.len(), 2, "the label stays: {:?}", meta.attributes);
+    let acl = [
+        2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 232, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
+        16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+    ];
+    meta.attributes.push(("system.posix_acl_access".into(), acl.to_vec()));
+    meta.mode = 0o640;
+    fs.set_meta("/etc/fstab", &meta).unwrap();
+    let again = fs.stat("/etc/fstab").unwrap();
+    assert!(again.attributes.contains(&("system.posix_acl_access".into(), acl.to_vec())));
+    meta.attributes.push(("user.too-long".into(), vec![0; 4096]));
+    assert_eq!(fs.set_meta("/etc/fstab", &meta).unwrap_err().kind, ErrorKind::NoSpace);
+    let mut attributes = again.attributes;
+    attributes.sort();
+    let model = &mut bench.model;
+    model.remove("/etc/fstab.link");
+    let node = model.get_mut("/etc/fstab").unwrap();
+    (node.content, node.links, node.attributes) = (Content::File(b"both".to_vec()), 1, attributes);
+    node.mtime = Some(now_unix() as i64);
+    model.get_mut("/etc").unwrap().mtime = node.mtime;
+    bench.verify("attributes");
+}

@@ -43,6 +43,12 @@ pub fn debugfs(image: &Path, commands: &str) {
 /// One mount at a time: tests run in parallel, loop devices are few.
 static MOUNTS: Mutex<()> = Mutex::new(());
 
+/// Whether loop mounts are possible here.
+pub fn mounts() -> bool {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    root && Path::new("/dev/loop-control").exists()
+}
+
 /// A loop mount, undone when it goes out of scope.
 pub struct Mount {
     pub path: PathBuf,
@@ -53,8 +59,7 @@ impl Mount {
     /// Mounts by the kernel; none, loudly, where that is impossible here.
     pub fn new(image: &Path, options: &str) -> Option<Self> {
         let only = MOUNTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let root = std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
-        if !root || !Path::new("/dev/loop-control").exists() {
+        if !mounts() {
             eprintln!("NO LOOP MOUNT HERE: {} is checked by e2fsck and debugfs only", image.display());
             return None;
         }
@@ -68,9 +73,26 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.path).status();
+        // A process that another test is just starting may hold a file open until it is really started.
+        for _ in 0..50 {
+            if Command::new("umount").arg(&self.path).output().is_ok_and(|output| output.status.success()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
         if !std::thread::panicking() {
-            assert!(status.is_ok_and(|status| status.success()), "umount {}", self.path.display());
+            panic!("cannot umount {}", self.path.display());
         }
     }
+}
+
+/// CRC-32C without the final inversion, bit by bit: damaged metadata is given right checksums, so that the parser
+/// behind them is reached.
+pub fn crc32c(start: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(start, |crc, byte| {
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 },
+        )
+    })
 }

@@ -13,7 +13,7 @@ pub struct Installed {
     /// file of each module, relative to the directory
     pub files: BTreeMap<String, String>,
     /// every file's path
-    paths: HashSet<String>,
+    paths: BTreeSet<String>,
     /// the indexes that are there, texts first
     indexes: Vec<Index>,
     /// An index is damaged, so that nothing counts as indexed.
@@ -27,18 +27,22 @@ impl Installed {
         let inside = |path: &str| path.get(folder.len() + 1..).map(str::to_owned);
         let below =
             rootfs.below(&folder).filter(|(_, node)| matches!(node, Node::File(_) | Node::Symlink(_)));
-        let paths: HashSet<String> = below.filter_map(|(path, _)| inside(path)).collect();
-        let files = paths.iter().filter_map(|path| Some((module_name(path)?, path.clone()))).collect();
+        let paths: BTreeSet<String> = below.filter_map(|(path, _)| inside(path)).collect();
         let get = |name: &str| Ok(rootfs.content(&format!("{folder}/{name}")).map(<[u8]>::to_vec));
         let (texts, tries) = (Index::from_texts(&get), Index::from_tries(&get));
         let damaged = texts.is_err() || tries.is_err();
-        let indexes = [texts, tries].into_iter().filter_map(|index| index.ok().flatten()).collect();
+        let indexes: Vec<Index> =
+            [texts, tries].into_iter().filter_map(|index| index.ok().flatten()).collect();
+        // Where a module is there twice, plain and packed, the index says which one counts.
+        let named = indexes.iter().rev().flat_map(|index| &index.files).map(|line| &line.path);
+        let files = paths.iter().chain(named.filter(|path| paths.contains(*path)));
+        let files = files.filter_map(|path| Some((module_name(path)?, path.clone()))).collect();
         Ok(Self { folder, files, paths, indexes, damaged })
     }
 
     /// Whether a module with this suffix (`.xz`) is there, so that the image's tools can read it.
     pub fn uses(&self, suffix: &str) -> bool {
-        self.files.values().any(|path| path.ends_with(suffix))
+        self.paths.iter().any(|path| module_name(path).is_some() && path.ends_with(suffix))
     }
 
     /// The index to extend.

@@ -20,7 +20,7 @@ pub struct Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for device in &self.loops {
-            let _ = Command::new("losetup").args(["-d", device]).status();
+            let _ = Command::new("/sbin/losetup").args(["-d", device]).status();
         }
     }
 }
@@ -32,7 +32,7 @@ impl Lab {
         for (index, size) in sizes.iter().enumerate() {
             let image = lab.folder.path().join(format!("disk{index}"));
             std::fs::File::create(&image).unwrap().set_len(size * MIB).unwrap();
-            let device = text(Command::new("losetup").args(["--find", "--show"]).arg(&image));
+            let device = text(Command::new("/sbin/losetup").args(["--find", "--show"]).arg(&image));
             lab.images.push(image);
             lab.loops.push(device.trim().into());
         }
@@ -41,7 +41,7 @@ impl Lab {
 
     /// An lvm2 command that sees only these disks; its output.
     pub fn lvm(&self, words: &[&str]) -> String {
-        let mut lvm = Command::new("lvm");
+        let mut lvm = Command::new("/sbin/lvm");
         lvm.args(words).args(["--devices", &self.loops.join(",")]);
         lvm.args(["--config", "activation{udev_sync=0 udev_rules=0} global{event_activation=0}"]);
         lvm.env("LVM_SYSTEM_DIR", self.folder.path()).env("LVM_SUPPRESS_FD_WARNINGS", "1");

@@ -159,7 +159,7 @@ impl MemoryVolume {
 
     fn node(&self, path: &str) -> Result<&Node> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no {path}"));
-        self.nodes.get(&self.key(path)).ok_or_else(missing)
+        self.nodes.get(path).or_else(|| self.nodes.get(&self.key(path))).ok_or_else(missing)
     }
 
     fn meta(&self, path: &str) -> Result<Meta> {
@@ -300,7 +300,7 @@ fn components(path: &str) -> Vec<String> {
 
 impl State {
     /// The volume that holds an absolute path without links, and the path within it.
-    fn place(&self, path: &str) -> Result<(usize, String)> {
+    fn place<'p>(&self, path: &'p str) -> Result<(usize, &'p str)> {
         let holds = |mount: &&(String, usize)| {
             mount.0 == "/"
                 || path == mount.0
@@ -311,12 +311,12 @@ impl State {
             return refusal(ErrorKind::NotFound, format!("nothing is mounted at {path}"));
         };
         let inner = if at == "/" { path } else { &path[at.len()..] };
-        Ok((*volume, if inner.is_empty() { "/".into() } else { inner.to_owned() }))
+        Ok((*volume, if inner.is_empty() { "/" } else { inner }))
     }
 
     fn stat(&self, path: &str) -> Result<Meta> {
         let (volume, inner) = self.place(path)?;
-        self.volumes[volume].meta(&inner)
+        self.volumes[volume].meta(inner)
     }
 
     /// Resolves symbolic links in all components, or in all but the last.
@@ -358,7 +358,7 @@ impl State {
 
     fn link(&self, path: &str) -> Result<String> {
         let (volume, inner) = self.place(path)?;
-        match &self.volumes[volume].node(&inner)?.content {
+        match &self.volumes[volume].node(inner)?.content {
             Content::Symlink(target) => Ok(target.clone()),
             _ => refusal(ErrorKind::InvalidInput, format!("{path} is not a symbolic link")),
         }
@@ -366,7 +366,7 @@ impl State {
 
     fn content(&self, path: &str) -> Option<Vec<u8>> {
         let (volume, inner) = self.place(path).ok()?;
-        self.volumes[volume].bytes(&inner).ok().cloned()
+        self.volumes[volume].bytes(inner).ok().cloned()
     }
 
     /// Makes one change in the volume that holds `path`, and records it.
@@ -384,7 +384,7 @@ impl State {
             edit.before = self.content(&edit.object);
         }
         let (volume, inner) = self.place(&edit.object)?;
-        change(&mut self.volumes[volume], &inner)?;
+        change(&mut self.volumes[volume], inner)?;
         self.edits.push(edit);
         Ok(())
     }
@@ -456,7 +456,7 @@ impl Tree for MemoryTree {
         let path = state.resolve(path, true)?;
         let (number, inner) = state.place(&path)?;
         let volume = &state.volumes[number];
-        if volume.meta(&inner)?.kind != Kind::Directory {
+        if volume.meta(inner)?.kind != Kind::Directory {
             return refusal(ErrorKind::InvalidInput, format!("{path} is not a directory"));
         }
         let entry = |(name, key): (&str, &String)| {
@@ -464,7 +464,7 @@ impl Tree for MemoryTree {
             Ok(Entry { name: name.into(), meta })
         };
         let mut entries: Vec<Entry> =
-            volume.children(&volume.key(&inner)).map(entry).collect::<Result<_>>()?;
+            volume.children(&volume.key(inner)).map(entry).collect::<Result<_>>()?;
         entries.reverse();
         Ok(entries)
     }
@@ -473,7 +473,7 @@ impl Tree for MemoryTree {
         let state = self.0.borrow();
         let path = state.resolve(path, true)?;
         let (volume, inner) = state.place(&path)?;
-        let bytes = state.volumes[volume].bytes(&inner)?;
+        let bytes = state.volumes[volume].bytes(inner)?;
         let start = bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
         let end = bytes.len().min(start + length.min(READ_MOST) as usize);
         Ok(bytes[start..end].to_vec())
@@ -515,7 +515,7 @@ impl Tree for MemoryTree {
             return refusal(ErrorKind::InvalidInput, format!("{old} and {new} are on two volumes"));
         }
         let edit = edit("rename", old, reason, Some(new.as_bytes()));
-        state.edit(edit, false, |volume, old| volume.rename(old, &inner))
+        state.edit(edit, false, |volume, old| volume.rename(old, inner))
     }
 
     fn remove(&self, path: &str, reason: &str) -> Result<()> {
