@@ -1,7 +1,7 @@
 //! `wherry inspect`.
 
-use crate::words::{bytes, concerns};
 use crate::Format;
+use crate::words::{bytes, concerns};
 use anyhow::Result;
 use migrate::Inspection;
 use runtime::Adapters;

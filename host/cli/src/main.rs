@@ -14,8 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tracing_subscriber::fmt::format::FmtSpan;
 
-const CODES: &str =
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 blocked by a concern, 4 adapter fault.";
+const CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 blocked by a concern, 4 adapter fault.";
 
 /// Moves whole machines from anywhere to anywhere.
 #[derive(Parser)]
@@ -228,7 +227,8 @@ fn limits(said: &[(String, String)]) -> anyhow::Result<Limits> {
             "handed" => limits.handed = size()? as usize,
             "log" => limits.log = size()?,
             "seconds" => {
-                let seconds = value.parse().map_err(|_| usage(format!("`{value}` is no number of seconds")))?;
+                let seconds =
+                    value.parse().map_err(|_| usage(format!("`{value}` is no number of seconds")))?;
                 limits.call_seconds = seconds;
             }
             _ => {

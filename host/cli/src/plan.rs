@@ -22,7 +22,11 @@ fn request(asked: &Move) -> Request {
         cpus: asked.cpus,
         memory_mib: asked.memory,
         nics: asked.nics.iter().map(nic).collect(),
-        wishes: asked.wishes.iter().map(|(key, value)| Fact { key: key.clone(), value: value.clone() }).collect(),
+        wishes: asked
+            .wishes
+            .iter()
+            .map(|(key, value)| Fact { key: key.clone(), value: value.clone() })
+            .collect(),
     }
 }
 
@@ -44,7 +48,13 @@ pub fn plan(asked: &Move, adapters: &Adapters, format: Format) -> Result<bool> {
 }
 
 /// Plans, prints, and does it unless something blocks; whether something did.
-pub fn migrate(asked: &Move, speed: &Speed, adapters: &Adapters, format: Format, log: Format) -> Result<bool> {
+pub fn migrate(
+    asked: &Move,
+    speed: &Speed,
+    adapters: &Adapters,
+    format: Format,
+    log: Format,
+) -> Result<bool> {
     let plan = migrate::plan(&request(asked), adapters)?;
     if format == Format::Text {
         show(&plan);
@@ -94,7 +104,10 @@ fn show(plan: &Plan) {
     }
     println!("To       {}, machine {} (by {})", plan.profile.machine, plan.name, plan.target_adapter);
     let profile = &plan.profile;
-    println!("         {} cpus, {} MiB, {}, {}", plan.cpus, plan.memory_mib, profile.firmware, profile.disk_bus);
+    println!(
+        "         {} cpus, {} MiB, {}, {}",
+        plan.cpus, plan.memory_mib, profile.firmware, profile.disk_bus
+    );
     for nic in &plan.nics {
         let network = nic.network.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
         println!("         {} {}{network}", profile.nic_model, nic.mac);

@@ -129,7 +129,13 @@ impl Machine {
         });
         let disk = Arc::new(Segments::new(pieces.collect()));
         let volume = Volume { id: part.id, kind: part.kind, size, facts };
-        self.devices.push(Device { volume, disk, segments: part.segments, driver: None, file_system_size: 0 });
+        self.devices.push(Device {
+            volume,
+            disk,
+            segments: part.segments,
+            driver: None,
+            file_system_size: 0,
+        });
     }
 
     /// Asks every file system adapter about every device.
@@ -164,7 +170,13 @@ impl Machine {
     }
 
     /// Ranges of a device's bytes as ranges of the disks they lie on: disk, offset, length.
-    pub(crate) fn on_disks(&self, device: usize, offset: u64, length: u64, into: &mut Vec<(usize, u64, u64)>) {
+    pub(crate) fn on_disks(
+        &self,
+        device: usize,
+        offset: u64,
+        length: u64,
+        into: &mut Vec<(usize, u64, u64)>,
+    ) {
         if length == 0 {
             return;
         }

@@ -87,7 +87,8 @@ pub fn migrate(
     let sinks = target.prepare(&plan.key, &plan.machine, &plan.device_profile)?;
     if sinks.len() != plan.disks.len() {
         let id = &plan.target_adapter;
-        let message = format!("adapter {id}, target.prepare: {} places for {} disks", sinks.len(), plan.disks.len());
+        let message =
+            format!("adapter {id}, target.prepare: {} places for {} disks", sinks.len(), plan.disks.len());
         return Err(Error::new(ErrorKind::Fault, message));
     }
     let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), done: None };
@@ -184,6 +185,9 @@ fn plain(name: &str) -> Result<&str> {
     let mut parts = Path::new(name).components();
     match (parts.next(), parts.next()) {
         (Some(std::path::Component::Normal(only)), None) if only == name => Ok(name),
-        _ => Err(Error::new(ErrorKind::Fault, format!("the target's adapter named a disk {name:?}, which is no file name"))),
+        _ => Err(Error::new(
+            ErrorKind::Fault,
+            format!("the target's adapter named a disk {name:?}, which is no file name"),
+        )),
     }
 }

@@ -23,7 +23,8 @@ impl Image {
             contract::Codec::Zlib => Codec::Zlib,
             contract::Codec::Zstd => Codec::Zstd,
             other => {
-                let message = format!("{} wants units packed by {other:?}, which this host cannot", sink.format);
+                let message =
+                    format!("{} wants units packed by {other:?}, which this host cannot", sink.format);
                 return Err(Error::failed(message));
             }
         };

@@ -66,7 +66,11 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     let adapter = adapters.get(&format!("format-{}", named.format)).map_err(|_| {
         let known = adapters.of(runtime::Kind::DiskFormat).map(|adapter| adapter.manifest.id.as_str());
         let known: Vec<&str> = known.filter_map(|id| id.strip_prefix("format-")).collect();
-        Error::usage(format!("no adapter reads the format `{}`; known are: {}", named.format, known.join(", ")))
+        Error::usage(format!(
+            "no adapter reads the format `{}`; known are: {}",
+            named.format,
+            known.join(", ")
+        ))
     })?;
     let file = FileDisk::open_read(&named.path)?;
     let identity = identity(&named.path)?;
@@ -147,7 +151,8 @@ impl ExtentMap for FormatMap {
     }
     fn extents(&self, start: u64, most: u32) -> block::Result<Vec<MapExtent>> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = reader.extents(start, most).map_err(|e| block::Error { context: e.to_string(), source: None })?;
+        let list =
+            reader.extents(start, most).map_err(|e| block::Error { context: e.to_string(), source: None })?;
         list.iter().map(extent).collect()
     }
 }

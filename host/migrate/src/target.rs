@@ -47,13 +47,18 @@ impl Destination {
             let ids = adapters.of(Kind::TargetPlatform).map(|adapter| adapter.manifest.id.as_str());
             ids.filter_map(|id| id.strip_prefix("target-")).collect::<Vec<_>>().join(", ")
         };
-        let Some((target, directory)) = to.split_once(':').filter(|(_, directory)| !directory.is_empty()) else {
-            return Err(Error::usage(format!("`{to}` is no target; say one as TARGET:DIRECTORY, with one of: {}", known())));
+        let Some((target, directory)) = to.split_once(':').filter(|(_, directory)| !directory.is_empty())
+        else {
+            return Err(Error::usage(format!(
+                "`{to}` is no target; say one as TARGET:DIRECTORY, with one of: {}",
+                known()
+            )));
         };
         let adapter = adapters
             .get(&format!("target-{target}"))
             .map_err(|_| Error::usage(format!("there is no target `{target}`; known are: {}", known())))?;
-        let directory = std::path::absolute(directory).map_err(|e| Error::failed(format!("{directory}: {e}")))?;
+        let directory =
+            std::path::absolute(directory).map_err(|e| Error::failed(format!("{directory}: {e}")))?;
         Ok(Self { adapter: adapter.clone(), directory })
     }
 

@@ -114,8 +114,10 @@ impl Tree {
             let found = fresh.look(path, expected);
             if !found.as_ref().is_ok_and(|same| *same) {
                 let what = found.err().map_or_else(|| "other content".to_owned(), |e| e.message);
-                let (files, _) = fresh.place(path).map_err(|e| runtime::Error::host("mounted.verify", e.message))?;
-                return Err(files.nonsense("mounted.sync", format!("after its edits {path} does not hold them: {what}")));
+                let (files, _) =
+                    fresh.place(path).map_err(|e| runtime::Error::host("mounted.verify", e.message))?;
+                return Err(files
+                    .nonsense("mounted.sync", format!("after its edits {path} does not hold them: {what}")));
             }
         }
         Ok(())
@@ -380,7 +382,9 @@ impl runtime::Tree for Tree {
     fn rename(&mut self, old: &str, new: &str, reason: &str) -> Answer<()> {
         let (old, new) = (self.resolve(old, false)?, self.resolve(new, false)?);
         if self.mount_of(&old).map(|mount| &mount.volume) != self.mount_of(&new).map(|mount| &mount.volume) {
-            let message = format!("{old} and {new} lie on different file systems: write the new one and remove the old");
+            let message = format!(
+                "{old} and {new} lie on different file systems: write the new one and remove the old"
+            );
             return Err(refusal(ErrorKind::InvalidInput, message));
         }
         let (_, inner_new) = self.place(&new)?;

@@ -44,7 +44,8 @@ fn alone(machine: &Machine, index: usize) -> bool {
         while let Some(device) = pending.pop() {
             if !all.contains(&device) {
                 all.push(device);
-                pending.extend(machine.devices[device].segments.iter().map(|segment| segment.device as usize));
+                pending
+                    .extend(machine.devices[device].segments.iter().map(|segment| segment.device as usize));
             }
         }
         all
@@ -69,7 +70,9 @@ fn used(driver: &Arc<runtime::Adapter>, disk: &Arc<dyn Disk>) -> runtime::Result
         for range in &page {
             let end = range.offset.checked_add(range.length).filter(|end| *end <= disk.length());
             let Some(end) = end.filter(|_| range.offset >= at && range.length > 0) else {
-                return Err(files.nonsense("mounted.used", format!("range {range:?} is out of order or place")));
+                return Err(
+                    files.nonsense("mounted.used", format!("range {range:?} is out of order or place"))
+                );
             };
             at = end;
         }

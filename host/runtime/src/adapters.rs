@@ -143,7 +143,16 @@ impl Adapter {
         };
         let limits = lowered(limits, &manifest);
         let path = path.to_path_buf();
-        Ok(Self { manifest, path, digest, imports, component, engine: engine.clone(), limits, job: job.clone() })
+        Ok(Self {
+            manifest,
+            path,
+            digest,
+            imports,
+            component,
+            engine: engine.clone(),
+            limits,
+            job: job.clone(),
+        })
     }
 
     /// What both the manifest asks for and the operator grants.
