@@ -45,7 +45,7 @@ impl Loaders {
         let any = |paths: &[&str]| paths.iter().any(|path| exists(guest, path));
         let menu = any(&["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"]);
         let marks = [
-            ("grub2-bios", menu && any(&["/boot/grub/i386-pc", "/boot/grub2/i386-pc"])),
+            ("grub2-bios", menu && (any(&["/boot/grub/i386-pc", "/boot/grub2/i386-pc"]) || !efi_has("grub"))),
             ("grub2-efi", efi_has("grub")),
             ("bls", any(&["/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries"])),
             (
@@ -60,7 +60,7 @@ impl Loaders {
         new.names = marks.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
         new.uefi = efi.iter().any(|name| name.to_ascii_lowercase().ends_with(".efi"));
         let bios = ["grub2-bios", "grub-legacy", "lilo"].iter().any(|name| new.names.contains(name));
-        new.bios = bios || (new.names.contains(&"extlinux") && !new.uefi) || (menu && !new.uefi);
+        new.bios = bios || (new.names.contains(&"extlinux") && !new.uefi);
         new
     }
 

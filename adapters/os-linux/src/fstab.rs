@@ -21,6 +21,7 @@ impl Entry<'_> {
         let mut options = self.options.split(',');
         self.kind == "swap"
             || ["iso9660", "udf"].iter().any(|kind| self.kind.contains(kind))
+            || ["cdrom", "floppy"].iter().any(|name| self.path.contains(name))
             || options.any(|option| option == "noauto" || option == "nofail")
     }
 }

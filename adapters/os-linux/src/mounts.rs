@@ -6,7 +6,8 @@ use crate::fstab;
 use crate::release::release;
 use wherry_sdk::{ErrorKind, Tree, Volume, find};
 
-const FILE_SYSTEMS: [&str; 6] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"];
+/// File systems that can be a root.
+const FILE_SYSTEMS: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "btrfs"];
 /// Where kernels, modules and boot loaders are, each after the one that holds its mount point.
 const WANTED: [&str; 4] = ["/usr", "/boot", "/boot/efi", "/efi"];
 /// UEFI specification, 5.3.3, and the MBR's type for the same.
@@ -45,7 +46,7 @@ pub struct Root {
     pub subvolume: Option<String>,
     /// What else was to be mounted.
     pub mounts: Vec<Mount>,
-    /// Volumes with further systems.
+    /// Volumes with further systems, as far as they were seen.
     pub others: Vec<String>,
 }
 
@@ -54,22 +55,23 @@ pub fn mount(guest: &dyn Tree) -> Option<Root> {
     let volumes = guest.volumes();
     let known =
         |volume: &&Volume| find(&volume.facts, "fs.kind").is_some_and(|kind| FILE_SYSTEMS.contains(&kind));
-    let mut roots: Vec<(String, Option<String>, bool)> = Vec::new();
+    let mut roots: Vec<(String, Option<String>)> = Vec::new();
+    let mut best = 0;
     for volume in volumes.iter().filter(known) {
         guest.unmount_all();
-        if guest.mount(&volume.id, "/").is_ok()
-            && let Some(subvolume) = root(guest)
-        {
-            roots.push((volume.id.clone(), subvolume, calls_itself_root(guest, &volume.id, &volumes)));
+        let Some(subvolume) = guest.mount(&volume.id, "/").ok().and_then(|()| root(guest)) else { continue };
+        roots.push((volume.id.clone(), subvolume));
+        // a copy of a system names the original as its root
+        if calls_itself_root(guest, &volume.id, &volumes) {
+            best = roots.len() - 1;
+            break;
         }
     }
     guest.unmount_all();
-    // a copy of a system names the original as its root
-    let best = roots.iter().position(|root| root.2).unwrap_or(0);
     if roots.is_empty() {
         return None;
     }
-    let (id, subvolume, _) = roots.remove(best);
+    let (id, subvolume) = roots.remove(best);
     guest.mount(&id, "/").ok()?;
     let mounts = if subvolume.is_some() { Vec::new() } else { mount_others(guest, &volumes) };
     Some(Root { id, subvolume, mounts, others: roots.into_iter().map(|root| root.0).collect() })

@@ -10,10 +10,14 @@ const REASON: &str = "the next initramfs must hold the driver of the new disk co
 /// `initramfs-tools`, `dracut`, `mkinitcpio`, `mkinitfs`, `mkinitrd`, `booster`, `make-initrd` or `unknown`, by the tool
 /// in the root file system.
 pub fn family(guest: &dyn Tree) -> &'static str {
+    // programs before configuration, which stays behind when a package goes
     let marks = [
-        ("/etc/initramfs-tools/initramfs.conf", "initramfs-tools"),
+        ("/usr/sbin/mkinitramfs", "initramfs-tools"),
         ("/usr/lib/dracut", "dracut"),
         ("/usr/share/dracut", "dracut"),
+        ("/usr/bin/mkinitcpio", "mkinitcpio"),
+        ("/sbin/mkinitfs", "mkinitfs"),
+        ("/etc/initramfs-tools/initramfs.conf", "initramfs-tools"),
         ("/etc/mkinitcpio.conf", "mkinitcpio"),
         ("/etc/mkinitfs", "mkinitfs"),
         ("/etc/booster.yaml", "booster"),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Components that only the sandbox's tests load.
-const HOSTILE: [&str; 1] = ["hostile"];
+const HOSTILE: [&str; 4] = ["hostile-files", "hostile-format", "hostile-target", "hostile-volume"];
 
 /// Builds every adapter that registers a world.
 pub fn build() -> Result<()> {

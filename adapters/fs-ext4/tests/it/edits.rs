@@ -1,6 +1,6 @@
 //! Random changes against a model, then everything that can go wrong with room, indexes and protection.
 
-use crate::images::{FLAVOURS, Flavour, Image, find, make};
+use crate::images::{FLAVOURS, Flavour, Image, find, make, make_with};
 use crate::tools::{Mount, check, debugfs, dump, run, tool};
 use crate::tree::{Content, Node, Tree, assert_same, bytes, dumped, from_adapter, from_directory, read_all};
 use fs_ext4::Ext4;
@@ -216,7 +216,7 @@ impl Bench {
             10 => self.rename(),
             _ => self.set_meta(),
         }
-        if self.made % 37 == 0 {
+        if self.made.is_multiple_of(37) {
             self.fs.sync().unwrap();
         }
     }
@@ -408,12 +408,8 @@ fn indexes_under_every_hash() {
 /// A new index in an empty directory, up to the limit of two levels.
 #[test]
 fn an_index_that_is_full() {
-    let flavour = Flavour::with(
-        "full",
-        &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^64bit", "-I", "128", "-N", "48000"],
-        96,
-    );
-    let image = make(&flavour);
+    let image =
+        make_with(&["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^64bit", "-I", "128", "-N", "40000"]);
     let device = FileBlob::open(&image.path).unwrap();
     let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
     let name = |index: u64| format!("/empty/{index:07}{}", "n".repeat(247));

@@ -86,9 +86,7 @@ impl Base {
             let directory = block[4..6] == [12, 0] && block[8] == b'.';
             let pointers = (0..8).all(|index| (1..bytes.len() / BLOCK).contains(&number(block, index * 4)));
             let journal = block.starts_with(&[0xc0, 0x3b, 0x39, 0x98]);
-            let leaf = number(block, 0) < 128
-                && block[4..6] != [0, 0]
-                && block[8..12].iter().any(|byte| *byte == b'n');
+            let leaf = number(block, 0) < 128 && block[4..6] != [0, 0] && block[8..12].contains(&b'n');
             if magic || directory || pointers || journal || leaf {
                 targets.push((at, at + BLOCK));
             }

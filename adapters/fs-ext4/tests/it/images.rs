@@ -13,22 +13,14 @@ pub struct Flavour {
     arguments: &'static [&'static str],
     /// this adapter changes it
     pub writable: bool,
-    mebibytes: u64,
 }
 
 const fn flavour(name: &'static str, arguments: &'static [&'static str]) -> Flavour {
-    Flavour { name, arguments, writable: true, mebibytes: 48 }
+    Flavour { name, arguments, writable: true }
 }
 
 const fn read_only(name: &'static str, arguments: &'static [&'static str]) -> Flavour {
     Flavour { writable: false, ..flavour(name, arguments) }
-}
-
-impl Flavour {
-    /// One for a single test.
-    pub const fn with(name: &'static str, arguments: &'static [&'static str], mebibytes: u64) -> Self {
-        Flavour { mebibytes, ..flavour(name, arguments) }
-    }
 }
 
 /// Every layout that matters. Debian 12's defaults for ext4 are those of `default`.
@@ -95,13 +87,18 @@ pub fn directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// An image with these arguments of mke2fs.
+pub fn make_with(arguments: &'static [&'static str]) -> Image {
+    make(&flavour("unnamed", arguments))
+}
+
 /// An image of that flavour with `populate`d content.
 pub fn make(flavour: &Flavour) -> Image {
     let directory = directory();
     let source = directory.path().join("source");
     populate(&source);
     let path = directory.path().join("image");
-    fs::File::create(&path).unwrap().set_len(flavour.mebibytes << 20).unwrap();
+    fs::File::create(&path).unwrap().set_len(48 << 20).unwrap();
     let mut mke2fs = tool("mke2fs");
     mke2fs
         .args(["-q", "-F", "-L", "a label", "-U", "01234567-89ab-cdef-0123-456789abcdef", "-d"])

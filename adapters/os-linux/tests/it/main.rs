@@ -1,6 +1,16 @@
 //! os-linux against real guests' files.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod concerns;
+mod debian;
+mod exercise;
+mod hostile;
 mod initramfs;
 mod initramfs_exercise;
 mod initramfs_guest;
 mod initramfs_hostile;
+mod network;
+mod others;
+mod red_hat;
+mod system;

@@ -1,0 +1,120 @@
+//! Measures copies of a half-full disk image, ours and others', in turn, and prints medians.
+
+mod copy;
+mod image;
+mod measure;
+mod table;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[derive(Parser)]
+struct Words {
+    #[command(subcommand)]
+    inner: Option<Inner>,
+    /// How often each copy is made.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Size of the image in MiB; half of it is data.
+    #[arg(long, default_value_t = 4096)]
+    mib: u64,
+    /// Where image and copies are made, and removed afterwards: on the disk that is to be measured.
+    #[arg(long, default_value = "target/bench")]
+    folder: PathBuf,
+    /// Where the figures are written.
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+}
+
+/// The program's other halves, in processes of their own so that their memory can be told apart.
+#[derive(Subcommand)]
+enum Inner {
+    /// Copies with the library.
+    Copy { format: String, source: PathBuf, target: PathBuf },
+    /// Runs a command and prints its seconds and peak memory.
+    Measure { command: Vec<String> },
+}
+
+/// A way to make a copy.
+struct Way {
+    format: &'static str,
+    name: &'static str,
+    command: Vec<String>,
+    ours: bool,
+}
+
+fn ways(source: &Path, target: &Path) -> Result<Vec<Way>> {
+    let me = std::env::current_exe()?.display().to_string();
+    let (source, target) = (source.display().to_string(), target.display().to_string());
+    let way = |format, name, words: &[&str], ours| {
+        let files = [source.clone(), target.clone()];
+        let command = words.iter().map(|word| word.to_string()).chain(files).collect();
+        Way { format, name, command, ours }
+    };
+    let qemu = ["qemu-img", "convert", "-f", "raw", "-O"];
+    let many = ["qemu-img", "convert", "-m", "16", "-W", "-f", "raw", "-O"];
+    Ok(vec![
+        way("raw", "wherry", &[&me, "copy", "raw"], true),
+        way("raw", "cp --sparse=auto", &["cp", "--sparse=auto"], false),
+        way("raw", "qemu-img", &[&qemu[..], &["raw"]].concat(), false),
+        way("raw", "qemu-img -m 16 -W", &[&many[..], &["raw"]].concat(), false),
+        // The format adapter is linked natively here. Through the sandbox: once `migrate` turns a
+        // `runtime::FormatWriter` into a `transfer::Layout`, use that in `copy::layout`.
+        way("qcow2", "wherry", &[&me, "copy", "qcow2"], true),
+        way("qcow2", "qemu-img", &[&qemu[..], &["qcow2"]].concat(), false),
+        way("qcow2", "qemu-img -m 16 -W", &[&many[..], &["qcow2"]].concat(), false),
+    ])
+}
+
+/// Removed with the scope, also after an error.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether the copy is the image, as qemu-img sees it.
+fn compare(way: &Way, source: &Path, target: &Path) -> Result<()> {
+    let files = [source.as_os_str(), target.as_os_str()];
+    let compared =
+        Command::new("qemu-img").args(["compare", "-f", "raw", "-F", way.format]).args(files).output()?;
+    anyhow::ensure!(compared.status.success(), "{} {} made another disk", way.name, way.format);
+    Ok(())
+}
+
+fn bench(words: &Words) -> Result<()> {
+    std::fs::create_dir_all(&words.folder).context("cannot make the folder for the bench")?;
+    let scratch = Scratch(words.folder.join(format!("run-{}", std::process::id())));
+    std::fs::create_dir(&scratch.0)?;
+    let (source, target) = (scratch.0.join("source.raw"), scratch.0.join("copy"));
+    let data = image::make(&source, words.mib)?;
+    let ways = ways(&source, &target)?;
+    let mut figures: Vec<Vec<measure::Figures>> = ways.iter().map(|_| Vec::new()).collect();
+    for round in 0..words.rounds {
+        for (way, figures) in ways.iter().zip(&mut figures) {
+            eprintln!("round {} of {}: {} to {}", round + 1, words.rounds, way.name, way.format);
+            figures.push(measure::copy(&way.command, &target).with_context(|| way.name.to_string())?);
+            if round == 0 {
+                compare(way, &source, &target)?;
+            }
+        }
+    }
+    let table = table::Table::new(&ways, &figures, words, data);
+    table.print();
+    std::fs::write(&words.json, format!("{:#}\n", table.json()))?;
+    println!("\nwritten to {}", words.json.display());
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let words = Words::parse();
+    match &words.inner {
+        None => bench(&words),
+        Some(Inner::Copy { format, source, target }) => copy::run(format, source, target),
+        Some(Inner::Measure { command }) => measure::child(command),
+    }
+}
