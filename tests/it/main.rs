@@ -1,7 +1,9 @@
 //! End-to-end tests. They use what `cargo xtask test` has built: `target/release/wherry` and the components.
 
 mod adapters;
+mod guest;
 mod hostile;
+mod migrate;
 mod rules;
 mod sandbox;
 

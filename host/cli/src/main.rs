@@ -112,9 +112,12 @@ struct Speed {
     /// Memory for buffers [default: 128M]
     #[arg(long, value_name = "SIZE", value_parser = words::parse_bytes)]
     buffers: Option<u64>,
-    /// Workers [default: one for each core]
+    /// Workers [default: four for each core, since they also wait for disks]
     #[arg(long)]
     threads: Option<usize>,
+    /// Seconds between checkpoints: what a killed run does again at most [default: 3]
+    #[arg(long, value_name = "SECONDS", value_parser = words::parse_seconds)]
+    checkpoint: Option<std::time::Duration>,
 }
 
 #[derive(Subcommand)]

@@ -72,6 +72,7 @@ pub fn migrate(
         limit_rate: speed.limit_rate,
         memory: speed.buffers,
         threads: speed.threads,
+        checkpoint: speed.checkpoint,
     };
     let progress = Progress::new(log);
     let outcome = migrate::migrate(&plan, &how, adapters, &|event| progress.show(event))?;

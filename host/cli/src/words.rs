@@ -44,6 +44,12 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     if size == 0 { Err(format!("`{text}` is nothing; say a size such as 64M or 2G")) } else { Ok(size) }
 }
 
+/// Seconds such as `3` or `0.5`.
+pub fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("`{text}` is no number of seconds"))
+}
+
 /// Concerns, with what can be done about them.
 pub fn concerns(list: &[Concern]) {
     if list.is_empty() {

@@ -8,7 +8,7 @@ use block::Disk;
 use runtime::{Adapters, contract};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How to move the bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,8 +19,10 @@ pub struct Transfer {
     pub limit_rate: Option<u64>,
     /// Bytes of memory for buffers; 128 MiB if not said.
     pub memory: Option<u64>,
-    /// Workers; one for each core if not said.
+    /// Workers; the pump's own choice if not said.
     pub threads: Option<usize>,
+    /// Time between checkpoints: what a killed run does again at most; 3 s if not said.
+    pub checkpoint: Option<Duration>,
 }
 
 /// What is going on.
@@ -162,6 +164,7 @@ fn place(
     };
     options.memory = how.memory.unwrap_or(options.memory);
     options.threads = how.threads.unwrap_or(options.threads);
+    options.checkpoint = how.checkpoint.unwrap_or(options.checkpoint);
     let report = transfer::run(disk, &file, Box::new(layout), &options, &|progress| {
         watch(Event::Moving { file: &file, progress });
     });
