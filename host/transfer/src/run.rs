@@ -73,7 +73,7 @@ pub fn run<'a>(
         return Ok(report_of_past(&order));
     }
     let fresh = matches!(past, Past::Nothing);
-    let sink = files.open(fresh)?;
+    let sink = files.open(fresh).or_else(|e| files.forget_empty().and(Err(e)))?;
     if fresh {
         journal::reset(&files.journal, &header)
             .map_err(|e| files.name_checkpoint(Error::io("cannot begin a checkpoint", e)))?;
