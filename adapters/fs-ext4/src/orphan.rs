@@ -12,6 +12,8 @@ use wherry_sdk::{Error, ErrorKind, Kind, Result};
 const MAGIC: u32 = 0x0b10_ca04;
 /// Magic number and checksum at the end of each block, in bytes.
 const TAIL: usize = 8;
+/// Blocks of an orphan file: mke2fs makes one of at most 512.
+const BLOCKS_MOST: u64 = 1 << 14;
 
 fn damaged(problem: &str) -> Error {
     Error::new(ErrorKind::Dirty, format!("{problem}: run e2fsck on it first"))
@@ -61,7 +63,11 @@ impl Ext4 {
     fn settle_orphan_file(&mut self) -> Result<()> {
         let file = self.inode(self.superblock.orphan_file())?;
         let block_size = self.superblock.block_size as usize;
-        for logical in 0..file.size() / block_size as u64 {
+        let blocks = file.size() / block_size as u64;
+        if blocks > BLOCKS_MOST {
+            return Err(damaged("the orphan file has an impossible length"));
+        }
+        for logical in 0..blocks {
             let Some(block) = self.run_at(&file, logical, 1)?.physical else {
                 return Err(damaged("the orphan file has a hole"));
             };

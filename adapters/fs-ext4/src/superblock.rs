@@ -304,7 +304,7 @@ impl Superblock {
         if u32_at(&self.raw, 0x4c) == 0 { 11 } else { u32_at(&self.raw, 0x54) }
     }
 
-    /// Bytes of each group 0 copy of the descriptors that are kept free for growth, in blocks.
+    /// Blocks behind each copy of the descriptors that are kept free for growth.
     pub fn reserved_descriptor_blocks(&self) -> u64 {
         u64::from(u16_at(&self.raw, 0xce))
     }

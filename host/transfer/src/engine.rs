@@ -198,7 +198,7 @@ impl<'a> Job<'a> {
         self.options.cancel.load(Relaxed)
     }
 
-    /// Copies what is left, and makes a checkpoint of all that was done, however it ends.
+    /// Copies what is left. If it cannot, a checkpoint is made of all that was done.
     pub fn copy(&self) -> Result<()> {
         let failure = Mutex::new(None);
         std::thread::scope(|scope| {
@@ -213,14 +213,14 @@ impl<'a> Job<'a> {
             }
         });
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let recorded = self.checkpoint(true);
-        failure.map_or(Ok(()), |e| Err(self.explain(e)))?;
-        recorded?;
-        self.meter.end();
-        if self.cancelled() {
+        if failure.is_some() || self.cancelled() {
+            let recorded = self.checkpoint(true);
+            failure.map_or(Ok(()), |e| Err(self.explain(e)))?;
+            recorded?;
             let what = format!("stopped as asked; the same command goes on with {}", self.name.display());
             return Err(Error::new(ErrorKind::Cancelled, what));
         }
+        self.meter.end();
         Ok(())
     }
 
@@ -352,6 +352,11 @@ impl<'a> Job<'a> {
         journal::append(journal.0, &ready).map_err(|e| self.io("record a checkpoint of", e))?;
         journal.1 = Instant::now();
         Ok(())
+    }
+
+    /// What no checkpoint has recorded yet; it may be once `finish` has made it durable.
+    pub fn unrecorded(&self) -> Vec<Record> {
+        lock(&self.order).take_written()
     }
 
     /// BLAKE3 over the hashes of every MiB.

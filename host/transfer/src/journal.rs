@@ -133,12 +133,14 @@ impl Iterator for Reader<'_> {
     }
 }
 
-/// An empty checkpoint.
+/// An empty checkpoint. Old records are gone durably, so that they cannot come back and be believed.
 pub(crate) fn reset(mut file: &File, header: &[u8]) -> io::Result<()> {
-    file.set_len(0)?;
+    if file.metadata()?.len() > 0 {
+        file.set_len(0)?;
+        file.sync_data()?;
+    }
     file.seek(SeekFrom::Start(0))?;
-    file.write_all(header)?;
-    file.sync_data()
+    file.write_all(header)
 }
 
 /// Appends, durably.

@@ -73,7 +73,7 @@ pub fn run<'a>(
         return Ok(report_of_past(&order));
     }
     let fresh = matches!(past, Past::Nothing);
-    let sink = files.open(fresh)?;
+    let sink = files.open(fresh).or_else(|e| files.forget_empty().and(Err(e)))?;
     if fresh {
         journal::reset(&files.journal, &header)
             .map_err(|e| files.name_checkpoint(Error::io("cannot begin a checkpoint", e)))?;
@@ -151,11 +151,18 @@ impl Transfer<'_> {
         let job = Job::new(self.source, (self.sink, self.name), self.journal, order, self.options, self.tell);
         job.copy()?;
         let length = job.finish()?;
+        let append = |records: &[Record]| {
+            let io = |e| Error::io(format!("cannot record that {} is complete", self.name.display()), e);
+            journal::append(self.journal, records).map_err(io)
+        };
+        let mut records = job.unrecorded();
         if self.options.verify {
+            append(&records)?;
+            records.clear();
             self.verify(shape)?;
         }
-        let io = |e| Error::io(format!("cannot record that {} is complete", self.name.display()), e);
-        journal::append(self.journal, [&Record::Complete(length)]).map_err(io)?;
+        records.push(Record::Complete(length));
+        append(&records)?;
         Ok(Report {
             bytes_read: job.meter.read.load(Relaxed),
             bytes_written: job.meter.sent.load(Relaxed),

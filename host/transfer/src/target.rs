@@ -164,19 +164,26 @@ impl<'a> Files<'a> {
         Error { context: format!("{} ({})", e.context, self.checkpoint.display()), ..e }
     }
 
+    /// Removes a checkpoint that says nothing yet.
+    pub fn forget_empty(&self) -> Result<()> {
+        if self.journal.metadata().is_ok_and(|meta| meta.len() == 0) { self.forget() } else { Ok(()) }
+    }
+
     /// Adds what helps to an error that says there is no room.
     pub fn explain(&self, e: Error) -> Error {
+        if e.kind != ErrorKind::NoSpace {
+            return e;
+        }
+        if self.device {
+            return Error { context: format!("{}: take a larger device", e.context), ..e };
+        }
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        match rustix::fs::statvfs(folder) {
-            Ok(found) if e.kind == ErrorKind::NoSpace => {
-                let free = found.f_bavail.saturating_mul(found.f_frsize);
-                let next = "make room and repeat the command, it goes on from here";
-                let context = format!("{}; {free} bytes are free in {}: {next}", e.context, folder.display());
-                Error { context, ..e }
-            }
-            _ => e,
-        }
+        let Ok(found) = rustix::fs::statvfs(folder) else { return e };
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let next = "make room and repeat the command, it goes on from here";
+        let context = format!("{}; {free} bytes are free in {}: {next}", e.context, folder.display());
+        Error { context, ..e }
     }
 }
 

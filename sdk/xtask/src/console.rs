@@ -17,9 +17,10 @@ const ANSWER: Duration = Duration::from_secs(120);
 /// How often a bar moves without news.
 const TICK: Duration = Duration::from_millis(200);
 const PROMPT: &str = "login:";
-/// What is said when the disk is given up: by Debian's initramfs, by dracut's, by the kernel, by GRUB, by UEFI firmware.
+/// What is said when the disk is given up: by Debian's initramfs, by systemd in dracut's, which waits for its device for
+/// ever, by the kernel, by GRUB, by UEFI firmware.
 const LOST: [&str; 6] =
-    ["(initramfs)", "dracut-initqueue timeout", "Kernel panic", "grub>", "grub rescue>", "Shell>"];
+    ["(initramfs)", ".device/start running (3min", "Kernel panic", "grub>", "grub rescue>", "Shell>"];
 
 /// What is shown of a console while it runs; the log has all of it.
 pub enum Show {

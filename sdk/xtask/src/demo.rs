@@ -51,7 +51,7 @@ pub fn run_demo(record: bool) -> Result<()> {
     fs::create_dir_all(&folder)?;
     story.command(
         &format!("wherry migrate {source} --to {to} --name {NAME}"),
-        wherry().args(["migrate", &source, "--to", &to, "--name", NAME, "--yes"]),
+        wherry().args(["migrate", &source, "--to", &to, "--name", NAME]),
     )?;
     matrix::check(&folder.join(format!("{NAME}.qcow2")), &file_systems(kind))?;
     story.say("qemu-img check and e2fsck -fn find nothing to mend in the new disk.");

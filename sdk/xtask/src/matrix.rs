@@ -108,7 +108,7 @@ impl Case {
         let mut migrate = wherry();
         migrate.arg("migrate").arg(format!("raw:{}", kind.path().display()));
         migrate.arg("--to").arg(format!("kvm:{}", folder.display()));
-        migrate.args(["--name", "guest", "--yes", "--wish", &format!("disk-bus={}", self.bus)]);
+        migrate.args(["--name", "guest", "--wish", &format!("disk-bus={}", self.bus)]);
         fs::write(folder.join("migrate.log"), quiet(&mut migrate)?)?;
         check(&folder.join("guest.qcow2"), &file_systems(kind))?;
         let mut guest = started(&folder, "guest", Show::Nothing)?;
@@ -150,8 +150,9 @@ impl Case {
 
 /// A machine started by the script that target-kvm wrote, on disks that stay as they are.
 pub fn started(folder: &Path, name: &str, show: Show) -> Result<Guest> {
-    let mut script = Command::new(folder.join(format!("{name}.sh")));
-    script.env("ACCEL", "tcg").args(["-nographic", "-snapshot", "-no-reboot"]);
+    let mut script = Command::new("sh");
+    script.env("ACCEL", "tcg").arg(folder.join(format!("{name}.sh")));
+    script.args(["-nographic", "-snapshot", "-no-reboot"]);
     Guest::start(script, &folder.join(format!("{name}.console.log")), show)
 }
 

@@ -153,6 +153,11 @@ pub fn plan(need: &Need<'_>) -> Result<Outcome> {
     }
 }
 
+/// Whether the error is about what was read, not about reading.
+fn refused(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Limit)
+}
+
 fn outcome(need: &Need<'_>) -> Result<Outcome> {
     let library = Library::open(need.modules)?;
     let mut wanted: Vec<String> = need.wanted.iter().map(|module| normal(module)).collect();
@@ -161,15 +166,12 @@ fn outcome(need: &Need<'_>) -> Result<Outcome> {
     if let Some(module) = wanted.iter().find(|module| !library.has(module)) {
         return Err(Error::unsupported(format!("kernel {} has no module {module}", need.release)));
     }
-    if wanted.is_empty() {
-        return Ok(Outcome::Sufficient);
+    let needless = wanted.is_empty();
+    match Work::open(need, library, wanted) {
+        // Without a need for drivers, an image that is not understood is left alone.
+        Err(error) if needless && refused(&error) => Ok(Outcome::Sufficient),
+        opened => opened?.decide(),
     }
-    let mut base = Rootfs::new();
-    let ending = stream::unpack(need.image, &mut base)?;
-    let installed = Installed::look(&base, need.release)?;
-    let family = Family::of(&base);
-    let work = Work { need, library, wanted, base, ending, installed, family };
-    work.decide()
 }
 
 struct Work<'a> {
@@ -182,7 +184,16 @@ struct Work<'a> {
     family: Family,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Unpacks the image.
+    fn open(need: &'a Need<'a>, library: Library<'a>, wanted: Vec<String>) -> Result<Self> {
+        let mut base = Rootfs::new();
+        let ending = stream::unpack(need.image, &mut base)?;
+        let installed = Installed::look(&base, need.release)?;
+        let family = Family::of(&base);
+        Ok(Self { need, library, wanted, base, ending, installed, family })
+    }
+
     fn decide(self) -> Result<Outcome> {
         let incomplete = self.installed.incomplete(&self.wanted, &self.library);
         let hazards = Hazards::find(&self.base);
@@ -193,7 +204,7 @@ impl Work<'_> {
             return Err(Error::unsupported(line.clone()));
         }
         if let Some(reason) = self.family.refusal(&self.base) {
-            let there = incomplete.is_empty() && self.family != Family::Unknown;
+            let there = incomplete.is_empty() && (self.wanted.is_empty() || self.family != Family::Unknown);
             return if there { Ok(Outcome::Sufficient) } else { Err(Error::unsupported(reason)) };
         }
         if incomplete.is_empty() && loaded && hazards.files.is_empty() {

@@ -74,6 +74,9 @@ impl Promise<'_> {
 
     /// Every wanted module is found by name and by device, its needs are there, and they load in order.
     fn modules_load(&self) -> Result<(), String> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
         let installed = Installed::look(self.merged, self.release).map_err(|error| error.message)?;
         let all: Vec<String> = self.wanted.iter().chain(self.added).cloned().collect();
         if let Some(module) = installed.incomplete(&all, self.library).first() {

@@ -82,7 +82,10 @@ fn spoiled(text: &str, seed: u64) -> String {
         let (a, b) = (boundary(&text, &mut random), boundary(&text, &mut random));
         let (from, to) = (a.min(b), a.max(b));
         match random.below(5) {
-            0 => text.replace_range(from..to.min(from + 9).max(from), ""),
+            0 => {
+                let short = (from..=to.min(from + 9)).rev().find(|at| text.is_char_boundary(*at));
+                text.replace_range(from..short.unwrap_or(from), "");
+            }
             1 => text.insert_str(from, PIECES[random.below(PIECES.len() as u64) as usize]),
             2 => {
                 let piece = text[from..to].to_owned();

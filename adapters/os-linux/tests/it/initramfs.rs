@@ -339,7 +339,17 @@ fn modules_of_another_kernel() {
 fn built_in_drivers_need_nothing() {
     let list = fs::read_to_string(guest().0.join("modules.builtin")).unwrap();
     let name = list.lines().next().unwrap().rsplit('/').next().unwrap().trim_end_matches(".ko").to_owned();
-    assert!(matches!(look(b"", &guest(), &[&name]), Outcome::Sufficient));
+    for image in [&b""[..], b"junk", &Base::new(true).pack()] {
+        assert!(matches!(look(image, &guest(), &[&name]), Outcome::Sufficient));
+    }
+    // Waits for the old hardware are neutralised all the same.
+    let waiting = Base::new(true).dracut();
+    waiting.file("etc/cmdline.d/95root-dev.conf", "root=/dev/sda1 ro\n");
+    let image = waiting.pack();
+    let segment = segment(look(&image, &guest(), &[&name]));
+    assert_eq!(segment.replaced, ["etc/cmdline.d/95root-dev.conf"]);
+    let merged = unpacked(&image, &segment.bytes);
+    assert_eq!(fs::read_to_string(merged.path().join(&segment.replaced[0])).unwrap(), "ro\n");
 }
 
 /// dracut's images wait for devices of the old hardware; software's and file systems' names stay.

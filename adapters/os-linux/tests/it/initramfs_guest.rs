@@ -127,7 +127,7 @@ impl Base {
             symlink("usr/lib", folder.path().join("lib")).unwrap();
         }
         let base = Self { folder, modules };
-        base.file("usr/sbin/tool", "not a module").file("usr/bin/large", &"x".repeat(300_000));
+        base.file("usr/sbin/tool", "not a module").file("usr/bin/large", "x".repeat(300_000));
         base
     }
 
