@@ -152,3 +152,6 @@ printf 'SUBSYSTEM=="net", ACTION=="add", ATTR{address}=="00:11:22:33:44:55", NAM
 printf 'auto lo\niface lo inet loopback\nallow-hotplug enp0s25\niface enp0s25 inet static\n  address 10.0.0.2/24\n' >interfaces
 printf 'cryptroot /dev/sda3 none luks,discard\n' >crypttab
 printf 'default linux\nlabel linux\n kernel /vmlinuz\n append initrd=/initrd.img root=/dev/sda1\n' >extlinux.conf
+
+folder journal
+printf '\011\000\007\000\000\000\000\000\000\000\011\002\000\000\001\000\000\000\000\000' >framed

@@ -61,7 +61,8 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds all targets with the workspace's own toolchain, to which the instrumentation has to be permitted.
+/// Builds all targets with the workspace's own toolchain, to which the instrumentation has to be permitted. Without a
+/// sanitizer: the parsers are safe Rust, and without one three times as many inputs are run.
 fn build(folder: &Path) -> Result<()> {
     let tools = place().join("tools");
     if !tools.join("bin/cargo-fuzz").exists() {
@@ -71,7 +72,7 @@ fn build(folder: &Path) -> Result<()> {
     paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let mut fuzz = cargo();
     fuzz.env("PATH", std::env::join_paths(paths)?).env("RUSTC_BOOTSTRAP", "1");
-    fuzz.args(["fuzz", "build", "--sanitizer", "address", "--fuzz-dir", "tests/fuzz", "--target-dir"]);
+    fuzz.args(["fuzz", "build", "--sanitizer", "none", "--fuzz-dir", "tests/fuzz", "--target-dir"]);
     run(fuzz.arg(folder))
 }
 
