@@ -22,10 +22,10 @@ impl Refcounts {
     /// Reads the table; `header` bounds it to 8 MiB.
     pub(crate) fn read(image: &dyn Blob, header: &Header) -> Result<Self> {
         let blocks = entries(image, header.refcounts)?;
-        for (at, block) in (header.refcounts.offset..).step_by(8).zip(&blocks) {
+        for (index, block) in blocks.iter().enumerate() {
             if block % header.cluster_size() != 0 || *block >= image.size() {
                 let message = format!("a refcount block at {block}: not a cluster of this file");
-                return Err(Error::corrupt(at, message));
+                return Err(Error::corrupt(header.refcounts.offset + 8 * index as u64, message));
             }
         }
         let pages = Pages::new(PAGE, PAGES);

@@ -212,12 +212,15 @@ pub fn rename(volume: &mut Volume<'_>, mut from: Directory, entry: Entry, to: Pl
     if directory && !same { point_up(volume, &entry, target.first()) } else { Ok(()) }
 }
 
-/// Makes a moved directory's `..` mean its new parent.
+/// Makes a moved directory's `..` mean its new parent; where it is missing, that slot belongs to something else.
 fn point_up(volume: &mut Volume<'_>, entry: &Entry, parent: u32) -> Result<()> {
     let first = entry.slot.first(volume.geometry.bits);
     let bytes = volume.read(first, SLOT as u64, SLOT as u32)?;
     let mut slot = Slot([0; SLOT]);
     put(&mut slot.0, 0, &bytes);
+    if slot.short() != *b"..         " {
+        return Ok(());
+    }
     slot.set_first(parent);
     volume.write(&[first], SLOT as u64, &slot.0)
 }

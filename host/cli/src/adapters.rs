@@ -1,6 +1,7 @@
 //! `wherry adapters`.
 
 use crate::Format;
+use crate::words::say;
 use anyhow::Result;
 use runtime::{Adapter, Adapters};
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ pub fn list(adapters: &Adapters, format: Format) -> Result<()> {
     }
     for adapter in &adapters.list {
         let manifest = &adapter.manifest;
-        println!(
+        say!(
             "{:<20} {:<8} {:<18} {}",
             manifest.id,
             manifest.version,
@@ -44,10 +45,10 @@ pub fn list(adapters: &Adapters, format: Format) -> Result<()> {
         );
     }
     for refused in &adapters.refused {
-        println!("refused: {refused}");
+        say!("refused: {refused}");
     }
     if adapters.list.is_empty() {
-        println!("no adapters; name a directory with --adapters DIR or WHERRY_ADAPTERS");
+        say!("no adapters; name a directory with --adapters DIR or WHERRY_ADAPTERS");
     }
     Ok(())
 }
@@ -61,7 +62,7 @@ pub fn inspect(adapters: &Adapters, id: &str, format: Format) -> Result<()> {
     }
     for (key, value) in described.as_object().into_iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), Into::into);
-        println!("{key:<10} {text}");
+        say!("{key:<10} {text}");
     }
     Ok(())
 }

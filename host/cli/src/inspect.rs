@@ -1,7 +1,7 @@
 //! `wherry inspect`.
 
 use crate::Format;
-use crate::words::{bytes, concerns};
+use crate::words::{bytes, concerns, say};
 use anyhow::Result;
 use migrate::Inspection;
 use runtime::Adapters;
@@ -35,21 +35,21 @@ fn answer(found: &Inspection) -> Value {
 
 fn show(found: &Inspection) {
     for source in &found.sources {
-        println!("{} ({}, {})", source.name, source.format, bytes(source.size));
+        say!("{} ({}, {})", source.name, source.format, bytes(source.size));
     }
     match &found.system {
         Some((os, adapter)) => {
-            println!("{} on {} (by {adapter})", os.product, os.architecture);
-            os.hostname.iter().for_each(|name| println!("  {:<24} {name}", "hostname"));
-            os.facts.iter().for_each(|fact| println!("  {:<24} {}", fact.key, fact.value));
+            say!("{} on {} (by {adapter})", os.product, os.architecture);
+            os.hostname.iter().for_each(|name| say!("  {:<24} {name}", "hostname"));
+            os.facts.iter().for_each(|fact| say!("  {:<24} {}", fact.key, fact.value));
         }
-        None => println!("no adapter knows an operating system here"),
+        None => say!("no adapter knows an operating system here"),
     }
-    println!("\nVolumes");
+    say!("\nVolumes");
     for device in &found.machine.devices {
         let volume = &device.volume;
-        println!("  {:<22} {:<16} {:>12}", volume.id, volume.kind, bytes(volume.size));
-        volume.facts.iter().for_each(|fact| println!("    {:<22} {}", fact.key, fact.value));
+        say!("  {:<22} {:<16} {:>12}", volume.id, volume.kind, bytes(volume.size));
+        volume.facts.iter().for_each(|fact| say!("    {:<22} {}", fact.key, fact.value));
     }
     concerns(&found.concerns);
 }

@@ -142,7 +142,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
-            eprintln!("wherry: {e:#}");
+            eprintln!("wherry: {}", words::clean(&format!("{e:#}")));
             ExitCode::from(exit_code(&e))
         }
     }

@@ -1,7 +1,7 @@
 //! `wherry plan` and `wherry migrate`: what will be done, and doing it.
 
 use crate::progress::Progress;
-use crate::words::{bytes, concerns, edits, time};
+use crate::words::{bytes, concerns, edits, say, time};
 use crate::{Format, Move, Speed};
 use anyhow::Result;
 use migrate::{Outcome, Plan, Request, Transfer};
@@ -37,10 +37,10 @@ pub fn plan(asked: &Move, adapters: &Adapters, format: Format) -> Result<bool> {
         Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
         Format::Text => {
             show(&plan);
-            println!("\nNext");
+            say!("\nNext");
             match plan.blocking().next() {
-                Some(_) => println!("  solve what is BLOCKING above, then plan again; nothing was written"),
-                None => println!("  wherry migrate with the same words does this; nothing was written yet"),
+                Some(_) => say!("  solve what is BLOCKING above, then plan again; nothing was written"),
+                None => say!("  wherry migrate with the same words does this; nothing was written yet"),
             }
         }
     }
@@ -63,7 +63,7 @@ pub fn migrate(
     if plan.blocking().next().is_some() {
         match format {
             Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
-            Format::Text => println!("Nothing was written: solve what is BLOCKING above first."),
+            Format::Text => say!("Nothing was written: solve what is BLOCKING above first."),
         }
         return Ok(true);
     }
@@ -97,55 +97,55 @@ fn answer(plan: &Plan, outcome: Option<&Outcome>, adapters: &Adapters) -> Result
 
 fn show(plan: &Plan) {
     for source in &plan.sources {
-        println!("From     {} ({}, {})", source.name, source.format, bytes(source.size));
+        say!("From     {} ({}, {})", source.name, source.format, bytes(source.size));
     }
     match (&plan.operating_system, &plan.source_adapter) {
-        (Some(os), Some(by)) => println!("         {} on {} (by {by})", os.product, os.architecture),
-        _ => println!("         no known operating system"),
+        (Some(os), Some(by)) => say!("         {} on {} (by {by})", os.product, os.architecture),
+        _ => say!("         no known operating system"),
     }
-    println!("To       {}, machine {} (by {})", plan.profile.machine, plan.name, plan.target_adapter);
+    say!("To       {}, machine {} (by {})", plan.profile.machine, plan.name, plan.target_adapter);
     let profile = &plan.profile;
-    println!(
+    say!(
         "         {} cpus, {} MiB, {}, {}",
         plan.cpus, plan.memory_mib, profile.firmware, profile.disk_bus
     );
     for nic in &plan.nics {
         let network = nic.network.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
-        println!("         {} {}{network}", profile.nic_model, nic.mac);
+        say!("         {} {}{network}", profile.nic_model, nic.mac);
     }
     concerns(&plan.concerns);
     edits(&plan.edits);
     if !plan.notes.is_empty() {
-        println!("\nTo know");
-        plan.notes.iter().for_each(|note| println!("  {note}"));
+        say!("\nTo know");
+        plan.notes.iter().for_each(|note| say!("  {note}"));
     }
     let amount = &plan.bytes;
     let unused = match amount.unused {
         0 => String::new(),
         unused => format!(", {} more are held by no file", bytes(unused)),
     };
-    println!("\nBytes    {} to copy of {}{unused}", bytes(amount.data), bytes(amount.disks));
-    println!("         about {} at the speed the source was read at", time(amount.seconds));
+    say!("\nBytes    {} to copy of {}{unused}", bytes(amount.data), bytes(amount.disks));
+    say!("         about {} at the speed the source was read at", time(amount.seconds));
 }
 
 fn ending(outcome: &Outcome) {
     if outcome.already_done {
-        println!("An earlier run of this command has done this already; nothing was changed.");
+        say!("An earlier run of this command has done this already; nothing was changed.");
     }
     for disk in &outcome.disks {
         let file = disk.file.display();
         match &disk.blake3 {
-            Some(hash) => println!(
+            Some(hash) => say!(
                 "Made     {file}: {} read, {} written in {} (BLAKE3 {})",
                 bytes(disk.bytes_read),
                 bytes(disk.bytes_written),
                 time(disk.seconds),
                 &hash[..16]
             ),
-            None => println!("There    {file}, complete from an earlier run"),
+            None => say!("There    {file}, complete from an earlier run"),
         }
     }
-    outcome.definitions.iter().for_each(|name| println!("Made     {name}"));
-    println!("\nNext");
-    outcome.next.iter().for_each(|next| println!("  {next}"));
+    outcome.definitions.iter().for_each(|name| say!("Made     {name}"));
+    say!("\nNext");
+    outcome.next.iter().for_each(|next| say!("  {next}"));
 }

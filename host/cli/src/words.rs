@@ -6,6 +6,17 @@ use workload::{Concern, Edit, Severity};
 /// Lines of a difference that are shown; the JSON answer has all of them.
 const LINES_MOST: usize = 40;
 
+/// Names and texts of a guest are shown to people, so nothing in them may steer their terminal.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// `println!`, but what comes from a guest cannot steer the terminal.
+macro_rules! say {
+    ($($words:tt)*) => { println!("{}", $crate::words::clean(&format!($($words)*))) };
+}
+pub(crate) use say;
+
 /// `1.5 GiB`.
 pub fn bytes(count: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -55,26 +66,26 @@ pub fn concerns(list: &[Concern]) {
     if list.is_empty() {
         return;
     }
-    println!("\nConcerns");
+    say!("\nConcerns");
     for concern in list {
         let weight = match concern.severity {
             Severity::Blocking => "BLOCKING",
             Severity::Warning => "warning",
             Severity::Information => "note",
         };
-        println!("  {weight:<9} {} ({})", concern.message, concern.id);
+        say!("  {weight:<9} {} ({})", concern.message, concern.id);
         if let Some(remedy) = &concern.remedy {
-            println!("  {:<9} -> {remedy}", "");
+            say!("  {:<9} -> {remedy}", "");
         }
     }
 }
 
 /// Edits with their reasons, and the difference where it is text.
 pub fn edits(list: &[Edit]) {
-    println!("\nEdits ({})", list.len());
+    say!("\nEdits ({})", list.len());
     for (number, edit) in list.iter().enumerate() {
-        println!("{:>4}. {} {}", number + 1, edit.action, edit.object);
-        println!("      because {}", edit.reason);
+        say!("{:>4}. {} {}", number + 1, edit.action, edit.object);
+        say!("      because {}", edit.reason);
         difference(edit);
     }
 }
@@ -83,8 +94,8 @@ fn difference(edit: &Edit) {
     let before = edit.before.as_deref().unwrap_or_default();
     let after = edit.after.as_deref().unwrap_or_default();
     match edit.action.as_str() {
-        "append" => println!("      + {after}"),
-        "rename" | "make-symlink" => println!("      -> {after}"),
+        "append" => say!("      + {after}"),
+        "rename" | "make-symlink" => say!("      -> {after}"),
         _ => {
             let diff = TextDiff::from_lines(before, after);
             let changed = diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Equal);
@@ -94,11 +105,11 @@ fn difference(edit: &Edit) {
                     more += 1;
                     continue;
                 }
-                println!("      {} {}", change.tag(), change.value().trim_end_matches('\n'));
+                say!("      {} {}", change.tag(), change.value().trim_end_matches('\n'));
                 shown += 1;
             }
             if more > 0 {
-                println!("      ... and {more} more lines (--output json shows all)");
+                say!("      ... and {more} more lines (--output json shows all)");
             }
         }
     }
@@ -116,6 +127,7 @@ mod tests {
         assert!(parse_bytes("fast").is_err() && parse_bytes("0").is_err() && parse_bytes("3X").is_err());
         assert_eq!((bytes(1023).as_str(), bytes(3 << 29).as_str()), ("1023 bytes", "1.5 GiB"));
         assert_eq!((time(4.24).as_str(), time(185.0).as_str()), ("4.2 s", "3 min 05 s"));
+        assert_eq!(clean("a\x1b[2Jb\tc"), "a\u{fffd}[2Jb\tc");
         assert_eq!(time(3720.0), "1 h 02 min");
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::adapters::{Adapter, TICKS_PER_SECOND};
 use crate::contract as c;
+use crate::check;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
 use crate::manifest::{Asks, Kind};
 use crate::state::{Blob, GuestTree, Output, State, Tree};
 use crate::wit::{disk_format, filesystem_driver, shared, source_os, target_platform, volume_map};
@@ -12,6 +14,9 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceAny};
 use wasmtime::{Store, Trap};
 
 type Called<T> = wasmtime::Result<std::result::Result<T, c::Error>>;
+
+/// Characters of an adapter's message.
+const MESSAGE_MOST: usize = 600;
 
 /// A store with the name of its adapter.
 struct Room {
@@ -76,7 +81,7 @@ impl Room {
                 c::ErrorKind::Denied => ErrorKind::Denied,
                 _ => ErrorKind::Refused,
             };
-            let mut error = Error::new(kind, &self.adapter.manifest.id, call, format!("{}{at}", e.message));
+            let mut error = Error::new(kind, &self.adapter.manifest.id, call, format!("{}{at}", cut(&e.message)));
             error.code = Some(code(e.kind));
             error
         })
@@ -86,33 +91,55 @@ impl Room {
         let limits = &self.adapter.limits;
         let text = format!("{e:#}");
         let (kind, message) = match e.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => (
-                ErrorKind::Deadline,
-                format!("stopped after its limit of {} s for one call", limits.call_seconds),
-            ),
-            _ if text.contains("forcing trap when growing memory") => (
-                ErrorKind::Limit,
-                format!("it wanted more than its limit of {} bytes of memory", limits.memory),
-            ),
-            _ if text.contains("too much data is being copied") => (
-                ErrorKind::Limit,
-                format!("it handed over more than its limit of {} bytes in one call", limits.handed),
-            ),
-            _ if text.contains("bytes of log") => {
-                (ErrorKind::Limit, "it wrote ".to_string() + &e.root_cause().to_string())
+            Some(Trap::Interrupt) => {
+                (ErrorKind::Deadline, format!("stopped after its limit of {} s for one call", limits.call_seconds))
+            }
+            _ if let Some(limit) = exhausted(&text, limits) => (ErrorKind::Limit, limit),
+            _ if text.contains("bytes of log") => (ErrorKind::Limit, format!("it wrote {}", e.root_cause())),
+            _ if text.contains("no exported instance named") => {
+                (ErrorKind::Unfit, format!("it lacks what its kind must export: {}", e.root_cause()))
             }
             Some(trap) => {
                 let last = self.store.data().last_error_line.as_deref();
-                (ErrorKind::Trap, last.map_or_else(|| trap.to_string(), |line| format!("it crashed: {line}")))
+                (ErrorKind::Trap, last.map_or_else(|| trap.to_string(), |line| format!("it crashed: {}", cut(line))))
             }
-            None => (ErrorKind::Trap, text),
+            None => (ErrorKind::Trap, cut(&text)),
         };
         Error::new(kind, &self.adapter.manifest.id, call, message)
+    }
+
+    /// Refuses an answer that cannot be.
+    fn believe(&self, call: &'static str, checked: std::result::Result<(), String>) -> Result<()> {
+        checked.map_err(|what| Error::new(ErrorKind::Answer, &self.adapter.manifest.id, call, cut(&what)))
     }
 
     fn lend(&mut self, disk: Arc<dyn Disk>, writable: bool) -> Result<Resource<Blob>> {
         let pushed = self.store.data_mut().table.push(Blob { disk, writable });
         pushed.map_err(|e| Error::new(ErrorKind::Io, &self.adapter.manifest.id, "lend", e))
+    }
+}
+
+/// The limit of the store that this text of wasmtime's means.
+fn exhausted(text: &str, limits: &Limits) -> Option<String> {
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if has(&["growing memory", "memory minimum size"]) {
+        return Some(format!("it wanted more than its limit of {} bytes of memory", limits.memory));
+    }
+    if has(&["growing table", "table minimum size"]) {
+        return Some(format!("it wanted more than its limit of {} elements of a table", limits.tables));
+    }
+    if has(&["instance count too high"]) {
+        return Some(format!("it wanted more than its limit of {} instances", limits.instances));
+    }
+    has(&["too much data is being copied"])
+        .then(|| format!("it handed over more than its limit of {} bytes in one call", limits.handed))
+}
+
+/// Messages of adapters are shown to people: a beginning is enough.
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE_MOST) {
+        Some((at, _)) => format!("{}...", &message[..at]),
+        None => message.to_owned(),
     }
 }
 
@@ -186,7 +213,10 @@ impl FormatReader {
     /// A page of the decode map.
     pub fn extents(&mut self, start: u64, most: u32) -> Result<Vec<c::Extent>> {
         let format = self.world.wherry_adapter_format();
-        self.room.ask("reader.extents", |s| format.reader().call_extents(s, self.reader, start, most))
+        let list =
+            self.room.ask("reader.extents", |s| format.reader().call_extents(s, self.reader, start, most))?;
+        self.room.believe("reader.extents", check::count("extents", list.len(), most))?;
+        Ok(list)
     }
 }
 
@@ -212,29 +242,25 @@ impl FormatWriter {
     /// What the host does to data before it is placed.
     pub fn shape(&mut self) -> Result<c::Shape> {
         let format = self.world.wherry_adapter_format();
-        self.room.call("writer.shape", |s| format.writer().call_shape(s, self.writer))
+        let shape = self.room.call("writer.shape", |s| format.writer().call_shape(s, self.writer))?;
+        self.room.believe("writer.shape", check::shape(&shape))?;
+        Ok(shape)
     }
 
     /// Offsets for these units.
     pub fn place(&mut self, units: &[c::Unit]) -> Result<Vec<u64>> {
         let format = self.world.wherry_adapter_format();
         let list = self.room.ask("writer.place", |s| format.writer().call_place(s, self.writer, units))?;
-        if list.len() != units.len() {
-            let message = format!("{} offsets for {} units", list.len(), units.len());
-            return Err(Error::new(
-                ErrorKind::Answer,
-                &self.room.adapter.manifest.id,
-                "writer.place",
-                message,
-            ));
-        }
+        self.room.believe("writer.place", check::places(&list, units))?;
         Ok(list)
     }
 
     /// Page `page` of the ending.
     pub fn finish(&mut self, page: u32) -> Result<c::Ending> {
         let format = self.world.wherry_adapter_format();
-        self.room.ask("writer.finish", |s| format.writer().call_finish(s, self.writer, page))
+        let ending = self.room.ask("writer.finish", |s| format.writer().call_finish(s, self.writer, page))?;
+        self.room.believe("writer.finish", check::ending(&ending))?;
+        Ok(ending)
     }
 }
 
@@ -259,19 +285,8 @@ impl Volumes {
         let lent = devices.iter().map(|d| self.room.lend(d.clone(), false)).collect::<Result<Vec<_>>>()?;
         let volume = self.world.wherry_adapter_volume();
         let layout = self.room.ask("volume.scan", |s| volume.call_scan(s, &lent))?;
-        for segment in layout.parts.iter().flat_map(|part| &part.segments) {
-            let device = devices.get(segment.device as usize);
-            let end = segment.offset.checked_add(segment.length);
-            if !device.is_some_and(|device| end.is_some_and(|end| end <= device.length())) {
-                let message = format!("segment {segment:?} lies outside its device");
-                return Err(Error::new(
-                    ErrorKind::Answer,
-                    &self.room.adapter.manifest.id,
-                    "volume.scan",
-                    message,
-                ));
-            }
-        }
+        let lengths: Vec<u64> = devices.iter().map(|device| device.length()).collect();
+        self.room.believe("volume.scan", check::layout(&layout, &lengths))?;
         Ok(layout)
     }
 }
@@ -281,6 +296,8 @@ pub struct FileSystem {
     room: Room,
     world: filesystem_driver::FilesystemDriver,
     mounted: Option<ResourceAny>,
+    /// Bytes of the device.
+    length: u64,
 }
 
 /// Methods that only pass their arguments on.
@@ -300,10 +317,6 @@ macro_rules! mounted_calls {
 mounted_calls! {
     /// Attributes of one object.
     stat, call_stat, "mounted.stat", (path: &str) -> c::Meta;
-    /// A page of a directory.
-    entries, call_entries, "mounted.entries", (path: &str, start: u64, most: u32) -> c::EntryPage;
-    /// Bytes of a file.
-    read, call_read, "mounted.read", (path: &str, offset: u64, length: u32) -> Vec<u8>;
     /// A link's target.
     read_link, call_read_link, "mounted.read-link", (path: &str) -> String;
     /// Free room.
@@ -316,8 +329,6 @@ mounted_calls! {
     make_directory, call_make_directory, "mounted.make-directory", (path: &str, like: Option<&c::Meta>) -> ();
     /// A symbolic link.
     make_symlink, call_make_symlink, "mounted.make-symlink", (path: &str, target: &str, like: Option<&c::Meta>) -> ();
-    /// Ranges in use.
-    used, call_used, "mounted.used", (start: u64, most: u32) -> Vec<c::Range>;
     /// Writes back.
     sync, call_sync, "mounted.sync", () -> ();
 }
@@ -330,7 +341,7 @@ impl FileSystem {
         let component = &adapter.component;
         let world =
             room.call("load", |s| filesystem_driver::FilesystemDriver::instantiate(s, component, &linker))?;
-        Ok(Self { room, world, mounted: None })
+        Ok(Self { room, world, mounted: None, length: 0 })
     }
 
     /// The error for an answer of this adapter that cannot be.
@@ -355,11 +366,42 @@ impl FileSystem {
 
     /// Mounts; writes go to `device` itself, which should be an overlay.
     pub fn mount(&mut self, device: Arc<dyn Disk>, writable: bool) -> Result<()> {
+        let length = device.length();
         let lent = self.room.lend(device, writable)?;
         let world = self.world.wherry_adapter_filesystem();
         let mounted = self.room.ask("mounted.mount", |s| world.mounted().call_mount(s, lent, writable))?;
         self.mounted = Some(mounted);
+        self.length = length;
         Ok(())
+    }
+
+    /// A page of a directory.
+    pub fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<c::EntryPage> {
+        let mounted = self.mounted()?;
+        let world = self.world.wherry_adapter_filesystem();
+        let page =
+            self.room.ask("mounted.entries", |s| world.mounted().call_entries(s, mounted, path, start, most))?;
+        self.room.believe("mounted.entries", check::entries(&page, start, most))?;
+        Ok(page)
+    }
+
+    /// Bytes of a file.
+    pub fn read(&mut self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let mounted = self.mounted()?;
+        let world = self.world.wherry_adapter_filesystem();
+        let bytes =
+            self.room.ask("mounted.read", |s| world.mounted().call_read(s, mounted, path, offset, length))?;
+        self.room.believe("mounted.read", check::count("bytes", bytes.len(), length))?;
+        Ok(bytes)
+    }
+
+    /// Ranges in use.
+    pub fn used(&mut self, start: u64, most: u32) -> Result<Vec<c::Range>> {
+        let mounted = self.mounted()?;
+        let world = self.world.wherry_adapter_filesystem();
+        let ranges = self.room.ask("mounted.used", |s| world.mounted().call_used(s, mounted, start, most))?;
+        self.room.believe("mounted.used", check::used(&ranges, start, most, self.length))?;
+        Ok(ranges)
     }
 
     fn with_content(
@@ -468,7 +510,9 @@ impl Target {
         profile: &c::DeviceProfile,
     ) -> Result<Vec<c::Sink>> {
         let world = self.world.wherry_adapter_target();
-        self.room.ask("target.prepare", |s| world.call_prepare(s, key, machine, profile))
+        let sinks = self.room.ask("target.prepare", |s| world.call_prepare(s, key, machine, profile))?;
+        self.room.believe("target.prepare", check::sinks(&sinks, machine.disks.len()))?;
+        Ok(sinks)
     }
 
     /// Defines the machine.

@@ -1,6 +1,7 @@
 //! The only user of wasmtime: finds adapters, checks and loads them, bounds them, and hides them behind plain types.
 
 mod adapters;
+mod check;
 mod error;
 mod instance;
 mod job;
@@ -20,7 +21,7 @@ pub use state::{Answer, Output, Tree, refusal};
 /// The contract's records, as the host sees them.
 pub mod contract {
     pub use crate::wit::disk_format::exports::wherry::adapter::format::{
-        Codec, Ending, Extent, ImageFacts, Place, Shape, Unit,
+        Codec, Ending, Extent, ImageFacts, Patch, Place, Shape, Unit,
     };
     pub use crate::wit::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
     pub use crate::wit::shared::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};

@@ -15,7 +15,7 @@ pub struct Limits {
     pub read_per_call: u64,
     /// Bytes read in the life of one instance.
     pub read_in_all: u64,
-    /// Bytes written into the overlay in the life of one instance.
+    /// Bytes written into the overlay and the output directory in the life of one instance.
     pub written: u64,
     /// Bytes of log text in the life of one instance.
     pub log: u64,

@@ -114,6 +114,23 @@ impl State {
         Ok(())
     }
 
+    fn charge_log(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.usage.log += bytes as u64;
+        if self.usage.log > self.limits.log {
+            return Err(wasmtime::Error::msg(format!("more than {} bytes of log", self.limits.log)));
+        }
+        Ok(())
+    }
+
+    fn charge_write(&mut self, bytes: usize) -> Answer<()> {
+        self.usage.written += bytes as u64;
+        if self.usage.written > self.limits.written {
+            let message = format!("more than {} bytes written", self.limits.written);
+            return Err(refusal(ErrorKind::Limit, message));
+        }
+        Ok(())
+    }
+
     fn output(&self) -> Answer<&Output> {
         match &self.output {
             Some(output) if self.rights.output => Ok(output),
@@ -158,10 +175,7 @@ impl wit::log::Host for State {
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
         let length: usize = message.len() + fields.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        self.usage.log += length as u64;
-        if self.usage.log > self.limits.log {
-            return Err(wasmtime::Error::msg(format!("more than {} bytes of log", self.limits.log)));
-        }
+        self.charge_log(length)?;
         let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let (adapter, fields) = (self.adapter.as_str(), fields.join(" "));
         match level {
@@ -183,6 +197,8 @@ impl wit::job::Host for State {
         Ok(self.job.cancelled())
     }
     fn progress(&mut self, done: u64, total: u64, note: String) -> wasmtime::Result<()> {
+        // Even an empty note costs a line.
+        self.charge_log(note.len() + 32)?;
         tracing::debug!(adapter = self.adapter, done, total, "{note}");
         Ok(())
     }
@@ -219,10 +235,8 @@ impl wit::storage::HostBlob for State {
         Ok(parts.map(|parts| parts.concat()))
     }
     fn write(&mut self, blob: Resource<Blob>, offset: u64, bytes: Vec<u8>) -> wasmtime::Result<Answer<()>> {
-        self.usage.written += bytes.len() as u64;
-        if self.usage.written > self.limits.written {
-            let message = format!("more than {} bytes written to the overlay", self.limits.written);
-            return Ok(Err(refusal(ErrorKind::Limit, message)));
+        if let Err(e) = self.charge_write(bytes.len()) {
+            return Ok(Err(e));
         }
         let blob = self.table.get(&blob)?;
         if !blob.writable {
@@ -350,6 +364,9 @@ impl State {
 
 impl wit::output::Host for State {
     fn write(&mut self, name: String, bytes: Vec<u8>, executable: bool) -> wasmtime::Result<Answer<()>> {
+        if let Err(e) = self.charge_write(bytes.len()) {
+            return Ok(Err(e));
+        }
         Ok(self.output_write(&name, &bytes, executable))
     }
     fn read(&mut self, name: String) -> wasmtime::Result<Answer<Vec<u8>>> {

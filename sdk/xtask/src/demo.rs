@@ -20,7 +20,7 @@ const TARGET: &str = ".work/demo";
 /// Tells it; with `record` as a picture for the README, too.
 pub fn run_demo(record: bool) -> Result<()> {
     packages::install(packages::BOOT)?;
-    run(cargo().args(["build", "--release", "--package", "wherry"]))?;
+    run(cargo().args(["build", "--release", "--workspace"]))?;
     adapters::build()?;
     let kind = &KINDS[0];
     let disk = image::build(kind)?;

@@ -17,7 +17,7 @@ fn steps(all: bool, times: &mut Times) -> Result<()> {
         [packages::TESTS, packages::IMAGE, packages::BOOT].into_iter().try_for_each(packages::install)
     })?;
     times.of("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
-    times.of("build", || run(cargo().args(["build", "--release", "--package", "wherry"])))?;
+    times.of("build", || run(cargo().args(["build", "--release", "--workspace"])))?;
     times.of("adapters", adapters::build)?;
     times.of("lints", || {
         let mut clippy = cargo();

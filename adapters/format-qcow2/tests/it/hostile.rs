@@ -201,6 +201,14 @@ fn absurd_headers_are_refused() {
     }
 }
 
+/// Found by fuzzing: offsets were counted up from a table that lies at the end of all numbers.
+#[test]
+fn a_refcount_table_at_the_end_of_all_numbers_is_only_absent() {
+    let mut image = sound();
+    image[48..56].copy_from_slice(&0xffff_ffff_ffff_0000u64.to_be_bytes());
+    exercise(&image);
+}
+
 const COPIED: u64 = 1 << 63;
 
 #[test]

@@ -121,3 +121,22 @@ fn truncated_volumes() {
         exercise(&bytes);
     }
 }
+
+/// Found by fuzzing: `..` was written into whatever the second slot of a moved directory held.
+#[test]
+fn a_directory_without_dots_is_moved_without_harm() {
+    let lab = Lab::new(&["-F", "12", "-s", "1"], 100);
+    let tree = [("/a", None), ("/a/b", None), ("/a/b/FILE.TXT", Some(vec![7; 98]))];
+    lab.fill_with_adapter(&tree.map(|(path, content)| (path.to_owned(), content)).into());
+    let mut bytes = std::fs::read(&lab.image).unwrap();
+    let at = |name: &[u8]| bytes.windows(11).rposition(|window| window == name).unwrap();
+    let (dots, file) = (at(b"..         "), at(b"FILE    TXT"));
+    bytes.copy_within(file..file + 32, dots);
+    bytes[file] = 0xe5;
+    let blob = MemoryBlob::new(bytes);
+    let mut fat = Fat::mount(Box::new(blob.clone()), true).unwrap();
+    fat.rename("/a/b", "/moved").unwrap();
+    fat.sync().unwrap();
+    let mut fat = Fat::mount(Box::new(blob), true).unwrap();
+    assert_eq!(fat.read("/moved/FILE.TXT", 0, 100).unwrap(), [7; 98]);
+}

@@ -1,0 +1,130 @@
+//! Answers of adapters that cannot be: each check says what is wrong, in a phrase.
+
+use crate::contract as c;
+
+type Checked = std::result::Result<(), String>;
+
+fn refuse<T>(what: impl Into<String>) -> std::result::Result<T, String> {
+    Err(what.into())
+}
+
+/// Parts lie inside their devices, their segments in order and without gaps, and no id comes twice. A part without
+/// segments is one that the adapter refuses.
+pub(crate) fn layout(layout: &c::Layout, lengths: &[u64]) -> Checked {
+    for (number, part) in layout.parts.iter().enumerate() {
+        if layout.parts[..number].iter().any(|other| other.id == part.id) {
+            return refuse(format!("part {:?} comes twice", part.id));
+        }
+        let mut next = 0;
+        for segment in &part.segments {
+            let end = segment.offset.checked_add(segment.length);
+            let inside = lengths.get(segment.device as usize).zip(end).is_some_and(|(length, end)| end <= *length);
+            if !inside {
+                return refuse(format!("segment {segment:?} lies outside its device"));
+            }
+            if segment.length == 0 {
+                return refuse(format!("segment {segment:?} is empty"));
+            }
+            if segment.logical < next {
+                return refuse(format!("segment {segment:?} is out of order"));
+            }
+            if segment.logical > next {
+                return refuse(format!("there is a gap before segment {segment:?}"));
+            }
+            next = segment.logical.checked_add(segment.length).ok_or("segments without end")?;
+        }
+    }
+    Ok(())
+}
+
+/// Used ranges lie inside the device, in order, none before `start`.
+pub(crate) fn used(ranges: &[c::Range], start: u64, most: u32, length: u64) -> Checked {
+    count("ranges", ranges.len(), most)?;
+    let mut next = start;
+    for range in ranges {
+        let end = range.offset.checked_add(range.length).filter(|end| *end <= length);
+        let end = end.ok_or_else(|| format!("{range:?} lies outside the device of {length} bytes"))?;
+        if range.length == 0 {
+            return refuse(format!("{range:?} is empty"));
+        }
+        if end <= start {
+            return refuse(format!("{range:?} lies before {start}"));
+        }
+        // The first may have begun before `start`.
+        if range.offset < next && next != start {
+            return refuse(format!("{range:?} is out of order"));
+        }
+        next = end;
+    }
+    Ok(())
+}
+
+/// A page of a directory: plain names, not more than asked for, and a cursor that goes on.
+pub(crate) fn entries(page: &c::EntryPage, start: u64, most: u32) -> Checked {
+    count("entries", page.entries.len(), most)?;
+    if page.next.is_some_and(|next| next <= start) {
+        return refuse(format!("the cursor does not go on after {start}"));
+    }
+    let odd = |name: &str| name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']);
+    match page.entries.iter().find(|entry| odd(&entry.name)) {
+        Some(entry) => refuse(format!("{:?} is no name of a file", entry.name)),
+        None => Ok(()),
+    }
+}
+
+/// Not more than was asked for.
+pub(crate) fn count(what: &str, found: usize, most: u32) -> Checked {
+    if found > most as usize { refuse(format!("{found} {what}, and {most} were asked for")) } else { Ok(()) }
+}
+
+/// A shape that can be worked with.
+pub(crate) fn shape(shape: &c::Shape) -> Checked {
+    if shape.unit == 0 || shape.align == 0 { refuse(format!("{shape:?} has a zero in it")) } else { Ok(()) }
+}
+
+/// Files are at most as long as the system's largest offset.
+const FILE_MOST: u64 = i64::MAX as u64;
+
+/// One offset for each unit, each where a file can reach.
+pub(crate) fn places(offsets: &[u64], units: &[c::Unit]) -> Checked {
+    if offsets.len() != units.len() {
+        return refuse(format!("{} offsets for {} units", offsets.len(), units.len()));
+    }
+    let far = |(offset, unit): &(&u64, &c::Unit)| {
+        offset.checked_add(unit.stored.into()).is_none_or(|end| end > FILE_MOST)
+    };
+    match offsets.iter().zip(units).find(far) {
+        Some((offset, _)) => refuse(format!("no file reaches to offset {offset}")),
+        None => Ok(()),
+    }
+}
+
+/// Patches inside a file of a possible length.
+pub(crate) fn ending(ending: &c::Ending) -> Checked {
+    if ending.length > FILE_MOST {
+        return refuse(format!("no file has {} bytes", ending.length));
+    }
+    let outside = |patch: &&c::Patch| {
+        patch.offset.checked_add(patch.bytes.len() as u64).is_none_or(|end| end > FILE_MOST)
+    };
+    match ending.patches.iter().find(outside) {
+        Some(patch) => refuse(format!("no file reaches to a patch at {}", patch.offset)),
+        None => Ok(()),
+    }
+}
+
+/// One place for each disk, files by a plain name.
+pub(crate) fn sinks(sinks: &[c::Sink], disks: usize) -> Checked {
+    if sinks.len() != disks {
+        return refuse(format!("{} places for {disks} disks", sinks.len()));
+    }
+    let odd = |name: &str| name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']);
+    for sink in sinks {
+        if let c::Sink::File(file) = sink
+            && odd(&file.name)
+        {
+            return refuse(format!("{:?} is no name of a file", file.name));
+        }
+    }
+    Ok(())
+}
