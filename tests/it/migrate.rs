@@ -162,7 +162,7 @@ fn wrong_words_and_wrong_places_are_told_apart() {
     strange = replaced(strange, "tape:/dev/st0");
     let (usage, message) = code(&strange.output().unwrap());
     assert!(usage == 2 && message.contains("known are: ") && message.contains("qcow2"), "{message}");
-    let (fault, message) = code(&place.run("plan", "out", &["--limit", "memory=1500K"]));
+    let (fault, message) = code(&place.run("plan", "out", &["--limit", "memory=1M"]));
     assert!(fault == 4 && message.contains("memory"), "{fault}: {message}");
     std::fs::write(place.path("file"), "in the way").unwrap();
     let (failed, message) = code(&place.run("migrate", "file/out", &[]));

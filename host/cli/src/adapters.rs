@@ -1,7 +1,7 @@
 //! `wherry adapters`.
 
 use crate::Format;
-use crate::words::say;
+use crate::words::{put, say};
 use anyhow::Result;
 use runtime::{Adapter, Adapters};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub fn list(adapters: &Adapters, format: Format) -> Result<()> {
     if format == Format::Json {
         let list: Vec<Value> = adapters.list.iter().map(|adapter| describe(adapter)).collect();
         let refused: Vec<String> = adapters.refused.iter().map(ToString::to_string).collect();
-        println!("{}", serde_json::to_string_pretty(&json!({ "adapters": list, "refused": refused }))?);
+        put(&serde_json::to_string_pretty(&json!({ "adapters": list, "refused": refused }))?);
         return Ok(());
     }
     for adapter in &adapters.list {
@@ -57,7 +57,7 @@ pub fn list(adapters: &Adapters, format: Format) -> Result<()> {
 pub fn inspect(adapters: &Adapters, id: &str, format: Format) -> Result<()> {
     let described = describe(adapters.get(id)?);
     if format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&described)?);
+        put(&serde_json::to_string_pretty(&described)?);
         return Ok(());
     }
     for (key, value) in described.as_object().into_iter().flatten() {

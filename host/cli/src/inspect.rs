@@ -1,7 +1,7 @@
 //! `wherry inspect`.
 
 use crate::Format;
-use crate::words::{bytes, concerns, say};
+use crate::words::{bytes, concerns, put, say};
 use anyhow::Result;
 use migrate::Inspection;
 use runtime::Adapters;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub fn run(disks: &[String], adapters: &Adapters, format: Format) -> Result<bool> {
     let found = migrate::inspect(disks, adapters)?;
     match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&found))?),
+        Format::Json => put(&serde_json::to_string_pretty(&answer(&found))?),
         Format::Text => show(&found),
     }
     Ok(found.machine.faults)

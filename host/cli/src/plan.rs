@@ -1,7 +1,7 @@
 //! `wherry plan` and `wherry migrate`: what will be done, and doing it.
 
 use crate::progress::Progress;
-use crate::words::{bytes, concerns, edits, say, time};
+use crate::words::{bytes, concerns, edits, put, say, time};
 use crate::{Format, Move, Speed};
 use anyhow::Result;
 use migrate::{Outcome, Plan, Request, Transfer};
@@ -34,7 +34,7 @@ fn request(asked: &Move) -> Request {
 pub fn plan(asked: &Move, adapters: &Adapters, format: Format) -> Result<bool> {
     let plan = migrate::plan(&request(asked), adapters)?;
     match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
+        Format::Json => put(&serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
         Format::Text => {
             show(&plan);
             say!("\nNext");
@@ -58,11 +58,11 @@ pub fn migrate(
     let plan = migrate::plan(&request(asked), adapters)?;
     if format == Format::Text {
         show(&plan);
-        println!();
+        say!("");
     }
     if plan.blocking().next().is_some() {
         match format {
-            Format::Json => println!("{}", serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
+            Format::Json => put(&serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
             Format::Text => say!("Nothing was written: solve what is BLOCKING above first."),
         }
         return Ok(true);
@@ -78,7 +78,7 @@ pub fn migrate(
     let outcome = migrate::migrate(&plan, &how, adapters, &|event| progress.show(event))?;
     match format {
         Format::Json => {
-            println!("{}", serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);
+            put(&serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);
         }
         Format::Text => ending(&outcome),
     }

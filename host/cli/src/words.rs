@@ -1,6 +1,7 @@
 //! Numbers and texts as people read them.
 
 use similar::{ChangeTag, TextDiff};
+use std::io::Write;
 use workload::{Concern, Edit, Severity};
 
 /// Lines of a difference that are shown; the JSON answer has all of them.
@@ -11,9 +12,14 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// A line on standard output. A reader that has gone away is no reason to stop: a migration goes on.
+pub fn put(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// `println!`, but what comes from a guest cannot steer the terminal.
 macro_rules! say {
-    ($($words:tt)*) => { println!("{}", $crate::words::clean(&format!($($words)*))) };
+    ($($words:tt)*) => { $crate::words::put(&$crate::words::clean(&format!($($words)*))) };
 }
 pub(crate) use say;
 

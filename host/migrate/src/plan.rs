@@ -130,6 +130,14 @@ fn lock(tree: &Arc<Mutex<Tree>>) -> MutexGuard<'_, Tree> {
     tree.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An answer, unless a file system adapter crashed under it: then that is what is wrong.
+fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
+    match &lock(tree).fault {
+        Some(fault) => Err(Error::new(ErrorKind::Fault, fault.clone())),
+        None => Ok(answer?),
+    }
+}
+
 /// Opens the disks and lets every adapter look.
 pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
     let sources = disks.iter().map(|name| source::open(name, adapters)).collect::<Result<Vec<_>>>()?;
@@ -140,7 +148,7 @@ pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
     let mut found = None;
     for adapter in adapters.of(runtime::Kind::SourceOs) {
         let mut source = runtime::Source::open(adapter, tree.clone())?;
-        if let Some(os) = source.identify()? {
+        if let Some(os) = sound(source.identify(), &tree)? {
             found = Some((system_of(os), adapter.manifest.id.clone(), source));
             break;
         }
@@ -180,7 +188,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
         let options: Vec<contract::Fact> = macs
             .map(|(n, nic)| contract::Fact { key: format!("nic.{n}.mac"), value: nic.mac.clone() })
             .collect();
-        let adapted = source.adapt(&offer.profile, &options)?;
+        let adapted = sound(source.adapt(&offer.profile, &options), &found.tree)?;
         concerns.extend(adapted.concerns.into_iter().map(concern_of));
         notes.extend(adapted.notes);
     } else {
@@ -297,9 +305,6 @@ fn boot_disk(found: &Inspection, os: &OperatingSystem) -> Option<usize> {
 /// Writes all edits back into the overlays, reads them again through fresh instances, and hashes what was done.
 fn settle(found: &Inspection, adapters: &Adapters) -> Result<(Vec<Edit>, String)> {
     let mut tree = lock(&found.tree);
-    if let Some(fault) = &tree.fault {
-        return Err(Error::new(ErrorKind::Fault, fault.clone()));
-    }
     tree.sync()?;
     tree.verify(Tree::new(&found.machine, adapters.of(runtime::Kind::FilesystemDriver).cloned().collect()))?;
     let mut hash = blake3::Hasher::new();

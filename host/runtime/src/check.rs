@@ -2,9 +2,9 @@
 
 use crate::contract as c;
 
-type Checked = std::result::Result<(), String>;
+type Checked = Result<(), String>;
 
-fn refuse<T>(what: impl Into<String>) -> std::result::Result<T, String> {
+fn refuse<T>(what: impl Into<String>) -> Result<T, String> {
     Err(what.into())
 }
 
