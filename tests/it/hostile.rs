@@ -2,8 +2,9 @@
 //! compiled, while the others go on working.
 
 use crate::components;
+use crate::sandbox::cache;
 use block::{Disk, MemoryDisk};
-use runtime::{Adapters, ErrorKind, FormatReader, Limits};
+use runtime::{Adapters, ErrorKind, FormatReader, Limits, Volumes};
 use std::sync::Arc;
 
 const MANIFEST: &str =
@@ -20,7 +21,8 @@ fn refusal(file: &[u8]) -> String {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("a-bad.wasm"), file).unwrap();
     std::fs::copy(components().join("format-raw.wasm"), directory.path().join("good.wasm")).unwrap();
-    let adapters = Adapters::load(&[directory.path().to_path_buf()], None, &Limits::default()).unwrap();
+    let adapters =
+        Adapters::load(&[directory.path().to_path_buf()], Some(&cache()), &Limits::default()).unwrap();
     assert_eq!(adapters.list.len(), 1, "the good one goes on");
     assert_eq!(adapters.list[0].manifest.id, "format-raw");
     assert_eq!(adapters.refused.len(), 1);
@@ -76,54 +78,56 @@ fn a_core_module_garbage_and_damaged_adapters_are_refused_without_a_panic() {
 }
 
 /// What the host says when it starts this component, whose module does `body` at its start, beside a good adapter.
-fn start(body: &str) -> runtime::Error {
+fn start(body: &str, more: &str) -> runtime::Error {
+    let manifest = MANIFEST.replace("disk-format", "volume-map");
     let text = format!(
-        "(component (core module $m (@custom \"wherry:manifest\" \"{MANIFEST}\") {body})
-            (core instance (instantiate $m)))"
+        "(component
+            (core module $m (@custom \"wherry:manifest\" \"{manifest}\") (func (export \"scan\")) {body})
+            (core instance $i (instantiate $m))
+            {more})"
     );
     let file = wat::parse_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bad.wasm"), file).unwrap();
     std::fs::copy(components().join("format-raw.wasm"), directory.path().join("good.wasm")).unwrap();
     let limits = Limits { memory: 64 << 20, call_seconds: 1, ..Limits::default() };
-    let adapters = Adapters::load(&[directory.path().to_path_buf()], None, &limits).unwrap();
+    let adapters = Adapters::load(&[directory.path().to_path_buf()], Some(&cache()), &limits).unwrap();
     assert_eq!(adapters.list.len(), 2, "{:?}", adapters.refused);
-    let disk = || -> Arc<dyn Disk> { Arc::new(MemoryDisk::new(vec![0; 512])) };
-    let error =
-        FormatReader::open(adapters.get("bad").unwrap(), vec![disk()]).err().expect("it must not start");
+    let error = Volumes::open(adapters.get("bad").unwrap()).err().expect("it must not start");
     assert_eq!((error.adapter.as_str(), error.call), ("bad", "load"));
-    let mut good = FormatReader::open(adapters.get("format-raw").unwrap(), vec![disk()]).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(vec![0; 512]));
+    let mut good = FormatReader::open(adapters.get("format-raw").unwrap(), vec![disk]).unwrap();
     assert_eq!(good.facts().unwrap().virtual_size, 512);
     error
 }
 
-#[test]
-fn limits_hold_before_the_first_call() {
-    let grow = "(func $f (loop $again (br_if $again (i32.ne (i32.const -1) (GROW)))) unreachable) (start $f)";
-    let table = grow.replace("GROW", "table.grow (ref.null func) (i32.const 50000)");
-    let error = start(&format!("(table 1 funcref) {table}"));
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-    assert!(error.to_string().contains("100000 elements of a table"), "{error}");
-    let memory = grow.replace("GROW", "memory.grow (i32.const 16)");
-    let error = start(&format!("(memory 1) {memory}"));
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-    assert!(error.to_string().contains("67108864 bytes of memory"), "{error}");
-    let error = start("(table 200000 funcref)");
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-    let error = start("(memory 2000)");
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-    let error = start("(func $f (loop $again (br $again))) (start $f)");
-    assert_eq!(error.kind, ErrorKind::Deadline, "{error}");
-    let error = start("(func $f (call $f)) (start $f)");
-    assert!(error.kind == ErrorKind::Trap && error.to_string().contains("call stack exhausted"), "{error}");
-    let many = "(core instance (instantiate $m))".repeat(20);
-    let error = start(&format!(")\n{many}\n(core module"));
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-}
+/// The world's export, of another type; it is looked at only after the start.
+const EXPORT: &str = "(func $scan (canon lift (core func $i \"scan\")))
+    (instance $v (export \"scan\" (func $scan)))
+    (export \"wherry:adapter/volume@0.1.0\" (instance $v))";
 
 #[test]
-fn an_adapter_without_its_world_is_unfit() {
-    let error = start("");
-    assert_eq!(error.kind, ErrorKind::Unfit, "{error}");
-    assert!(error.to_string().contains("wherry:adapter/format"), "{error}");
+fn limits_hold_before_the_first_call() {
+    let grow = "(memory.grow (i32.const 16))";
+    let bomb = format!("(memory 1) (func $f (loop $again (drop {grow}) (br $again))) (start $f)");
+    let error = start(&bomb, EXPORT);
+    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("67108864 bytes of memory"), "{error}");
+    let error = start("(func $f (loop $again (br $again))) (start $f)", EXPORT);
+    assert_eq!(error.kind, ErrorKind::Deadline, "{error}");
+    let error = start("(func $f (call $f)) (start $f)", EXPORT);
+    assert!(error.kind == ErrorKind::Trap && error.to_string().contains("call stack exhausted"), "{error}");
+    // Tables, large beginnings, many instances and missing exports end here as well.
+    let table = "(table 1 funcref)
+        (func $f (loop $again (drop (table.grow (ref.null func) (i32.const 50000))) (br $again))) (start $f)";
+    let instances = format!("{} {EXPORT}", "(core instance (instantiate $m))".repeat(20));
+    for (body, more) in [
+        (table, EXPORT),
+        ("(table 200000 funcref)", EXPORT),
+        ("(memory 2000)", EXPORT),
+        ("", &instances),
+        ("", ""),
+    ] {
+        assert!(start(body, more).is_fault());
+    }
 }

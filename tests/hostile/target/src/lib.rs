@@ -46,7 +46,7 @@ impl TargetPlatform for Hostile {
             "read" => output.read(argument).map(drop)?,
             "remove" => output.remove(argument)?,
             "flood" => loop {
-                output.write("flood", &[1; 1 << 20], false)?;
+                output.write("flood", &vec![1; 1 << 20], false)?;
             },
             "sink" => {
                 let file = FileSink { format: UP.into(), name: UP.into(), options: Vec::new() };
