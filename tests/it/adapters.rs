@@ -85,7 +85,7 @@ fn an_unknown_adapter_is_named_with_the_known_ones() {
 #[test]
 fn a_disk_without_a_format_is_refused() {
     let shown = wherry(&components(), &["inspect", "/dev/null"]);
-    assert_eq!(shown.status.code(), Some(1));
+    assert_eq!(shown.status.code(), Some(2));
     assert!(text(&shown.stderr).contains("raw:/dev/null"));
 }
 

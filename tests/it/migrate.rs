@@ -55,7 +55,8 @@ fn a_plan_says_every_edit_and_writes_nothing() {
     let plan = &answer["plan"];
     assert_eq!((&plan["name"], &plan["source-adapter"]), (&"small".into(), &"os-linux".into()));
     let edits = plan["edits"].as_array().unwrap();
-    let of = |path: &str| edits.iter().find(|edit| edit["object"] == path).unwrap_or_else(|| panic!("{path}"));
+    let of =
+        |path: &str| edits.iter().find(|edit| edit["object"] == path).unwrap_or_else(|| panic!("{path}"));
     let fstab = of("/etc/fstab");
     assert!(fstab["after"].as_str().unwrap().starts_with("# a comment that stays\nUUID="), "{fstab}");
     assert!(fstab["before"].as_str().unwrap().contains("/dev/sda1") && fstab["reason"].is_string());
@@ -106,9 +107,9 @@ fn read_bytes(disk: &Path, path: &str) -> Vec<u8> {
 }
 
 fn blake3(bytes: Vec<u8>) -> (usize, u64) {
-    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     (bytes.len(), sum)
 }
 
@@ -201,6 +202,7 @@ fn killed_at_twenty_moments_and_resumed_the_result_is_the_same() {
     assert!(last.status.success(), "{}", text(&last.stderr));
     let read = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert!(read("calm/small.qcow2") == read("rough/small.qcow2"));
-    let rest: Vec<_> = std::fs::read_dir(place.path("rough")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let rest: Vec<_> =
+        std::fs::read_dir(place.path("rough")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!rest.iter().any(|name| name.to_string_lossy().contains("partial")), "{rest:?}");
 }

@@ -36,13 +36,7 @@ pub fn list(adapters: &Adapters, format: Format) -> Result<()> {
     }
     for adapter in &adapters.list {
         let manifest = &adapter.manifest;
-        say!(
-            "{:<20} {:<8} {:<18} {}",
-            manifest.id,
-            manifest.version,
-            manifest.kind.name(),
-            manifest.summary
-        );
+        say!("{:<20} {:<8} {:<18} {}", manifest.id, manifest.version, manifest.kind.name(), manifest.summary);
     }
     for refused in &adapters.refused {
         say!("refused: {refused}");

@@ -105,10 +105,7 @@ fn show(plan: &Plan) {
     }
     say!("To       {}, machine {} (by {})", plan.profile.machine, plan.name, plan.target_adapter);
     let profile = &plan.profile;
-    say!(
-        "         {} cpus, {} MiB, {}, {}",
-        plan.cpus, plan.memory_mib, profile.firmware, profile.disk_bus
-    );
+    say!("         {} cpus, {} MiB, {}, {}", plan.cpus, plan.memory_mib, profile.firmware, profile.disk_bus);
     for nic in &plan.nics {
         let network = nic.network.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
         say!("         {} {}{network}", profile.nic_model, nic.mac);

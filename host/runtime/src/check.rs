@@ -18,18 +18,16 @@ pub(crate) fn layout(layout: &c::Layout, lengths: &[u64]) -> Checked {
         let mut next = 0;
         for segment in &part.segments {
             let end = segment.offset.checked_add(segment.length);
-            let inside = lengths.get(segment.device as usize).zip(end).is_some_and(|(length, end)| end <= *length);
+            let inside =
+                lengths.get(segment.device as usize).zip(end).is_some_and(|(length, end)| end <= *length);
             if !inside {
                 return refuse(format!("segment {segment:?} lies outside its device"));
             }
             if segment.length == 0 {
                 return refuse(format!("segment {segment:?} is empty"));
             }
-            if segment.logical < next {
-                return refuse(format!("segment {segment:?} is out of order"));
-            }
-            if segment.logical > next {
-                return refuse(format!("there is a gap before segment {segment:?}"));
+            if segment.logical != next {
+                return refuse(format!("segment {segment:?} is out of order or leaves a gap"));
             }
             next = segment.logical.checked_add(segment.length).ok_or("segments without end")?;
         }

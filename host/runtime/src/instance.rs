@@ -1,8 +1,8 @@
 //! Instances: one store each, thrown away after a trap. Calls look like plain functions.
 
 use crate::adapters::{Adapter, TICKS_PER_SECOND};
-use crate::contract as c;
 use crate::check;
+use crate::contract as c;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::manifest::{Asks, Kind};
@@ -81,7 +81,8 @@ impl Room {
                 c::ErrorKind::Denied => ErrorKind::Denied,
                 _ => ErrorKind::Refused,
             };
-            let mut error = Error::new(kind, &self.adapter.manifest.id, call, format!("{}{at}", cut(&e.message)));
+            let mut error =
+                Error::new(kind, &self.adapter.manifest.id, call, format!("{}{at}", cut(&e.message)));
             error.code = Some(code(e.kind));
             error
         })
@@ -91,9 +92,10 @@ impl Room {
         let limits = &self.adapter.limits;
         let text = format!("{e:#}");
         let (kind, message) = match e.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => {
-                (ErrorKind::Deadline, format!("stopped after its limit of {} s for one call", limits.call_seconds))
-            }
+            Some(Trap::Interrupt) => (
+                ErrorKind::Deadline,
+                format!("stopped after its limit of {} s for one call", limits.call_seconds),
+            ),
             _ if let Some(limit) = exhausted(&text, limits) => (ErrorKind::Limit, limit),
             _ if text.contains("bytes of log") => (ErrorKind::Limit, format!("it wrote {}", e.root_cause())),
             _ if text.contains("no exported instance named") => {
@@ -101,7 +103,10 @@ impl Room {
             }
             Some(trap) => {
                 let last = self.store.data().last_error_line.as_deref();
-                (ErrorKind::Trap, last.map_or_else(|| trap.to_string(), |line| format!("it crashed: {}", cut(line))))
+                (
+                    ErrorKind::Trap,
+                    last.map_or_else(|| trap.to_string(), |line| format!("it crashed: {}", cut(line))),
+                )
             }
             None => (ErrorKind::Trap, cut(&text)),
         };
@@ -379,8 +384,9 @@ impl FileSystem {
     pub fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<c::EntryPage> {
         let mounted = self.mounted()?;
         let world = self.world.wherry_adapter_filesystem();
-        let page =
-            self.room.ask("mounted.entries", |s| world.mounted().call_entries(s, mounted, path, start, most))?;
+        let page = self
+            .room
+            .ask("mounted.entries", |s| world.mounted().call_entries(s, mounted, path, start, most))?;
         self.room.believe("mounted.entries", check::entries(&page, start, most))?;
         Ok(page)
     }
