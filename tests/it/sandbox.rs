@@ -2,7 +2,7 @@
 
 use crate::components;
 use block::{Disk, ExtentMap, MapExtent, MappedDisk, MemoryDisk};
-use runtime::contract::{Codec, DeviceProfile, Extent, Machine, NicNeed, Place, Unit};
+use runtime::contract::{Codec, DeviceProfile, Extent, Fact, Machine, NicNeed, Place, Unit};
 use runtime::{
     Adapters, Asks, Error, ErrorKind, FileSystem, FormatReader, FormatWriter, Limits, Output, Result, Target,
     Volumes,
@@ -144,7 +144,7 @@ fn the_sum_of_reads_the_log_and_progress_are_limited() {
     let error = scan(&limits(), b'a');
     assert_eq!(error.kind, ErrorKind::Limit);
     assert!(error.to_string().contains("8388608 bytes read in all"), "{error}");
-    for how in [b'g'] {
+    for how in [b'g', b'G'] {
         let error = scan(&limits(), how);
         assert_eq!(error.kind, ErrorKind::Limit, "{error}");
         assert!(error.to_string().contains("262144 bytes of log"), "{error}");
@@ -153,9 +153,15 @@ fn the_sum_of_reads_the_log_and_progress_are_limited() {
 
 #[test]
 fn parts_that_cannot_be_are_not_believed() {
-    for (how, words) in
-        [(b's', "outside its device"), (b'd', "outside its device"), (b'n', "outside its device")]
-    {
+    for (how, words) in [
+        (b's', "outside its device"),
+        (b'd', "outside its device"),
+        (b'n', "outside its device"),
+        (b'o', "gap"),
+        (b'h', "gap"),
+        (b'z', "empty"),
+        (b'D', "twice"),
+    ] {
         let error = scan(&limits(), how);
         assert_eq!(error.kind, ErrorKind::Answer, "{}: {error}", how as char);
         assert!(error.to_string().contains(words), "{words}: {error}");
@@ -199,6 +205,29 @@ fn writes_past_the_end_and_without_end_are_refused() {
     let mut files = FileSystem::open(adapters.get("hostile-files").unwrap()).unwrap();
     let error = ends(&adapters, "hostile-files", "filesystem.probe", files.probe(&disk));
     assert_eq!(error.kind, ErrorKind::Denied, "a probe writes nothing: {error}");
+}
+
+#[test]
+fn answers_about_files_that_cannot_be_are_not_believed() {
+    let refuses = |how: u8, call: &str, words: &str, ask: &dyn Fn(&mut FileSystem) -> Option<Error>| {
+        let (adapters, _, mounted) = mount(how);
+        let error = ask(&mut mounted.unwrap());
+        let answer = error.map_or(Ok(()), Err);
+        let error = ends(&adapters, "hostile-files", call, answer);
+        assert!(matches!(error.kind, ErrorKind::Answer | ErrorKind::Limit), "{}: {error}", how as char);
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    };
+    for (how, words) in
+        [(b'u', "outside"), (b'U', "outside"), (b'o', "order"), (b'O', "order"), (b'e', "empty")]
+    {
+        refuses(how, "mounted.used", words, &|files| files.used(0, 100).err());
+    }
+    refuses(b'b', "mounted.used", "before", &|files| files.used(4096, 100).err());
+    refuses(b'c', "mounted.entries", "cursor", &|files| files.entries("/", 5, 10).err());
+    refuses(b'n', "mounted.entries", "name", &|files| files.entries("/", 0, 10).err());
+    refuses(b'p', "mounted.entries", "11 ", &|files| files.entries("/", 0, 10).err());
+    refuses(0, "mounted.read", "101 bytes", &|files| files.read("/x", 0, 100).err());
+    refuses(0, "mounted.read-link", "4194304 bytes in one call", &|files| files.read_link("/x").err());
 }
 
 // Disk formats, behind the disk that the host makes of their map.
@@ -259,15 +288,29 @@ fn maps_that_cannot_be_end_in_an_error() {
 }
 
 #[test]
-fn placements_are_as_many_as_units() {
+fn placements_that_cannot_be_are_not_believed() {
     let adapters = adapters(&limits());
-    let mut writer = FormatWriter::create(adapters.get("hostile-format").unwrap(), SIZE, &[]).unwrap();
+    let hostile = adapters.get("hostile-format").unwrap();
+    let how = |how: &str| {
+        let option = Fact { key: "how".into(), value: how.into() };
+        FormatWriter::create(hostile, SIZE, &[option]).unwrap()
+    };
     let units = [Unit { index: 0, stored: 65536, codec: Codec::None }; 2];
-    let error = ends(&adapters, "hostile-format", "writer.place", writer.place(&units));
+    let error = ends(&adapters, "hostile-format", "writer.place", how("few").place(&units));
     assert!(
         error.kind == ErrorKind::Answer && error.to_string().contains("0 offsets for 2 units"),
         "{error}"
     );
+    let error = ends(&adapters, "hostile-format", "writer.place", how("far").place(&units));
+    assert!(error.kind == ErrorKind::Answer && error.to_string().contains("18446744073709551615"), "{error}");
+    for what in ["unit", "align"] {
+        let error = ends(&adapters, "hostile-format", "writer.shape", how(what).shape());
+        assert_eq!(error.kind, ErrorKind::Answer, "{what}: {error}");
+    }
+    for what in ["patch", "length"] {
+        let error = ends(&adapters, "hostile-format", "writer.finish", how(what).finish(0));
+        assert_eq!(error.kind, ErrorKind::Answer, "{what}: {error}");
+    }
 }
 
 // Targets, with more asked for than granted.
@@ -371,11 +414,17 @@ fn the_output_directory_is_all_there_is() {
     assert!(prepare(&adapters, &granted(), Some(&directory), "read link").kind != ErrorKind::Answer);
     assert_eq!(names(), ["link"]);
     assert_eq!(std::fs::read_to_string(place.path().join("secret")).unwrap(), "untouched");
+
+    let error = prepare(&adapters, &granted(), Some(&directory), "flood");
+    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+    assert_eq!(std::fs::read_to_string(place.path().join("secret")).unwrap(), "untouched");
 }
 
 #[test]
-fn giant_capabilities_are_not_even_copied() {
+fn sinks_for_no_disk_and_giant_capabilities_are_not_believed() {
     let adapters = adapters(&limits());
+    let error = prepare(&adapters, &granted(), None, "sink");
+    assert_eq!(error.kind, ErrorKind::Answer, "{error}");
     let mut target = Target::open(adapters.get("hostile-target").unwrap(), &granted(), None).unwrap();
     let error = ends(&adapters, "hostile-target", "target.capabilities", target.capabilities());
     assert_eq!(error.kind, ErrorKind::Limit, "{error}");

@@ -1,7 +1,7 @@
-//! A disk format adapter that misbehaves: reading as the first byte of the image says, and writing always.
+//! A disk format adapter that misbehaves: reading as the first byte of the image says, writing as the option `how` says.
 
-use wherry_sdk::format::{Codec, Ending, Extent, ImageFacts, Place, Shape, Unit};
-use wherry_sdk::{Blob, DiskFormat, Error, Fact, FormatReader, FormatWriter, Result};
+use wherry_sdk::format::{Codec, Ending, Extent, ImageFacts, Patch, Place, Shape, Unit};
+use wherry_sdk::{Blob, DiskFormat, Error, Fact, FormatReader, FormatWriter, Result, find};
 
 /// The misbehaviour.
 pub struct Hostile;
@@ -57,24 +57,40 @@ impl FormatReader for Reader {
     }
 }
 
-/// An image in the making, whose units go nowhere. What else a writer may say is for the tests of `host/transfer`.
-pub struct Writer;
+/// An image in the making.
+pub struct Writer {
+    how: String,
+}
 
 impl FormatWriter for Writer {
-    fn create(_virtual_size: u64, _options: &[Fact]) -> Result<Self> {
-        Ok(Self)
+    fn create(_virtual_size: u64, options: &[Fact]) -> Result<Self> {
+        Ok(Self { how: find(options, "how").unwrap_or_default().into() })
     }
 
     fn shape(&self) -> Shape {
-        Shape { unit: 64 << 10, codec: Codec::None, level: 0, align: 1, plain_if_larger: false }
+        let unit = if self.how == "unit" { 0 } else { 64 << 10 };
+        Shape {
+            unit,
+            codec: Codec::None,
+            level: 0,
+            align: u32::from(self.how != "align"),
+            plain_if_larger: false,
+        }
     }
 
-    fn place(&mut self, _units: &[Unit]) -> Result<Vec<u64>> {
-        Ok(Vec::new())
+    fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {
+        Ok(match self.how.as_str() {
+            "few" => Vec::new(),
+            "far" => vec![u64::MAX; units.len()],
+            _ => vec![0; units.len()],
+        })
     }
 
     fn finish(&mut self, _page: u32) -> Result<Ending> {
-        Ok(Ending { patches: Vec::new(), length: SIZE, more: true })
+        let patch = Patch { offset: u64::MAX, bytes: b"x".to_vec() };
+        let patches = if self.how == "patch" { vec![patch] } else { Vec::new() };
+        let length = if self.how == "length" { u64::MAX } else { SIZE };
+        Ok(Ending { patches, length, more: self.how == "more" })
     }
 }
 
