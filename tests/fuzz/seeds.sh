@@ -94,6 +94,24 @@ stripes = ["pv0", 8, "pv0", 12]
 TEXT
 sed 's/"striped"/"thin-pool"/' linear >thin
 sed 's/"striped"/"mirror"/' linear >mirror
+# A physical volume of 128 KiB; the target makes its checksums right. Numbers are put in as little-endian bytes.
+put() {
+    printf "$2" | dd of=volume bs=1 seek="$1" conv=notrunc status=none
+}
+blank volume 128K
+sed 's/extent_size = 128/extent_size = 8/; s/pe_start = 2048/pe_start = 128/; s/dev_size = 4096/dev_size = 256/; s/stripe_size = 128/stripe_size = 4/' linear >text
+length=$(wc -c <text)
+put 512 'LABELONE\001'
+put 532 '\040\000\000\000LVM2 001A_______________________________'
+put 576 '\000\000\002'
+put 584 '\000\000\001'
+put 616 '\000\020\000\000\000\000\000\000\000\360'
+put 4100 ' LVM2 x[5A%%r0N*>\001'
+put 4120 '\000\020\000\000\000\000\000\000\000\360'
+put 4136 '\000\002'
+put 4144 "$(printf '\\%03o\\%03o' $((length % 256)) $((length / 256)))"
+dd if=text of=volume bs=512 seek=9 conv=notrunc status=none
+rm text
 
 folder qcow2
 qemu-img create -q -f raw "$scratch/raw" 256K

@@ -108,26 +108,33 @@ const EXPORT: &str = "(func $scan (canon lift (core func $i \"scan\")))
 
 #[test]
 fn limits_hold_before_the_first_call() {
-    let grow = "(memory.grow (i32.const 16))";
-    let bomb = format!("(memory 1) (func $f (loop $again (drop {grow}) (br $again))) (start $f)");
-    let error = start(&bomb, EXPORT);
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-    assert!(error.to_string().contains("67108864 bytes of memory"), "{error}");
+    let grow = "(func $f (loop $again (br_if $again (i32.ne (i32.const -1) (GROW)))) unreachable) (start $f)";
+    let table =
+        format!("(table 1 funcref) {}", grow.replace("GROW", "table.grow (ref.null func) (i32.const 50000)"));
+    let memory = format!("(memory 1) {}", grow.replace("GROW", "memory.grow (i32.const 16)"));
+    let instances = format!("{} {EXPORT}", "(core instance (instantiate $m))".repeat(20));
+    for (body, more, words) in [
+        (table.as_str(), EXPORT, "100000 elements of a table"),
+        ("(table 200000 funcref)", EXPORT, "100000 elements of a table"),
+        (memory.as_str(), EXPORT, "67108864 bytes of memory"),
+        ("(memory 2000)", EXPORT, "67108864 bytes of memory"),
+        ("", instances.as_str(), "16 instances"),
+    ] {
+        let error = start(body, more);
+        assert_eq!(error.kind, ErrorKind::Limit, "{body}: {error}");
+        assert!(error.to_string().contains(words), "{body}: {error}");
+    }
     let error = start("(func $f (loop $again (br $again))) (start $f)", EXPORT);
     assert_eq!(error.kind, ErrorKind::Deadline, "{error}");
     let error = start("(func $f (call $f)) (start $f)", EXPORT);
     assert!(error.kind == ErrorKind::Trap && error.to_string().contains("call stack exhausted"), "{error}");
-    // Tables, large beginnings, many instances and missing exports end here as well.
-    let table = "(table 1 funcref)
-        (func $f (loop $again (drop (table.grow (ref.null func) (i32.const 50000))) (br $again))) (start $f)";
-    let instances = format!("{} {EXPORT}", "(core instance (instantiate $m))".repeat(20));
-    for (body, more) in [
-        (table, EXPORT),
-        ("(table 200000 funcref)", EXPORT),
-        ("(memory 2000)", EXPORT),
-        ("", &instances),
-        ("", ""),
-    ] {
-        assert!(start(body, more).is_fault());
-    }
+}
+
+#[test]
+fn an_adapter_without_its_world_is_unfit() {
+    let error = start("", "");
+    assert_eq!(error.kind, ErrorKind::Unfit, "{error}");
+    assert!(error.to_string().contains("wherry:adapter/volume"), "{error}");
+    // The export is there, and of another type.
+    assert!(start("", EXPORT).is_fault());
 }

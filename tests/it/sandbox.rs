@@ -157,7 +157,7 @@ fn parts_that_cannot_be_are_not_believed() {
         (b's', "outside its device"),
         (b'd', "outside its device"),
         (b'n', "outside its device"),
-        (b'o', "order"),
+        (b'o', "gap"),
         (b'h', "gap"),
         (b'z', "empty"),
         (b'D', "twice"),
@@ -227,7 +227,7 @@ fn answers_about_files_that_cannot_be_are_not_believed() {
     refuses(b'n', "mounted.entries", "name", &|files| files.entries("/", 0, 10).err());
     refuses(b'p', "mounted.entries", "11 ", &|files| files.entries("/", 0, 10).err());
     refuses(0, "mounted.read", "101 bytes", &|files| files.read("/x", 0, 100).err());
-    refuses(0, "mounted.read-link", "4194304", &|files| files.read_link("/x").err());
+    refuses(0, "mounted.read-link", "4194304 bytes in one call", &|files| files.read_link("/x").err());
 }
 
 // Disk formats, behind the disk that the host makes of their map.
