@@ -1,4 +1,5 @@
 //! End-to-end tests. They use what `cargo xtask test` has built: `target/release/wherry` and the components.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod adapters;
 mod guest;

@@ -63,7 +63,7 @@ impl Progress {
                 writeln!(out, "{line}")
             }
             Format::Text => {
-                let percent = if total == 0 { 100 } else { done * 100 / total };
+                let percent = (done * 100).checked_div(total).unwrap_or(100);
                 let full = BAR * percent as usize / 100;
                 let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR - full));
                 let line = format!(
