@@ -4,6 +4,7 @@
 #[path = "../../../adapters/volume-lvm2/tests/it/exercise.rs"]
 mod exercise;
 #[path = "../../../adapters/volume-lvm2/tests/it/made.rs"]
+#[allow(dead_code, reason = "what its other tests use")]
 mod made;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| exercise::exercise(bytes));
