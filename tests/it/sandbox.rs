@@ -82,7 +82,7 @@ fn scan(limits: &Limits, how: u8) -> Error {
     let disk = disk(how);
     let before = bytes(disk.as_ref());
     let mut volumes = Volumes::open(adapters.get("hostile-volume").unwrap()).unwrap();
-    let answer = volumes.scan(&[disk.clone()]);
+    let answer = volumes.scan(std::slice::from_ref(&disk));
     assert_eq!(bytes(disk.as_ref()), before, "the device is as it was");
     ends(&adapters, "hostile-volume", "volume.scan", answer)
 }

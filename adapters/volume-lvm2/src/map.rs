@@ -95,6 +95,9 @@ pub fn map(
             if width == 1 { length } else { stripe_size.saturating_mul(SECTOR) },
         )?;
     }
+    if mapped.segments.is_empty() {
+        return Err(bad("it has no extents"));
+    }
     Ok(mapped.segments)
 }
 

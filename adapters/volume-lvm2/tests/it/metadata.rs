@@ -145,3 +145,10 @@ fn groups_that_make_no_sense() {
     let text = made::group(&["A"], 1, &zero);
     assert!(complaint(&made::physical("A", text.as_bytes())).contains("do not divide"));
 }
+
+/// Found by fuzzing: such a volume was listed without segments and without a reason.
+#[test]
+fn a_volume_without_extents_is_refused_with_a_reason() {
+    let text = made::group(&["A"], 1, &logical("root", &[]));
+    assert!(complaint(&made::physical("A", text.as_bytes())).contains("root is left out: it has no extents"));
+}
