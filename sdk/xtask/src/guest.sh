@@ -61,10 +61,12 @@ s|^GRUB_CMDLINE_LINUX=.*|GRUB_CMDLINE_LINUX=\"root=$ROOT console=ttyS0\"|" "$R/e
 echo 'GRUB_TERMINAL=serial' >>"$R/etc/default/grub"
 
 case $KIND in
-uefi) FIND='search --no-floppy --label --set=root root' ;;
-*) FIND="set root='hd0,msdos1'" ;;
+uefi) PLATFORM=x86_64-efi FIND='search --no-floppy --label --set=root root' ;;
+*) PLATFORM=i386-pc FIND="set root='hd0,msdos1'" ;;
 esac
+# What grub-install leaves beside the loader itself, which goes to the disk later.
 mkdir -p "$R/boot/grub"
+cp -r "$R/usr/lib/grub/$PLATFORM" "$R/boot/grub/"
 cat >"$R/boot/grub/grub.cfg" <<GRUB
 serial --unit=0 --speed=115200
 terminal_input serial
