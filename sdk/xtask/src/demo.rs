@@ -5,8 +5,8 @@ use crate::console::Show;
 use crate::disk::file_systems;
 use crate::image::KINDS;
 use crate::progress::Bar;
-use crate::story::Story;
-use crate::{adapters, cargo, image, knows, matrix, packages, root, run, shown, wherry};
+use crate::story::{Cut, Story};
+use crate::{adapters, cargo, image, matrix, packages, root, run, shown};
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::Path;
@@ -32,16 +32,9 @@ pub fn run_demo(record: bool) -> Result<()> {
     away(&mut story, &disk)?;
 
     story.heading("What Wherry sees and what it would do");
-    story.command(&format!("wherry inspect {source}"), wherry().arg("inspect").arg(&source))?;
-    if !knows("migrate") {
-        story.say("NOT YET: the wherry program has no `plan` and no `migrate`.");
-        return Ok(());
-    }
+    story.wherry(&["inspect", &source], Cut { first: 12, last: 0 })?;
     let to = format!("kvm:{TARGET}");
-    story.command(
-        &format!("wherry plan {source} --to {to}"),
-        wherry().args(["plan", &source, "--to", &to, "--name", NAME]),
-    )?;
+    story.wherry(&["plan", &source, "--to", &to, "--name", NAME], Cut { first: 22, last: 5 })?;
 
     story.heading("The move");
     let folder = root().join(TARGET);
@@ -49,10 +42,7 @@ pub fn run_demo(record: bool) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    story.command(
-        &format!("wherry migrate {source} --to {to} --name {NAME}"),
-        wherry().args(["migrate", &source, "--to", &to, "--name", NAME]),
-    )?;
+    story.wherry(&["migrate", &source, "--to", &to, "--name", NAME], Cut { first: 0, last: 7 })?;
     matrix::check(&folder.join(format!("{NAME}.qcow2")), &file_systems(kind))?;
     story.say("qemu-img check and e2fsck -fn find nothing to mend in the new disk.");
 

@@ -123,8 +123,3 @@ fn wherry() -> Command {
     wherry.current_dir(root()).env("WHERRY_ADAPTERS", root().join("target/adapters/components"));
     wherry
 }
-
-/// Whether the built program knows a verb yet.
-fn knows(verb: &str) -> bool {
-    wherry().args([verb, "--help"]).output().is_ok_and(|output| output.status.success())
-}

@@ -1,18 +1,23 @@
 //! What the demo tells, on the terminal and, when asked for, as a picture of it: an SVG of the very lines that were printed.
 
-use crate::shown;
+use crate::{shown, wherry};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Pixels of a character and of a line at the picture's font size.
 const CHARACTER: f64 = 7.8;
 const LINE: usize = 18;
 const MARGIN: usize = 16;
-/// Characters of a line in the picture, and lines of one command's output: the first and the last of longer ones.
+/// Characters of a line in the picture.
 const COLUMNS: usize = 112;
-const FIRST: usize = 18;
-const LAST: usize = 6;
+
+/// How much of a command's output the picture shows: its first and its last lines. The terminal shows all of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    pub first: usize,
+    pub last: usize,
+}
 
 /// What a line is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,14 +49,20 @@ impl Story {
         lines.iter().for_each(|line| self.tell(Kind::Guest, line));
     }
 
-    /// Runs a command and shows what it prints; its progress, on standard error, goes to the terminal only.
-    pub fn command(&mut self, words: &str, command: &mut Command) -> Result<()> {
-        self.tell(Kind::Command, words);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
-        let output = child.with_context(|| format!("cannot start {words}"))?.wait_with_output()?;
-        String::from_utf8_lossy(&output.stdout).lines().for_each(|line| self.tell(Kind::Output, line));
+    /// Runs a `wherry` with these words and shows what it prints; its progress, on standard error, goes to the terminal
+    /// only.
+    pub fn wherry(&mut self, words: &[&str], cut: Cut) -> Result<()> {
+        let line = format!("wherry {}", words.join(" "));
+        self.tell(Kind::Command, &line);
+        let mut command = wherry();
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
+        let output = child.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        print!("{text}");
+        self.lines.extend(trimmed(&text, cut));
         if !output.status.success() {
-            bail!("`{words}` ended with {}", output.status);
+            bail!("`{line}` ended with {}", output.status);
         }
         Ok(())
     }
@@ -77,61 +88,76 @@ impl Story {
     }
 
     fn svg(&self) -> String {
-        let lines = self.trimmed();
+        let mut lines = Vec::new();
+        for (kind, text) in &self.lines {
+            let prefix = match kind {
+                Kind::Heading if !lines.is_empty() => {
+                    lines.push((Kind::Text, String::new()));
+                    ""
+                }
+                Kind::Command => "$ ",
+                Kind::Guest => "│ ",
+                _ => "",
+            };
+            lines.push((*kind, format!("{prefix}{text}")));
+        }
         let width = (COLUMNS as f64 * CHARACTER) as usize + 2 * MARGIN;
         let height = lines.len() * LINE + 2 * MARGIN;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             font-family=\"ui-monospace,Menlo,Consolas,monospace\" font-size=\"13\" fill=\"#c9d1d9\">\n\
+             font-family=\"ui-monospace,Menlo,Consolas,monospace\" font-size=\"13\">\n\
              <title>cargo xtask demo</title>\n<rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"#0d1117\"/>\n"
         );
         for (number, (kind, text)) in lines.iter().enumerate() {
-            let (fill, weight) = match kind {
-                Kind::Heading => ("#79c0ff", " font-weight=\"bold\""),
-                Kind::Command => ("#f0f6fc", " font-weight=\"bold\""),
-                Kind::Text => ("#8b949e", ""),
-                Kind::Output => ("#c9d1d9", ""),
-                Kind::Guest => ("#7ee787", ""),
-            };
+            let (fill, weight) = kind.look();
             let y = MARGIN + (number + 1) * LINE - 5;
-            let text = escaped(&text.chars().take(COLUMNS).collect::<String>());
+            let text = escaped(text);
             svg.push_str(&format!(
                 "<text x=\"{MARGIN}\" y=\"{y}\" fill=\"{fill}\"{weight} xml:space=\"preserve\">{text}</text>\n"
             ));
         }
         svg + "</svg>\n"
     }
+}
 
-    /// The lines of the picture: what is long is cut in its middle, and says so.
-    fn trimmed(&self) -> Vec<(Kind, String)> {
-        let mut trimmed: Vec<(Kind, String)> = Vec::new();
-        for run in self.lines.chunk_by(|a, b| a.0 == b.0) {
-            let kind = run[0].0;
-            let prefix = match kind {
-                Kind::Command => "$ ",
-                Kind::Guest => "│ ",
-                _ => "",
-            };
-            if kind == Kind::Heading && !trimmed.is_empty() {
-                trimmed.push((Kind::Text, String::new()));
-            }
-            let cut = run.len().saturating_sub(FIRST + LAST);
-            for (number, (_, text)) in run.iter().enumerate() {
-                if cut > 0 && number == FIRST {
-                    trimmed.push((Kind::Text, format!("  … {cut} more lines")));
-                }
-                if cut == 0 || !(FIRST..FIRST + cut).contains(&number) {
-                    trimmed.push((kind, format!("{prefix}{text}")));
-                }
-            }
+impl Kind {
+    /// Colour and weight in the picture.
+    fn look(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Heading => ("#79c0ff", " font-weight=\"bold\""),
+            Self::Command => ("#f0f6fc", " font-weight=\"bold\""),
+            Self::Text => ("#8b949e", ""),
+            Self::Output => ("#c9d1d9", ""),
+            Self::Guest => ("#7ee787", ""),
         }
-        trimmed
     }
 }
 
-/// Text of an XML document; what XML cannot hold is left out.
-fn escaped(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+/// An output's lines for the picture; what is left out in the middle is said.
+fn trimmed(text: &str, cut: Cut) -> Vec<(Kind, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let left_out = lines.len().saturating_sub(cut.first + cut.last);
+    let mut trimmed = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        if left_out > 0 && number == cut.first {
+            trimmed.push((Kind::Text, format!("… {left_out} more lines")));
+        }
+        if left_out == 0 || !(cut.first..cut.first + left_out).contains(&number) {
+            trimmed.push((Kind::Output, (*line).to_owned()));
+        }
+    }
+    trimmed
+}
+
+/// A line as text of an XML document: what XML cannot hold is left out, what the picture cannot hold is cut.
+fn escaped(line: &str) -> String {
+    let line = line.replace('\t', "    ");
+    let mut text: String = line.chars().filter(|c| !c.is_control()).take(COLUMNS + 1).collect();
+    if text.chars().count() > COLUMNS {
+        text.pop();
+        text.pop();
+        text.push('…');
+    }
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -139,24 +165,32 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn story(count: usize) -> Story {
-        let lines = (0..count).map(|number| (Kind::Output, format!("line {number} <&>\u{1b}")));
-        Story { lines: lines.collect() }
+    const CUT: Cut = Cut { first: 3, last: 2 };
+
+    fn texts(count: usize) -> Vec<String> {
+        let text: String = (0..count).map(|number| format!("line {number}\n")).collect();
+        trimmed(&text, CUT).into_iter().map(|line| line.1).collect()
     }
 
     #[test]
     fn a_long_output_is_cut_in_its_middle_and_says_so() {
-        let texts: Vec<String> = story(40).trimmed().into_iter().map(|line| line.1).collect();
-        assert_eq!(texts.len(), FIRST + 1 + LAST);
-        assert_eq!(texts[FIRST], "  … 16 more lines");
-        assert!(texts[FIRST + 1].starts_with("line 34 ") && texts[FIRST + LAST].starts_with("line 39 "));
-        assert_eq!(story(FIRST + LAST).trimmed().len(), FIRST + LAST);
+        assert_eq!(texts(9), ["line 0", "line 1", "line 2", "… 4 more lines", "line 7", "line 8"]);
+        assert_eq!(texts(5), ["line 0", "line 1", "line 2", "line 3", "line 4"]);
+        assert_eq!(texts(0), [""; 0]);
     }
 
     #[test]
     fn the_picture_is_xml() {
-        let svg = story(3).svg();
-        assert_eq!(svg.matches("<text ").count(), 3);
-        assert!(svg.contains("line 2 &lt;&amp;&gt;</text>"), "{svg}");
+        let lines = [(Kind::Heading, "one"), (Kind::Guest, "<&>\u{1b}"), (Kind::Heading, "two")];
+        let story = Story { lines: lines.map(|(kind, text)| (kind, text.to_owned())).into() };
+        let svg = story.svg();
+        assert_eq!(svg.matches("<text ").count(), 4, "an empty line stands before the second heading");
+        assert!(svg.contains("│ &lt;&amp;&gt;</text>"), "{svg}");
+    }
+
+    #[test]
+    fn a_wide_line_is_cut_and_says_so() {
+        assert_eq!(escaped(&"x".repeat(COLUMNS)), "x".repeat(COLUMNS));
+        assert_eq!(escaped(&"x".repeat(COLUMNS + 5)), "x".repeat(COLUMNS - 1) + "…");
     }
 }
