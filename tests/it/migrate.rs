@@ -142,6 +142,23 @@ fn replaced(command: Command, disk: &str) -> Command {
 }
 
 #[test]
+fn deleted_data_is_left_behind() {
+    let place = Place::new(DRIVERS);
+    let device = format!("{}?offset=1048576", place.disk.display());
+    tool("/sbin/debugfs", &["-w", "-R", "rm /srv/data", &device]);
+    let answer = place.json("migrate", "out", &["--wish", "format=raw"]);
+    let bytes = |value: &Value| value.as_u64().unwrap();
+    assert!(bytes(&answer["plan"]["bytes"]["unused"]) >= 40 << 20, "{}", answer["plan"]["bytes"]);
+    assert!(bytes(&answer["outcome"]["disks"][0]["bytes-read"]) < 20 << 20, "{}", answer["outcome"]);
+    let made = place.path("out/small.raw");
+    fsck(place.folder.path(), &made);
+    let file = |disk: &Path| read(disk, "/lib/modules/6.1.0-1-amd64/modules.builtin");
+    assert_eq!(file(&made), file(&place.disk), "what is left is the same");
+    let noise = read_bytes(&place.disk, "/boot/initrd.img-6.1.0-1-amd64");
+    assert!(read_bytes(&made, "/boot/initrd.img-6.1.0-1-amd64").starts_with(&noise) && !noise.is_empty());
+}
+
+#[test]
 fn a_driver_that_the_guest_lacks_blocks_before_a_byte_is_written() {
     let place = Place::new(&["ahci"]);
     for verb in ["plan", "migrate"] {
