@@ -39,6 +39,8 @@ pub struct Console {
     log: File,
     show: Show,
     start: Instant,
+    /// Bytes of a character that has not come whole yet.
+    partial: Vec<u8>,
     /// What the guest printed and nobody has used yet.
     text: String,
     /// What it printed until the decision, without control characters.
@@ -61,6 +63,7 @@ impl Console {
             log: File::create(log).with_context(|| format!("cannot create {}", log.display()))?,
             show,
             start: Instant::now(),
+            partial: Vec::new(),
             text: String::new(),
             lines: Vec::new(),
             asked: 0,
@@ -138,7 +141,8 @@ impl Console {
             match self.output.recv_timeout(left.min(TICK)) {
                 Ok(bytes) => {
                     self.log.write_all(&bytes)?;
-                    self.text.push_str(&String::from_utf8_lossy(&bytes));
+                    self.partial.extend(bytes);
+                    self.text.push_str(&whole(&mut self.partial));
                     return Ok(true);
                 }
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => self.tick(),
@@ -178,6 +182,16 @@ fn forward(mut stream: impl Read + Send + 'static, sender: Sender<Vec<u8>>) {
     });
 }
 
+/// Takes the whole characters; what could still become one stays.
+fn whole(bytes: &mut Vec<u8>) -> String {
+    let tail = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+    let unfinished = std::str::from_utf8(tail).is_err_and(|e| e.error_len().is_none());
+    let end = bytes.len() - if unfinished { tail.len() } else { 0 };
+    let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    bytes.drain(..end);
+    text
+}
+
 fn decide(text: &str) -> Option<End> {
     if text.contains(PROMPT) {
         return Some(End::Login);
@@ -212,6 +226,15 @@ mod tests {
         assert_eq!(decide("wherry-demo login: "), Some(End::Login));
         assert_eq!(decide("ALERT!  /dev/sda1 does not exist.\n(initramfs) "), Some(End::Lost));
         assert_eq!(decide("Starting systemd-logind.service"), None);
+    }
+
+    #[test]
+    fn a_character_may_come_in_pieces() {
+        let mut bytes = b"one\xe2\x80".to_vec();
+        assert_eq!(whole(&mut bytes), "one");
+        bytes.extend(b"\xa6 \xff two");
+        assert_eq!(whole(&mut bytes), "\u{2026} \u{fffd} two");
+        assert!(bytes.is_empty());
     }
 
     #[test]

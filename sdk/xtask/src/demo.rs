@@ -54,13 +54,16 @@ pub fn run_demo(record: bool) -> Result<()> {
     if end != End::Login {
         bail!("the migrated machine did not reach its login: {end:?}");
     }
+    story.say("Logged in and asked over the serial console:");
     let answers = Answers::of(&mut guest)?.to_string();
     story.guest(&answers.lines().map(str::to_owned).collect::<Vec<_>>());
     story.heading("What next");
     story.say(&format!(
-        "{TARGET}/{NAME}.sh -nographic      starts it here (root, no password; Ctrl-A X ends it)"
+        "{TARGET}/{NAME}.sh -nographic    starts it here: root, no password; Ctrl-A X ends it"
     ));
-    story.say(&format!("virsh define {TARGET}/{NAME}.xml    hands it to libvirt"));
+    story.say(
+        "wherry plan FORMAT:DISK --to kvm:DIRECTORY    says the same of your own disk, and writes nothing",
+    );
     if record {
         story.record(&root().join("docs/demo.svg"))?;
     }

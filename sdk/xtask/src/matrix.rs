@@ -181,3 +181,49 @@ pub fn check(image: &Path, file_systems: &[FileSystem]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers() -> Answers {
+        Answers {
+            root: "/dev/nvme0n1p2".into(),
+            drivers: "nvme".into(),
+            network:
+                "enp0s25          UP             10.0.2.15/24 \nlo               UNKNOWN        127.0.0.1/8"
+                    .into(),
+            failed: String::new(),
+        }
+    }
+
+    fn complaint(answers: &Answers) -> String {
+        let kind = Kind::named("uefi").unwrap();
+        case("uefi", "nvme").judge(kind, answers).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_guest_is_judged_by_everything_it_says() {
+        assert_eq!(complaint(&answers()), "");
+        let wrong = Answers { root: "/dev/sda2".into(), ..answers() };
+        assert_eq!(complaint(&wrong), "root should be on /dev/nvme0n1p2");
+        let wrong = Answers { drivers: "sd ahci".into(), ..answers() };
+        assert_eq!(complaint(&wrong), "the disk should be driven by nvme");
+        let wrong = Answers { network: "enp0s25          DOWN".into(), ..answers() };
+        assert_eq!(complaint(&wrong), "enp0s25 should be up with the address of QEMU's network");
+        let wrong = Answers { network: answers().network.replace("enp0s25", "enp1s0"), ..answers() };
+        assert_eq!(complaint(&wrong), "enp0s25 should be up with the address of QEMU's network");
+        let wrong = Answers { failed: "ifup@enp0s25.service".into(), ..answers() };
+        assert_eq!(complaint(&wrong), "no unit should have failed");
+    }
+
+    #[test]
+    fn every_case_has_a_recipe_and_is_there_once() {
+        let mut names: Vec<String> = USUAL.iter().chain(&HEAVY).map(Case::name).collect();
+        assert!(USUAL.iter().chain(&HEAVY).all(|case| Kind::named(case.kind).is_ok()));
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
