@@ -44,7 +44,12 @@ pub fn shown(short: &Short, flags: u64) -> String {
     }
     let (base, extension) = bytes.split_at(8);
     let (base, extension) = (text(base, flags & 0x08 != 0), text(extension, flags & 0x10 != 0));
-    if extension.is_empty() { base } else { format!("{base}.{extension}") }
+    match (base.is_empty(), extension.is_empty()) {
+        // Blanks alone: no path can name it.
+        (true, true) => "\u{fffd}".into(),
+        (false, true) => base,
+        _ => format!("{base}.{extension}"),
+    }
 }
 
 /// A long name's units as text; none where no path could name it.

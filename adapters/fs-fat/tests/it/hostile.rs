@@ -140,3 +140,16 @@ fn a_directory_without_dots_is_moved_without_harm() {
     let mut fat = Fat::mount(Box::new(blob), true).unwrap();
     assert_eq!(fat.read("/moved/FILE.TXT", 0, 100).unwrap(), [7; 98]);
 }
+
+/// Found by fuzzing: eleven blanks gave an empty name.
+#[test]
+fn a_name_of_blanks_is_shown_as_one_that_no_path_can_hold() {
+    let lab = Lab::new(&["-F", "12", "-s", "1"], 100);
+    lab.fill_with_adapter(&[("/FILE.TXT".to_owned(), Some(vec![7; 98]))].into());
+    let mut bytes = std::fs::read(&lab.image).unwrap();
+    let at = bytes.windows(11).position(|window| window == b"FILE    TXT").unwrap();
+    bytes[at..at + 11].fill(b' ');
+    exercise(&bytes);
+    let mut fat = Fat::mount(Box::new(MemoryBlob::read_only(bytes)), false).unwrap();
+    assert_eq!(fat.entries("/", 0, 10).unwrap().entries[0].name, "\u{fffd}");
+}
