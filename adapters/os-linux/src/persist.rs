@@ -10,6 +10,11 @@ const REASON: &str = "the next initramfs must hold the driver of the new disk co
 /// `initramfs-tools`, `dracut`, `mkinitcpio`, `mkinitfs`, `mkinitrd`, `booster`, `make-initrd` or `unknown`, by the tool
 /// in the root file system.
 pub fn family(guest: &dyn Tree) -> &'static str {
+    // Debian's dracut may stand beside mkinitramfs (initramfs-tools-core), and then makes the images of new kernels.
+    let dracut = ["/etc/kernel/postinst.d/dracut", "/usr/lib/dracut"];
+    if dracut.iter().all(|path| exists(guest, path)) {
+        return "dracut";
+    }
     // programs before configuration, which stays behind when a package goes
     let marks = [
         ("/usr/sbin/mkinitramfs", "initramfs-tools"),

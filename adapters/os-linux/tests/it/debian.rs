@@ -50,6 +50,22 @@ fn bios(image: &[u8]) -> MemoryTree {
     tree(root, vec![MemoryVolume::new("mbr:5", SWAP)])
 }
 
+/// initramfs-tools-core, with its mkinitramfs and its configuration, stays beside Debian's dracut.
+#[test]
+fn debian_with_dracut_keeps_the_drivers_by_dracut() {
+    let release = &kernel().0;
+    let root = text_files(with_modules(MemoryVolume::new("mbr:1", ROOT)), release)
+        .file("/usr/sbin/mkinitramfs", "")
+        .file("/usr/lib/dracut/dracut-init.sh", "")
+        .file("/etc/kernel/postinst.d/dracut", "")
+        .file("/etc/initramfs-tools/initramfs.conf", "MODULES=most\n")
+        .file(&format!("/boot/initrd.img-{release}"), old_image(Base::new(true).dracut()));
+    let tree = tree(root, vec![MemoryVolume::new("mbr:5", SWAP)]);
+    assert_eq!(of(&identify(&tree), "initramfs"), Some("dracut"));
+    let edits = shown(&adapt(&tree, &virtio(), &[]).1);
+    assert!(edits.iter().any(|line| line == "write /etc/dracut.conf.d/wherry.conf"), "{edits:?}");
+}
+
 #[test]
 fn what_bios_debian_is() {
     let tree = bios(b"");
