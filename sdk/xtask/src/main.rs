@@ -73,9 +73,10 @@ fn login(disk: &str, hardware: &str) -> Result<()> {
 
 /// The benchmarks' own program, in tests/bench.
 fn bench() -> Result<()> {
-    run(cargo().args(["build", "--release", "--package", "wherry"]))?;
+    run(cargo().args(["build", "--release", "--workspace"]))?;
     adapters::build()?;
-    run(cargo().args(["run", "--release", "--package", "wherry-bench"]))
+    image::build(&image::KINDS[0])?;
+    run(Command::new(root().join("target/release/wherry-bench")).current_dir(root()))
 }
 
 /// The checkout.
