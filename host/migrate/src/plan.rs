@@ -165,12 +165,9 @@ pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let destination = Destination::parse(&request.to, adapters)?;
-    let name = |found: &Inspection| {
-        let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
-        request.name.clone().or(own).unwrap_or_else(|| "machine".into())
-    };
     let mut found = inspect(&request.disks, adapters)?;
-    let name = name(&found);
+    let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
+    let name = name(request.name.as_deref(), own.as_deref())?;
     let key = key(request, &found.sources, &name);
     // The time of a run that is being resumed: the same edits must give the same bytes.
     if let Some(job) = destination.job(&name).filter(|job| job.key == key) {
@@ -222,6 +219,22 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
         disks,
         digest,
     })
+}
+
+/// What was said, else the guest's own word if it can name files, which the guest may not choose otherwise.
+fn name(said: Option<&str>, own: Option<&str>) -> Result<String> {
+    let plain = |name: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        name.chars().all(known) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64
+    };
+    match said {
+        Some(name) if !plain(name) => {
+            let rule = "letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit";
+            Err(Error::usage(format!("a machine cannot be called {name:?}: {rule}")))
+        }
+        Some(name) => Ok(name.into()),
+        None => Ok(own.filter(|name| plain(name)).unwrap_or("machine").into()),
+    }
 }
 
 fn unknown_system() -> Concern {
@@ -357,4 +370,19 @@ fn seconds_per_byte(disks: &[Arc<dyn Disk>]) -> Result<f64> {
         }
     }
     Ok(started.elapsed().as_secs_f64() / read.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_cannot_choose_where_files_go() {
+        assert_eq!(name(None, Some("web-1.example")).unwrap(), "web-1.example");
+        for hostile in ["../../etc/x", "a/b", "", ".hidden", "-n", "a\0b", "a\nb"] {
+            assert_eq!(name(None, Some(hostile)).unwrap(), "machine", "{hostile:?}");
+            assert_eq!(name(Some(hostile), None).unwrap_err().kind, ErrorKind::Usage, "{hostile:?}");
+        }
+        assert_eq!(name(Some("db"), Some("web")).unwrap(), "db");
+    }
 }
