@@ -1,13 +1,11 @@
 //! Unified kernel images: a PE file whose sections are kernel, initramfs and command line. UAPI.5, "Unified Kernel
 //! Image"; Microsoft PE format, "Section Table".
 
-use crate::initramfs::{self, Image, ModuleTree, Need, Outcome};
-use wherry_sdk::{ErrorKind, Result, Tree};
+use crate::initramfs::{self, GuestModules, Image, Need, Outcome};
+use wherry_sdk::{Result, Tree};
 
 /// More sections than any image has.
 const SECTIONS: u16 = 96;
-/// The most of one file of the module directory that is read, in bytes.
-const MODULE: u64 = 64 << 20;
 
 /// What is known about one image.
 pub struct Unified<'a> {
@@ -61,7 +59,7 @@ impl<'a> Unified<'a> {
 
     /// Whether its initramfs has the modules, by the same rules as for any other.
     pub fn check(&self, release: &str, folder: &str, wanted: &[&str]) -> Result<Outcome> {
-        let modules = Modules { guest: self.guest, folder };
+        let modules = GuestModules { guest: self.guest, folder };
         initramfs::plan(&Need { release, image: self, wanted, modules: &modules })
     }
 }
@@ -73,20 +71,5 @@ impl Image for Unified<'_> {
     fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
         let length = u64::from(length).min(self.initrd.1.saturating_sub(offset)) as u32;
         if length == 0 { Ok(Vec::new()) } else { self.guest.read(self.path, self.initrd.0 + offset, length) }
-    }
-}
-
-struct Modules<'a> {
-    guest: &'a dyn Tree,
-    folder: &'a str,
-}
-
-impl ModuleTree for Modules<'_> {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        match self.guest.read_all(&format!("{}/{path}", self.folder), MODULE) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }

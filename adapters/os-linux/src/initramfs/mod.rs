@@ -122,9 +122,12 @@ impl Image for GuestImage<'_> {
     }
 }
 
-struct GuestModules<'a> {
-    guest: &'a dyn Tree,
-    folder: &'a str,
+/// A kernel's modules where the guest has them.
+pub struct GuestModules<'a> {
+    /// the guest's files
+    pub guest: &'a dyn Tree,
+    /// `/lib/modules/RELEASE`
+    pub folder: &'a str,
 }
 
 impl ModuleTree for GuestModules<'_> {
