@@ -54,7 +54,7 @@ pub fn offer(machine: &Machine) -> Offer {
         concerns.push(concern(Severity::Warning, "kvm.firmware-assumed", message, None));
     }
     concerns.extend(unknown_wishes(machine));
-    concerns.extend(odd_machine(machine, disk_bus));
+    concerns.extend(odd_machine(machine, disk_bus, firmware));
     concerns.extend(same_macs(machine));
     concerns.extend(useless_options(machine, format));
     let profile = DeviceProfile {
@@ -92,7 +92,7 @@ fn unknown_wishes(machine: &Machine) -> Vec<Concern> {
 }
 
 /// What no choice of devices can cure.
-fn odd_machine(machine: &Machine, disk_bus: &str) -> Vec<Concern> {
+fn odd_machine(machine: &Machine, disk_bus: &str, firmware: &str) -> Vec<Concern> {
     let mut concerns = Vec::new();
     if let Some(other) = find(&machine.facts, "os.architecture").filter(|it| *it != ARCHITECTURE) {
         let message = format!("the guest is built for {other}; only {ARCHITECTURE} machines are made here");
@@ -104,6 +104,11 @@ fn odd_machine(machine: &Machine, disk_bus: &str) -> Vec<Concern> {
         machine::check_nics(machine),
         machine::check_room(machine, disk_bus),
     ];
+    if let Err(error) = machine::check_sectors(machine, disk_bus, firmware) {
+        let remedy =
+            "if its partition table counts sectors of 512 bytes, name the source disk with ,sector=512";
+        concerns.push(blocking("kvm.sector-size", error.message, remedy));
+    }
     for check in checks {
         if let Err(error) = check {
             concerns.push(blocking("kvm.machine", error.message, "change the machine's description"));

@@ -1,7 +1,7 @@
 //! The libvirt domain definition (libvirt.org/formatdomain.html).
 
 use crate::escape::{option, xml};
-use crate::machine::{Disk, Nic, Plan};
+use crate::machine::{Disk, Nic, Plan, SECTOR};
 use crate::script::DISCARD;
 
 /// The XML of `plan`, its disks in `directory`.
@@ -98,6 +98,10 @@ fn disk_lines(plan: &Plan, directory: &str, number: usize, disk: &Disk) -> Vec<S
         format!("      <source file='{}'/>", xml(&format!("{directory}/{}", disk.file))),
         format!("      <target dev='{prefix}{}' bus='{bus}'/>", letters(number)),
     ];
+    if disk.sector != SECTOR {
+        let size = disk.sector;
+        lines.push(format!("      <blockio logical_block_size='{size}' physical_block_size='{size}'/>"));
+    }
     lines.extend(disk.boot.map(|turn| format!("      <boot order='{turn}'/>")));
     lines.push("    </disk>".into());
     lines
@@ -140,7 +144,7 @@ fn nvme_lines(plan: &Plan, directory: &str) -> Vec<String> {
         arguments.push("-drive".to_owned());
         arguments.push(format!("if=none,id=wherry{number},format={format},{DISCARD},file={path}"));
         arguments.push("-device".to_owned());
-        arguments.push(format!("nvme,drive=wherry{number},serial=wherry-{number}{boot}"));
+        arguments.push(format!("nvme,drive=wherry{number},serial=wherry-{number}{}{boot}", disk.sectors()));
     }
     let argument = |text: &String| format!("    <qemu:arg value='{}'/>", xml(text));
     let mut lines = vec!["  <qemu:commandline>".to_owned()];

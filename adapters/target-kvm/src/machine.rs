@@ -3,17 +3,22 @@
 use crate::choice::Choice;
 use std::collections::BTreeSet;
 use wherry_sdk::target::Machine;
-use wherry_sdk::{Error, ErrorKind, Result};
+use wherry_sdk::{Error, ErrorKind, Result, find};
 
 /// What both boards take without an interrupt remapping unit (qemu-system-x86_64(1), `-smp`).
 const CPUS_MOST: u32 = 255;
 const NICS_MOST: usize = 8;
+/// Bytes of a sector where nothing else is said, and of a large one.
+pub const SECTOR: u32 = 512;
+const LARGE_SECTOR: u32 = 4096;
 
 /// A disk and its file in the output directory.
 pub struct Disk {
     pub file: String,
     /// Its turn in the boot order, from 1.
     pub boot: Option<usize>,
+    /// Bytes of a logical sector.
+    pub sector: u32,
 }
 
 /// A network interface.
@@ -38,6 +43,7 @@ impl Plan {
         check_size(machine)?;
         check_nics(machine)?;
         check_room(machine, &choice.disk_bus)?;
+        check_sectors(machine, &choice.disk_bus, &choice.firmware)?;
         let disks = disks(machine, &choice.format);
         let nic = |need: &wherry_sdk::target::NicNeed| Nic {
             mac: need.mac.as_ref().map(|mac| mac.to_ascii_lowercase()),
@@ -81,9 +87,46 @@ fn disks(machine: &Machine, format: &str) -> Vec<Disk> {
         turn += usize::from(boots);
         let number = if position == 0 { String::new() } else { format!("-{}", need.index) };
         let file = format!("{}{number}.{format}", machine.name);
-        disks.push(Disk { file, boot: boots.then_some(turn) });
+        disks.push(Disk { file, boot: boots.then_some(turn), sector: sector(machine, need.index) });
     }
     disks
+}
+
+impl Disk {
+    /// The properties that QEMU's device needs where sectors are not of its default size.
+    pub fn sectors(&self) -> String {
+        let Self { sector, .. } = self;
+        match *sector {
+            SECTOR => String::new(),
+            _ => format!(",logical_block_size={sector},physical_block_size={sector}"),
+        }
+    }
+}
+
+/// A size that cannot be read is no size at all, and `check_sectors` says so.
+fn sector(machine: &Machine, index: u32) -> u32 {
+    let said = find(&machine.facts, &format!("disk.{index}.sector-size"));
+    said.map_or(SECTOR, |said| said.parse().unwrap_or(0))
+}
+
+/// IDE and AHCI disks have sectors of 512 bytes in QEMU (`ide-hd` refuses others), and SeaBIOS starts from no others on
+/// any bus.
+pub fn check_sectors(machine: &Machine, disk_bus: &str, firmware: &str) -> Result<()> {
+    for (need, disk) in machine.disks.iter().zip(disks(machine, "")) {
+        let (index, size) = (need.index, disk.sector);
+        let what = format!("disk {index} has sectors of {size} bytes");
+        if ![SECTOR, LARGE_SECTOR].contains(&size) {
+            return invalid(format!("{what}; {SECTOR} and {LARGE_SECTOR} work here"));
+        }
+        if size != SECTOR && disk_bus == "ahci" {
+            return invalid(format!("{what}, which disks on ahci cannot have; wish for another disk-bus"));
+        }
+        if size != SECTOR && firmware == "bios" && disk.boot.is_some() {
+            let next = "only uefi starts from such a disk";
+            return invalid(format!("{what}, and the machine would start from it by bios; {next}"));
+        }
+    }
+    Ok(())
 }
 
 /// Letters, digits, `.`, `_` and `-`, starting with a letter or digit: safe as a file name everywhere.

@@ -121,7 +121,7 @@ fn drive(plan: &Plan, number: usize, disk: &Disk) -> String {
         _ => format!("virtio-blk-pci,drive=disk{number},addr={slot:#x}"),
     };
     let boot = disk.boot.map(|turn| format!(",bootindex={turn}")).unwrap_or_default();
-    device + &boot
+    device + &disk.sectors() + &boot
 }
 
 fn network(plan: &Plan) -> Vec<String> {

@@ -46,8 +46,10 @@ pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
     };
     if copy.unit != own {
         let message = format!("the GPT counts sectors of {} bytes, and its disk has {own}", copy.unit);
-        let remedy = "give the new machine's disk logical sectors of that size, or it will find no partition";
-        warn(Severity::Warning, "partitions.sector-size", message, remedy);
+        let next =
+            format!("if that is an image of a disk with such sectors, name it with ,sector={}", copy.unit);
+        let remedy = format!("{next}; with others the new machine will find no partition");
+        warn(Severity::Warning, "partitions.sector-size", message, &remedy);
     }
     let hybrid = mbr::hybrid(sector);
     if !hybrid.is_empty() {

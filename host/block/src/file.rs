@@ -1,11 +1,11 @@
 //! A file or a block device, opened read-only: a source is never written.
 
-use crate::{Disk, Error, Extent, Kind, Result, extents, span, within};
+use crate::{Disk, Error, Extent, Kind, Result, SECTOR, extents, span, within};
 use rustix::fs::SeekFrom as Find;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 /// An opened image file or block device.
@@ -14,25 +14,35 @@ pub struct FileDisk {
     file: File,
     path: PathBuf,
     length: u64,
+    sector_size: u32,
 }
 
 impl FileDisk {
-    /// Opens for reading only. A block device's length is where its end can be sought.
+    /// Opens for reading only. A block device's length is where its end can be sought, its sectors are what the kernel
+    /// says (BLKSSZGET).
     pub fn open_read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let io = |e| Error::io(format!("cannot open {}", path.display()), e);
         let mut file = File::open(&path).map_err(io)?;
-        if file.metadata().map_err(io)?.is_dir() {
+        let kind = file.metadata().map_err(io)?.file_type();
+        if kind.is_dir() {
             return Err(Error::new(format!("{} is a directory, not a disk", path.display())));
         }
         let length = file.seek(SeekFrom::End(0)).map_err(io)?;
-        Ok(Self { file, path, length })
+        let sector_size = match kind.is_block_device() {
+            true => rustix::fs::ioctl_blksszget(&file).map_err(|e| io(e.into()))?,
+            false => SECTOR,
+        };
+        Ok(Self { file, path, length, sector_size })
     }
 }
 
 impl Disk for FileDisk {
     fn length(&self) -> u64 {
         self.length
+    }
+    fn sector_size(&self) -> u32 {
+        self.sector_size
     }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         within(self.length, offset, buffer.len())?;

@@ -8,6 +8,7 @@ mod mapped;
 mod masked;
 mod memory;
 mod overlay;
+mod sectored;
 mod segments;
 
 pub use buffer::{ALIGN, Buffer};
@@ -18,9 +19,13 @@ pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
 pub use masked::Masked;
 pub use memory::MemoryDisk;
 pub use overlay::Overlay;
+pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
 
 use std::fmt;
+
+/// Bytes of a sector where nothing else is known.
+pub const SECTOR: u32 = 512;
 
 /// What could not be done with a disk.
 #[derive(Debug)]
@@ -70,6 +75,10 @@ fn span(length: u64, start: u64, size: u64) -> Result<u64> {
 pub trait Disk: Send + Sync {
     /// Bytes.
     fn length(&self) -> u64;
+    /// Logical sector size in bytes: what partition tables count. 512 unless the disk knows better.
+    fn sector_size(&self) -> u32 {
+        SECTOR
+    }
     /// Fills `buffer` from `offset`; a range beyond the end is an error.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
     /// Writes `bytes` at `offset`; a range beyond the end is an error.

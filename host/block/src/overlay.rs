@@ -57,6 +57,9 @@ impl Disk for Overlay {
     fn length(&self) -> u64 {
         self.base.length()
     }
+    fn sector_size(&self) -> u32 {
+        self.base.sector_size()
+    }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         within(self.length(), offset, buffer.len())?;
         self.base.read_at(offset, buffer)?;

@@ -1,6 +1,6 @@
 //! A disk made of pieces of others: a partition, a logical volume.
 
-use crate::{Disk, Error, Extent, Result, extents, span, within};
+use crate::{Disk, Error, Extent, Result, SECTOR, extents, span, within};
 use std::sync::Arc;
 
 /// `length` bytes at `logical` are those at `offset` of `disk`.
@@ -60,6 +60,10 @@ impl Segments {
 impl Disk for Segments {
     fn length(&self) -> u64 {
         self.length
+    }
+    /// The largest of the pieces', as the device mapper does for a volume on several disks.
+    fn sector_size(&self) -> u32 {
+        self.pieces.iter().map(|piece| piece.disk.sector_size()).max().unwrap_or(SECTOR)
     }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.each(offset, buffer.len(), |piece, at, start, end| {

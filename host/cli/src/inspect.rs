@@ -1,7 +1,7 @@
 //! `wherry inspect`.
 
 use crate::Format;
-use crate::words::{bytes, concerns, put, say};
+use crate::words::{about, bytes, concerns, put, say};
 use anyhow::Result;
 use migrate::Inspection;
 use runtime::Adapters;
@@ -35,7 +35,7 @@ fn answer(found: &Inspection) -> Value {
 
 fn show(found: &Inspection) {
     for source in &found.sources {
-        say!("{} ({}, {})", source.name, source.format, bytes(source.size));
+        say!("{} ({})", source.name, about(source));
     }
     match &found.system {
         Some((os, adapter)) => {

@@ -49,7 +49,7 @@ enum Format {
 enum Verb {
     /// Shows what is on a machine's disks
     Inspect {
-        /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,backing=raw:base.img]
+        /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img]
         #[arg(required = true, value_name = "DISK")]
         disks: Vec<String>,
     },
@@ -78,7 +78,7 @@ enum Verb {
 
 #[derive(Args)]
 struct Move {
-    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,backing=raw:base.img]
+    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img]
     #[arg(required = true, value_name = "DISK")]
     disks: Vec<String>,
     /// Where to: TARGET:DIRECTORY, such as kvm:/srv/machines

@@ -1,7 +1,7 @@
 //! `wherry plan` and `wherry migrate`: what will be done, and doing it.
 
 use crate::progress::Progress;
-use crate::words::{bytes, concerns, edits, put, say, time};
+use crate::words::{about, bytes, concerns, edits, put, say, time};
 use crate::{Format, Move, Speed};
 use anyhow::Result;
 use migrate::{Outcome, Plan, Request, Transfer};
@@ -97,7 +97,7 @@ fn answer(plan: &Plan, outcome: Option<&Outcome>, adapters: &Adapters) -> Result
 
 fn show(plan: &Plan) {
     for source in &plan.sources {
-        say!("From     {} ({}, {})", source.name, source.format, bytes(source.size));
+        say!("From     {} ({})", source.name, about(source));
     }
     match (&plan.operating_system, &plan.source_adapter) {
         (Some(os), Some(by)) => say!("         {} on {} (by {by})", os.product, os.architecture),

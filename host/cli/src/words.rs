@@ -34,6 +34,15 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} bytes") } else { format!("{value:.1} {}", units[unit]) }
 }
 
+/// A source in brackets: `qcow2 v3, 1.5 GiB`.
+pub fn about(source: &migrate::Source) -> String {
+    let sectors = match source.sector_size {
+        512 => String::new(),
+        size => format!(", sectors of {size} bytes"),
+    };
+    format!("{}, {}{sectors}", source.format, bytes(source.size))
+}
+
 /// `1 h 02 min`, `3 min 05 s`, `4.2 s`.
 pub fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;

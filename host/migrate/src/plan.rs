@@ -7,7 +7,7 @@ use crate::target::Destination;
 use crate::tree::Tree;
 use crate::unused::unused;
 use crate::{Error, ErrorKind, Result};
-use block::{Disk, Kind, Masked};
+use block::{Disk, Kind, Masked, SECTOR};
 use runtime::{Adapters, contract};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -289,6 +289,11 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
         facts.extend(firmware.map(|value| Fact { key: "firmware".into(), value: value.into() }));
         boot = boot_disk(found, os).unwrap_or(0);
     }
+    let large = found.sources.iter().enumerate().filter(|(_, source)| source.sector_size != SECTOR);
+    facts.extend(large.map(|(index, source)| Fact {
+        key: format!("disk.{index}.sector-size"),
+        value: source.sector_size.to_string(),
+    }));
     let wish = |fact: &Fact| Fact { key: format!("wish.{}", fact.key), value: fact.value.clone() };
     facts.extend(request.wishes.iter().map(wish));
     let disk = |(index, source): (usize, &Source)| contract::DiskNeed {

@@ -212,8 +212,7 @@ impl wit::storage::HostBlob for State {
         Ok(self.table.get(&blob)?.disk.length())
     }
     fn sector_size(&mut self, blob: Resource<Blob>) -> wasmtime::Result<u32> {
-        self.table.get(&blob)?;
-        Ok(512)
+        Ok(self.table.get(&blob)?.disk.sector_size())
     }
     fn writable(&mut self, blob: Resource<Blob>) -> wasmtime::Result<bool> {
         Ok(self.table.get(&blob)?.writable)

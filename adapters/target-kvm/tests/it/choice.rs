@@ -1,6 +1,6 @@
 //! Wishes, defaults, and what is refused.
 
-use crate::bench::{Directory, blocking, machine, make, names};
+use crate::bench::{BUSES, Directory, FIRMWARES, blocking, machine, make, names};
 use target_kvm::Kvm;
 use wherry_sdk::target::{Machine, NicNeed, Sink};
 use wherry_sdk::{ErrorKind, Output, TargetPlatform, find};
@@ -65,6 +65,29 @@ fn machines_that_qemu_would_refuse_are_refused_first() {
     bond.nics[1].mac = bond.nics[0].mac.as_ref().map(|mac| mac.to_ascii_lowercase());
     let concerns = Kvm::profile(&bond).unwrap().concerns;
     assert!(blocking(&bond) == 0 && concerns.iter().any(|one| one.id == "kvm.same-mac"), "{concerns:?}");
+}
+
+#[test]
+fn sectors_that_a_bus_or_firmware_cannot_have_are_refused() {
+    let large = ("disk.3.sector-size", "4096");
+    let first = ("disk.0.sector-size", "4096");
+    for bus in BUSES {
+        for firmware in FIRMWARES {
+            let asked = |fact| machine(&[("wish.disk-bus", bus), ("firmware", firmware), fact]);
+            assert_eq!(blocking(&asked(large)), usize::from(bus == "ahci"), "{bus} {firmware}");
+            let refused = bus == "ahci" || firmware == "bios";
+            assert_eq!(blocking(&asked(first)), usize::from(refused), "{bus} {firmware}");
+            assert_eq!(blocking(&asked(("disk.0.sector-size", "512"))), 0);
+            for odd in ["2048", "4k", "", "-1"] {
+                assert_eq!(blocking(&asked(("disk.3.sector-size", odd))), 1, "{odd}");
+            }
+        }
+    }
+    let bad = machine(&[("wish.disk-bus", "ahci"), large]);
+    let concerns = Kvm::profile(&bad).unwrap().concerns;
+    assert!(concerns.iter().any(|one| one.id == "kvm.sector-size"), "{concerns:?}");
+    let error = make(&Directory::new("sectors"), "k", &bad).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput);
 }
 
 #[test]

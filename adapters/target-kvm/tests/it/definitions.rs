@@ -44,6 +44,22 @@ fn libvirt_accepts_every_definition() {
 }
 
 #[test]
+fn libvirt_accepts_disks_with_large_sectors() {
+    for bus in BUSES.into_iter().filter(|bus| *bus != "ahci") {
+        let output = Directory::new("sectors");
+        let facts = [("wish.disk-bus", bus), ("firmware", "uefi"), ("disk.0.sector-size", "4096")];
+        make(&output, "k", &machine(&facts)).unwrap();
+        let text = accepted(&output);
+        let written = match bus {
+            "nvme" => "logical_block_size=4096,physical_block_size=4096",
+            _ => "<blockio logical_block_size='4096' physical_block_size='4096'/>",
+        };
+        assert_eq!(text.matches(written).count(), 1, "{bus}: {text}");
+        assert_eq!(text.matches("_block_size").count(), 2, "{bus}: {text}");
+    }
+}
+
+#[test]
 fn libvirt_adds_no_scsi_controller_of_its_own() {
     let output = Directory::new("many");
     let mut many = machine(&[("wish.disk-bus", "virtio-scsi")]);

@@ -1,7 +1,7 @@
 //! The script builds every machine in QEMU, which is asked what it has and told to quit before the guest runs.
 
 use crate::bench::{BOARDS, BUSES, Directory, FIRMWARES, NICS, machine, make, names};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use target_kvm::Kvm;
 use wherry_sdk::target::DiskNeed;
@@ -59,6 +59,59 @@ fn qemu_accepts_every_script() {
                 assert!(output.names().unwrap().is_empty());
             }
         }
+    }
+}
+
+#[test]
+fn qemu_gives_disks_the_sectors_they_had() {
+    for bus in BUSES.into_iter().filter(|bus| *bus != "ahci") {
+        let output = Directory::new("sectors");
+        let facts = [("wish.disk-bus", bus), ("wish.format", "raw"), ("firmware", "uefi")];
+        let mut large = machine(&facts);
+        large.facts.push(wherry_sdk::fact("disk.1.sector-size", "4096"));
+        for name in names(&make(&output, "k", &large).unwrap()) {
+            output.write(&name, &[0; 1 << 20], false).unwrap();
+        }
+        let answer = ask(&output, "info qtree\n");
+        let count = |size: &str| answer.matches(&format!(" logical_block_size = {size} ")).count();
+        // The board's own CD drive has sectors as well.
+        assert!(count("4096") == 1 && count("512") >= 7, "{bus}: {answer}");
+    }
+}
+
+/// Why `ahci` is refused, in QEMU's own words.
+#[test]
+fn qemu_has_no_large_sectors_on_ahci() {
+    let arguments = ["-S", "-display", "none", "-device", "ahci,id=a", "-device"];
+    let disk =
+        "ide-hd,bus=a.0,drive=d,logical_block_size=4096,physical_block_size=4096,discard_granularity=0";
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-blockdev", "null-co,read-zeroes=on,node-name=d"]).args(arguments).arg(disk);
+    let said = String::from_utf8_lossy(&qemu.output().unwrap().stderr).into_owned();
+    assert!(said.contains("logical_block_size must be 512"), "{said}");
+}
+
+/// Why a disk to start from by `bios` is refused, in SeaBIOS's own words (on its debugging port).
+#[test]
+fn seabios_does_not_start_from_large_sectors() {
+    for (disk, words) in [
+        ("virtio-blk-pci", " block size 4096 is unsupported"),
+        ("scsi-hd", "virtio-scsi: unsupported block size 4096"),
+    ] {
+        let disk = format!("{disk},drive=d,logical_block_size=4096,physical_block_size=4096");
+        let mut qemu = Command::new("qemu-system-x86_64")
+            .args(["-display", "none", "-nic", "none", "-device", "virtio-scsi,addr=5"])
+            .args(["-blockdev", "null-co,read-zeroes=on,size=1048576,node-name=d", "-device", &disk])
+            .args(["-chardev", "stdio,id=c", "-device", "isa-debugcon,iobase=0x402,chardev=c"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(qemu.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+        let said: Vec<String> = lines.take_while(|line| !line.contains("Booting from")).collect();
+        qemu.kill().unwrap();
+        qemu.wait().unwrap();
+        assert!(said.iter().any(|line| line.contains(words)), "{said:?}");
     }
 }
 
