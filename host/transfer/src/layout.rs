@@ -77,6 +77,10 @@ pub trait Layout: Send {
     fn shape(&self) -> Shape;
     /// Offsets for units, in the order of the disk; units never placed read as zeroes.
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>>;
+    /// Whether byte N of the disk is byte N of the file.
+    fn is_plain(&self) -> bool {
+        false
+    }
     /// Page 0, 1, ... while there are more.
     fn finish(&mut self, page: u32) -> Result<Ending>;
 }
@@ -93,6 +97,9 @@ const RAW_UNIT: u32 = 64 << 10;
 impl Layout for Raw {
     fn shape(&self) -> Shape {
         Shape { unit: RAW_UNIT, codec: Codec::None, level: 0, align: 1, plain_if_larger: true }
+    }
+    fn is_plain(&self) -> bool {
+        true
     }
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {
         Ok(units.iter().map(|unit| unit.index * u64::from(RAW_UNIT)).collect())

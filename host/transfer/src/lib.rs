@@ -3,6 +3,7 @@
 
 mod engine;
 mod error;
+mod held;
 mod journal;
 mod layout;
 mod pack;
@@ -18,6 +19,7 @@ mod verify;
 
 pub use engine::Options;
 pub use error::{Error, ErrorKind, Result};
+pub use held::is_incomplete;
 pub use layout::{Codec, Ending, Layout, Raw, Shape, Unit};
 pub use progress::{Progress, Stage};
 pub use run::{Report, run};

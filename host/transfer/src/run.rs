@@ -73,13 +73,14 @@ pub fn run<'a>(
         return Ok(report_of_past(&order));
     }
     let fresh = matches!(past, Past::Nothing);
-    let sink = files.open(fresh).or_else(|e| files.forget_empty().and(Err(e)))?;
+    let sink = files.open(fresh, &header).or_else(|e| files.forget_empty().and(Err(e)))?;
     if fresh {
         journal::reset(&files.journal, &header)
             .map_err(|e| files.name_checkpoint(Error::io("cannot begin a checkpoint", e)))?;
     }
     let (name, journal) = (files.name(), &files.journal);
-    let transfer = Transfer { source, sink: &sink, name, journal, header: &header, options, tell: progress };
+    let transfer =
+        Transfer { source, sink: sink.as_ref(), name, journal, header: &header, options, tell: progress };
     let report = transfer.run(order).map_err(|e| files.explain(e))?;
     files.publish()?;
     Ok(Report { elapsed: started.elapsed(), ..report })
@@ -147,7 +148,7 @@ impl Transfer<'_> {
     /// Copies, finishes, verifies and records that the target is complete.
     pub fn run(&self, order: Order) -> Result<Report> {
         let started = Instant::now();
-        let shape = order.layout.shape();
+        let (shape, plain) = (order.layout.shape(), order.layout.is_plain());
         let job = Job::new(self.source, (self.sink, self.name), self.journal, order, self.options, self.tell);
         job.copy()?;
         let length = job.finish()?;
@@ -159,7 +160,7 @@ impl Transfer<'_> {
         if self.options.verify {
             append(&records)?;
             records.clear();
-            self.verify(shape)?;
+            self.verify(shape, plain && self.sink.holds_old_bytes())?;
         }
         records.push(Record::Complete(length));
         append(&records)?;
@@ -173,13 +174,14 @@ impl Transfer<'_> {
         })
     }
 
-    fn verify(&self, shape: Shape) -> Result<()> {
+    fn verify(&self, shape: Shape, zeroes: bool) -> Result<()> {
         let io = |e| Error::io(format!("checkpoint of {}", self.name.display()), e);
         let lost = || Error::new(ErrorKind::Verify, "the checkpoint was changed meanwhile");
         let records = Reader::open(self.journal, self.header).map_err(io)?.ok_or_else(lost)?;
         let length = self.source.length();
         let meter = Meter::new(self.tell, Stage::Verify, length, 0);
-        let verify = Verify { sink: self.sink, name: self.name, shape, length, options: self.options, meter };
+        let (sink, name, options) = (self.sink, self.name, self.options);
+        let verify = Verify { sink, name, shape, zeroes, length, options, meter };
         let differs = verify.run(records);
         if differs.as_ref().is_err_and(|e| e.kind == ErrorKind::Verify) {
             // What is there is wrong: the next run must not go on with it.

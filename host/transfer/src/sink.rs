@@ -18,6 +18,10 @@ pub(crate) trait Sink: Sync {
     fn zero(&self, offset: u64, length: u64) -> io::Result<()>;
     /// Fills the buffer as far as there are bytes, from the medium if that can be had.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Whether ranges that this transfer did not write may hold something else than zeroes.
+    fn holds_old_bytes(&self) -> bool {
+        false
+    }
     /// Makes everything durable that was written before the call.
     fn sync(&self) -> io::Result<()>;
     /// The complete target has this many bytes.

@@ -1,6 +1,7 @@
 //! Names, locks and the rename: what makes a target appear only when it is complete.
 
-use crate::sink::FileSink;
+use crate::held::{Held, Mark};
+use crate::sink::{FileSink, Sink};
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 pub enum Target<'a> {
     /// A new file: written under a temporary name beside it and renamed when it is complete and flushed.
     New(&'a Path),
-    /// An existing file or block device, overwritten in place. It is incomplete as long as `checkpoint` exists.
+    /// An existing file or block device, overwritten in place. Until everything else is durable it begins with a mark
+    /// (`is_incomplete`) instead of its first MiB, which waits in a file beside the checkpoint.
     Existing {
         /// What is overwritten.
         path: &'a Path,
@@ -36,6 +38,8 @@ pub(crate) struct Files<'a> {
     path: PathBuf,
     device: bool,
     checkpoint: PathBuf,
+    /// What is held back of an existing target.
+    head: Option<PathBuf>,
     /// Locked until it is dropped.
     pub journal: File,
 }
@@ -87,7 +91,11 @@ impl<'a> Files<'a> {
             }
             std::fs::TryLockError::Error(e) => Error::io(format!("cannot lock {}", checkpoint.display()), e),
         })?;
-        Ok(Self { target, path, device, checkpoint, journal })
+        let head = match target {
+            Target::New(_) => None,
+            Target::Existing { .. } => Some(beside(&checkpoint, "-head")?),
+        };
+        Ok(Self { target, path, device, checkpoint, head, journal })
     }
 
     /// What is written, for messages.
@@ -119,7 +127,7 @@ impl<'a> Files<'a> {
     }
 
     /// Opens what is written; `fresh` cuts it to nothing.
-    pub fn open(&self, fresh: bool) -> Result<FileSink> {
+    pub fn open(&self, fresh: bool, header: &[u8]) -> Result<Box<dyn Sink>> {
         let io = |e| Error::io(format!("cannot prepare {}", self.path.display()), e);
         let device = self.device;
         let file = match self.target {
@@ -133,7 +141,25 @@ impl<'a> Files<'a> {
         if fresh && !device {
             file.set_len(0).map_err(io)?;
         }
-        FileSink::new(file, &self.path, device).map_err(io)
+        let sink = FileSink::new(file, &self.path, device).map_err(io)?;
+        let Some(head) = &self.head else { return Ok(Box::new(sink)) };
+        let head = open(head, File::options().create(true).truncate(false))?;
+        let mark = Mark::new(header);
+        if fresh {
+            return Ok(Box::new(Held::begin(sink, head, &mark).map_err(io)?));
+        }
+        match Held::resume(sink, head, &mark).map_err(io)? {
+            Some(held) => Ok(Box::new(held)),
+            None => Err(self.another()),
+        }
+    }
+
+    /// The error for a target that does not begin as this transfer left it.
+    fn another(&self) -> Error {
+        let (path, checkpoint) = (self.path.display(), self.checkpoint.display());
+        let what = format!("{path} is not what the interrupted run wrote to, or was written to since");
+        let next = format!("name the right device, or remove {checkpoint} to start afresh");
+        Error::new(ErrorKind::Exists, format!("{what}; {next}"))
     }
 
     /// Whether there is something that a checkpoint could be about.
@@ -155,8 +181,14 @@ impl<'a> Files<'a> {
 
     /// Removes the checkpoint: the next run starts afresh, or there is none.
     pub fn forget(&self) -> Result<()> {
-        let removed = std::fs::remove_file(&self.checkpoint);
-        removed.map_err(|e| Error::io(format!("cannot remove {}", self.checkpoint.display()), e))
+        let remove = |path: &PathBuf| match std::fs::remove_file(path) {
+            Err(e) if path == &self.checkpoint || e.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format!("cannot remove {}", path.display()), e))
+            }
+            _ => Ok(()),
+        };
+        self.head.iter().try_for_each(remove)?;
+        remove(&self.checkpoint)
     }
 
     /// Adds which checkpoint it is to an error.

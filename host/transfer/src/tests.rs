@@ -2,6 +2,7 @@
 
 mod copies;
 mod crash;
+mod held;
 mod kill;
 mod refusals;
 

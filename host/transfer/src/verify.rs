@@ -6,7 +6,7 @@ use crate::layout::{MIB, Shape, Unit};
 use crate::progress::Meter;
 use crate::sink::Sink;
 use crate::{Error, ErrorKind, Result};
-use block::Buffer;
+use block::{Buffer, is_zero};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,13 +16,25 @@ pub(crate) struct Verify<'a> {
     /// The target, for messages.
     pub name: &'a Path,
     pub shape: Shape,
+    /// Whether ranges without data lie at their own offsets and have to be read as well: nothing but this transfer made
+    /// them zero.
+    pub zeroes: bool,
     /// Bytes of the disk.
     pub length: u64,
     pub options: &'a Options,
     pub meter: Meter<'a>,
 }
 
-/// A chunk to compare.
+/// What is left of the checkpoint.
+struct Rest<'a> {
+    records: Reader<'a>,
+    /// Chunks taken.
+    seen: u64,
+    /// Chunks of zeroes of the last record that are still to be read.
+    zeroes: u64,
+}
+
+/// A chunk to compare; one of zeroes has neither hashes nor units.
 struct Chunk {
     start: u64,
     length: usize,
@@ -33,7 +45,7 @@ struct Chunk {
 impl Verify<'_> {
     /// Compares all that the checkpoint says is there.
     pub fn run(&self, records: Reader<'_>) -> Result<()> {
-        let queue = Mutex::new((records, 0));
+        let queue = Mutex::new(Rest { records, seen: 0, zeroes: 0 });
         let (failure, stop) = (Mutex::new(None), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..self.options.workers(&self.shape) {
@@ -48,7 +60,7 @@ impl Verify<'_> {
         if let Some(e) = lock(&failure).take() {
             return Err(e);
         }
-        let seen = lock(&queue).1;
+        let seen = lock(&queue).seen;
         if seen != self.length.div_ceil(self.shape.chunk()) {
             let what = format!("{}: the checkpoint knows of {seen} chunks only", self.name.display());
             return Err(Error::new(ErrorKind::Verify, what));
@@ -57,7 +69,7 @@ impl Verify<'_> {
         Ok(())
     }
 
-    fn work(&self, queue: &Mutex<(Reader<'_>, u64)>, stop: &AtomicBool) -> Result<()> {
+    fn work(&self, queue: &Mutex<Rest<'_>>, stop: &AtomicBool) -> Result<()> {
         let mut buffer = Buffer::new(self.shape.chunk() as usize);
         while let Some(chunk) = self.next(queue).filter(|_| !stop.load(Relaxed)) {
             if self.options.cancel.load(Relaxed) {
@@ -70,20 +82,26 @@ impl Verify<'_> {
         Ok(())
     }
 
-    /// The next chunk that has something stored.
-    fn next(&self, queue: &Mutex<(Reader<'_>, u64)>) -> Option<Chunk> {
+    /// The next chunk that has to be read.
+    fn next(&self, queue: &Mutex<Rest<'_>>) -> Option<Chunk> {
         let mut queue = lock(queue);
         let size = self.shape.chunk();
         loop {
-            let start = queue.1 * size;
-            match queue.0.next()? {
+            let start = queue.seen * size;
+            let length = size.min(self.length.saturating_sub(start)) as usize;
+            if queue.zeroes > 0 {
+                queue.seen += 1;
+                queue.zeroes -= 1;
+                return Some(Chunk { start, length, hashes: Vec::new(), units: Vec::new() });
+            }
+            match queue.records.next()? {
+                Record::Zero(count) if self.zeroes => queue.zeroes = count,
                 Record::Zero(count) => {
-                    queue.1 += count;
-                    self.meter.add((queue.1 * size).min(self.length) - start);
+                    queue.seen += count;
+                    self.meter.add((queue.seen * size).min(self.length) - start);
                 }
                 Record::Chunk { hashes, units } => {
-                    queue.1 += 1;
-                    let length = size.min(self.length - start) as usize;
+                    queue.seen += 1;
                     return Some(Chunk { start, length, hashes, units });
                 }
                 Record::Complete(_) => {}
@@ -97,7 +115,7 @@ impl Verify<'_> {
         let mut units = &chunk.units[..];
         while let Some((first, rest)) = units.split_first() {
             let from = (first.0.index * unit as u64 - chunk.start) as usize;
-            buffer[at..from].fill(0);
+            self.between(chunk.start + at as u64, &mut buffer[at..from])?;
             // Plain units that are neighbours here and there are read as one.
             let neighbours = rest.iter().zip(1..).take_while(|((next, offset), distance)| {
                 !first.0.compressed
@@ -111,11 +129,27 @@ impl Verify<'_> {
             units = &units[count..];
         }
         let end = chunk.length.max(at);
-        buffer[at..end].fill(0);
+        self.between(chunk.start + at as u64, &mut buffer[at..end])?;
+        if chunk.hashes.is_empty() && !is_zero(&buffer[..chunk.length]) {
+            return Err(self.differs(chunk.start, "bytes that must be zero are not"));
+        }
         for (hash, mib) in chunk.hashes.iter().zip(buffer[..chunk.length].chunks(MIB as usize)) {
             if *blake3::hash(mib).as_bytes() != *hash {
                 return Err(self.differs(chunk.start, "bytes differ"));
             }
+        }
+        Ok(())
+    }
+
+    /// What lies between units reads as zeroes.
+    fn between(&self, at: u64, into: &mut [u8]) -> Result<()> {
+        if !self.zeroes || into.is_empty() {
+            into.fill(0);
+            return Ok(());
+        }
+        let io = |e| Error::io(format!("cannot read back {}", self.name.display()), e);
+        if self.sink.read_at(into, at).map_err(io)? < into.len() {
+            return Err(self.differs(at, "the target is too short"));
         }
         Ok(())
     }

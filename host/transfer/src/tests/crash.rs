@@ -12,15 +12,17 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// What is on the medium, and what is on its way.
-struct Medium {
-    durable: Vec<u8>,
-    pending: Vec<(u64, Vec<u8>)>,
+pub(super) struct Medium {
+    pub durable: Vec<u8>,
+    pub pending: Vec<(u64, Vec<u8>)>,
+    /// Bytes that are written as a whole.
+    pub sector: usize,
     /// Operations until the power fails.
-    left: u64,
+    pub left: u64,
 }
 
 /// A disk or file that forgets.
-struct Fragile(Mutex<Medium>);
+pub(super) struct Fragile(pub Mutex<Medium>);
 
 impl Medium {
     fn step(&mut self) -> io::Result<()> {
@@ -40,12 +42,13 @@ impl Medium {
         }
     }
     /// Some of what was on its way arrives, some of it in part, and the power is back.
-    fn fail(&mut self, random: &mut Random, left: u64) {
+    pub fn fail(&mut self, random: &mut Random, left: u64) {
         for (offset, mut bytes) in std::mem::take(&mut self.pending) {
             match random.below(3) {
                 0 => {}
                 1 => {
-                    bytes.truncate(random.below(bytes.len() as u64 + 1) as usize);
+                    let whole = random.below(bytes.len() as u64 + 1) as usize;
+                    bytes.truncate(whole - whole % self.sector);
                     self.apply(offset, &bytes);
                 }
                 _ => self.apply(offset, &bytes),
@@ -122,7 +125,8 @@ fn every_crash(seed: u64, length: usize, layout: impl Fn() -> Box<dyn Layout>, o
     let bytes = content(seed, length);
     let source = MemoryDisk::new(bytes.clone());
     let mut random = Random::new(seed);
-    let medium = |left| Fragile(Mutex::new(Medium { durable: old.clone(), pending: Vec::new(), left }));
+    let medium =
+        |left| Fragile(Mutex::new(Medium { durable: old.clone(), pending: Vec::new(), sector: 1, left }));
     let calm = medium(u64::MAX);
     let report = attempt(&source, &calm, &tempfile::tempfile().unwrap(), layout(), 1).unwrap();
     assert_eq!(report.hash, root(&bytes));
@@ -178,7 +182,7 @@ fn a_torn_or_damaged_journal_ends_there() {
     let layout = || Append::boxed(64 << 10, Codec::Zlib, 1);
     let mut random = Random::new(34);
     for round in 0..40 {
-        let sink = Fragile(Mutex::new(Medium { durable: vec![], pending: vec![], left: 9 }));
+        let sink = Fragile(Mutex::new(Medium { durable: vec![], pending: vec![], sector: 1, left: 9 }));
         let journal = tempfile::NamedTempFile::new().unwrap();
         attempt(&source, &sink, journal.as_file(), layout(), 2).unwrap_err();
         sink.0.lock().unwrap().fail(&mut random, u64::MAX);
@@ -226,7 +230,7 @@ impl Sink for Liar {
 fn a_medium_that_lies_is_found_out() {
     for codec in [Codec::None, Codec::Deflate, Codec::Zlib, Codec::Zstd] {
         let source = MemoryDisk::new(content(35, 3 << 20));
-        let medium = Medium { durable: vec![], pending: vec![], left: u64::MAX };
+        let medium = Medium { durable: vec![], pending: vec![], sector: 1, left: u64::MAX };
         let liar = Liar(Fragile(Mutex::new(medium)), Mutex::new(true));
         let journal = tempfile::NamedTempFile::new().unwrap();
         let layout = Append::boxed(64 << 10, codec, 1);
