@@ -54,7 +54,7 @@ const HEAD: u64 = 4096;
 
 impl Append {
     fn boxed(unit: u32, codec: Codec, align: u32) -> Box<dyn Layout> {
-        let shape = Shape { unit, codec, level: 1, align, plain_if_larger: true };
+        let shape = Shape { unit, codec, level: 1, align, plain_if_larger: true, lead: 0 };
         Box::new(Self { shape, end: HEAD, table: Vec::new() })
     }
 }
