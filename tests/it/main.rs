@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod adapters;
+mod devices;
 mod guest;
 mod hostile;
+mod loops;
 mod migrate;
 mod rules;
 mod sandbox;
+mod sectors;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

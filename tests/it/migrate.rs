@@ -131,7 +131,7 @@ fn a_source_in_qcow2_arrives_as_the_same_raw_disk() {
 }
 
 /// The same command with another first disk.
-fn replaced(command: Command, disk: &str) -> Command {
+pub fn replaced(command: Command, disk: &str) -> Command {
     let mut new = Command::new(command.get_program());
     command.get_envs().for_each(|(key, value)| {
         new.env(key, value.unwrap());

@@ -103,6 +103,12 @@ struct Move {
 
 #[derive(Args)]
 struct Speed {
+    /// An empty block device that the target may write a disk to; may be repeated
+    #[arg(long = "device", value_name = "DEVICE")]
+    devices: Vec<PathBuf>,
+    /// The same, and what the device holds may be lost; may be repeated
+    #[arg(long = "overwrite-device", value_name = "DEVICE")]
+    overwrite: Vec<PathBuf>,
     /// Read the target again and compare it with what was written
     #[arg(long)]
     verify: bool,

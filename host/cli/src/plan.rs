@@ -4,9 +4,10 @@ use crate::progress::Progress;
 use crate::words::{about, bytes, concerns, edits, put, say, time};
 use crate::{Format, Move, Speed};
 use anyhow::Result;
-use migrate::{Outcome, Plan, Request, Transfer};
+use migrate::{Grant, Outcome, Plan, Request, Transfer};
 use runtime::Adapters;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use workload::Fact;
 
 fn request(asked: &Move) -> Request {
@@ -67,7 +68,10 @@ pub fn migrate(
         }
         return Ok(true);
     }
+    let grant = |path: &PathBuf, overwrite| Grant { path: path.clone(), overwrite };
+    let blank = speed.devices.iter().map(|path| grant(path, false));
     let how = Transfer {
+        devices: blank.chain(speed.overwrite.iter().map(|path| grant(path, true))).collect(),
         verify: speed.verify,
         limit_rate: speed.limit_rate,
         memory: speed.buffers,

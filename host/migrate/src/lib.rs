@@ -1,6 +1,7 @@
 //! The verbs: what happens to a machine, step by step, with the adapters' descriptions and the host's bytes.
 
 mod convert;
+mod device;
 mod error;
 mod machine;
 mod plan;
@@ -11,6 +12,7 @@ mod target;
 mod tree;
 mod unused;
 
+pub use device::Grant;
 pub use error::{Error, ErrorKind, Result};
 pub use machine::{Device, Machine};
 pub use plan::{Amount, Inspection, Nic, Plan, Request, inspect, plan};

@@ -195,7 +195,10 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let (edits, digest) = settle(&found, adapters)?;
     let disks = masked(&found.machine, adapters);
     let bytes = amount(&found.machine, &disks)?;
-    concerns.extend(destination.room(bytes.data));
+    let profile = profile_of(&offer.profile);
+    if find(&profile.facts, "disk-sink") != Some("device") {
+        concerns.extend(destination.room(bytes.data));
+    }
     concerns.sort_by_key(|concern| concern.severity);
     let (operating_system, source_adapter) = found.system.unzip();
     Ok(Plan {
@@ -207,7 +210,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
         cpus: machine.cpus,
         memory_mib: machine.memory_mib,
         nics,
-        profile: profile_of(&offer.profile),
+        profile,
         concerns,
         edits,
         notes,

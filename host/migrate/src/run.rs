@@ -1,5 +1,6 @@
 //! Carrying out a plan: claim the place, pump each disk, define the machine. Every step can be repeated.
 
+use crate::device::{self, Grant};
 use crate::plan::Plan;
 use crate::sink::Image;
 use crate::target::{Done, Job};
@@ -9,10 +10,13 @@ use runtime::{Adapters, contract};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use transfer::{Layout, Target};
 
 /// How to move the bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Transfer {
+    /// Devices that the target may have.
+    pub devices: Vec<Grant>,
     /// Read the target again and compare.
     pub verify: bool,
     /// Bytes of the source per second.
@@ -29,7 +33,7 @@ pub struct Transfer {
 pub enum Event<'a> {
     /// A disk's bytes are moving.
     Moving {
-        /// The target's file.
+        /// The target's file or device.
         file: &'a Path,
         /// How far it is.
         progress: transfer::Progress,
@@ -40,7 +44,7 @@ pub enum Event<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Arrived {
-    /// Its file.
+    /// Its file or device.
     pub file: PathBuf,
     /// Read from the source in this run.
     pub bytes_read: u64,
@@ -87,12 +91,11 @@ pub fn migrate(
     let folder = output.path.clone();
     let mut target = plan.destination.target(Some(output))?;
     let sinks = target.prepare(&plan.key, &plan.machine, &plan.device_profile)?;
-    let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), done: None };
+    let before = plan.destination.job(&plan.name).filter(|job| job.key == plan.key);
+    let arrived = before.map(|job| job.devices).unwrap_or_default();
+    let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), devices: arrived, done: None };
     plan.destination.keep(&plan.name, &job)?;
-    let mut disks = Vec::new();
-    for (disk, sink) in plan.disks.iter().zip(&sinks) {
-        disks.push(place(plan, disk.as_ref(), sink, &folder, how, adapters, watch)?);
-    }
+    let disks = bring(&Move { plan, how, adapters, watch, folder: &folder }, &sinks, &mut job)?;
     let facts = target.finish(&plan.key, &plan.machine, &plan.device_profile)?;
     let all = |prefix: &str| -> Vec<String> {
         facts.iter().filter(|fact| fact.key.starts_with(prefix)).map(|fact| fact.value.clone()).collect()
@@ -105,6 +108,29 @@ pub fn migrate(
     Ok(Outcome { disks, definitions, next, already_done: false, seconds })
 }
 
+/// Brings every disk into its place; what is there already stays.
+fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<Vec<Arrived>> {
+    let plan = moving.plan;
+    let devices = moving.devices(sinks, &job.devices)?;
+    let mut disks = Vec::new();
+    for (number, ((disk, sink), device)) in plan.disks.iter().zip(sinks).zip(devices).enumerate() {
+        disks.push(match (sink, device) {
+            (contract::Sink::File(sink), _) => moving.to_file(disk.as_ref(), sink)?,
+            (_, Some(path)) if job.devices.contains(&path) => earlier(&path),
+            (_, Some(path)) => {
+                let arrived = moving.to_device(number, disk.as_ref(), &path)?;
+                job.devices.push(path);
+                plan.destination.keep(&plan.name, job)?;
+                arrived
+            }
+            (contract::Sink::Device(path), None) => {
+                return Err(Error::failed(format!("{path} was not looked at")));
+            }
+        });
+    }
+    Ok(disks)
+}
+
 /// The record of a run that finished this very migration, if its disks are still there.
 fn finished(plan: &Plan) -> Option<Done> {
     let job = plan.destination.job(&plan.name).filter(|job| job.key == plan.key)?;
@@ -112,15 +138,8 @@ fn finished(plan: &Plan) -> Option<Done> {
 }
 
 fn repeated(done: Done, started: Instant) -> Outcome {
-    let disk = |file: &PathBuf| Arrived {
-        file: file.clone(),
-        bytes_read: 0,
-        bytes_written: 0,
-        blake3: None,
-        seconds: 0.0,
-    };
     Outcome {
-        disks: done.disks.iter().map(disk).collect(),
+        disks: done.disks.iter().map(|file| earlier(file)).collect(),
         definitions: done.definitions,
         next: done.next,
         already_done: true,
@@ -128,51 +147,94 @@ fn repeated(done: Done, started: Instant) -> Outcome {
     }
 }
 
-fn place(
-    plan: &Plan,
-    disk: &dyn Disk,
-    sink: &contract::Sink,
-    folder: &Path,
-    how: &Transfer,
-    adapters: &Adapters,
-    watch: &(dyn Fn(Event<'_>) + Sync),
-) -> Result<Arrived> {
-    let sink = match sink {
-        contract::Sink::File(sink) => sink,
-        contract::Sink::Device(path) => {
-            return Err(Error::failed(format!("this host does not write to devices yet ({path})")));
+/// A disk's way into its place.
+struct Move<'a> {
+    plan: &'a Plan,
+    how: &'a Transfer,
+    adapters: &'a Adapters,
+    watch: &'a (dyn Fn(Event<'_>) + Sync),
+    folder: &'a Path,
+}
+
+impl Move<'_> {
+    /// Each device that the target names, checked before any is written to; none for a file.
+    fn devices(&self, sinks: &[contract::Sink], arrived: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
+        let mut found: Vec<Option<PathBuf>> = Vec::new();
+        for (disk, sink) in self.plan.disks.iter().zip(sinks) {
+            let contract::Sink::Device(said) = sink else {
+                found.push(None);
+                continue;
+            };
+            let known = Path::new(said).canonicalize().ok().filter(|path| arrived.contains(path));
+            let path = match known {
+                Some(path) => path,
+                None => device::check(said, disk.as_ref(), &self.plan.sources, &self.how.devices)?,
+            };
+            if found.iter().flatten().any(|other| *other == path) {
+                return Err(Error::failed(format!("the target wants two disks on one device, {said}")));
+            }
+            found.push(Some(path));
         }
-    };
-    let file = folder.join(&sink.name);
-    // A disk gets its name when it is complete, and the claim keeps others' files apart: an earlier run made it.
-    if file.exists() {
-        return Ok(Arrived { file, bytes_read: 0, bytes_written: 0, blake3: None, seconds: 0.0 });
+        Ok(found)
     }
-    let layout = Image::create(sink, disk.length(), adapters)?;
-    let mut options = transfer::Options {
-        verify: how.verify,
-        limit_rate: how.limit_rate,
-        identity: format!("{} {} {:?}", plan.key, plan.digest, sink.options),
-        cancel: adapters.job.stop_flag(),
-        ..transfer::Options::default()
-    };
-    options.memory = how.memory.unwrap_or(options.memory);
-    options.threads = how.threads.unwrap_or(options.threads);
-    options.checkpoint = how.checkpoint.unwrap_or(options.checkpoint);
-    let report = transfer::run(disk, &file, Box::new(layout), &options, &|progress| {
-        watch(Event::Moving { file: &file, progress });
-    });
-    let report = report.map_err(|e| match e.kind {
-        transfer::ErrorKind::Cancelled => {
-            Error::new(ErrorKind::Stopped, format!("stopped: {e}; the same command goes on from there"))
+
+    fn to_file(&self, disk: &dyn Disk, sink: &contract::FileSink) -> Result<Arrived> {
+        let file = self.folder.join(&sink.name);
+        // A disk gets its name when it is complete, and the claim keeps others' files apart: an earlier run made it.
+        if file.exists() {
+            return Ok(earlier(&file));
         }
-        _ => Error::failed(e.to_string()),
-    })?;
-    Ok(Arrived {
-        file,
-        bytes_read: report.bytes_read,
-        bytes_written: report.bytes_written,
-        blake3: Some(blake3::Hash::from_bytes(report.hash).to_hex().to_string()),
-        seconds: report.elapsed.as_secs_f64(),
-    })
+        let layout = Image::create(sink, disk.length(), self.adapters)?;
+        let identity = format!("{:?}", sink.options);
+        self.pump(disk, Target::New(&file), &file, Box::new(layout), &identity)
+    }
+
+    fn to_device(&self, number: usize, disk: &dyn Disk, path: &Path) -> Result<Arrived> {
+        let checkpoint = self.folder.join(format!(".{}.disk-{number}.wherry-checkpoint", self.plan.name));
+        let target = Target::Existing { path, checkpoint: &checkpoint };
+        let layout = transfer::Raw { length: disk.length() };
+        self.pump(disk, target, path, Box::new(layout), &format!("disk {number}"))
+    }
+
+    fn pump(
+        &self,
+        disk: &dyn Disk,
+        target: Target<'_>,
+        file: &Path,
+        layout: Box<dyn Layout>,
+        identity: &str,
+    ) -> Result<Arrived> {
+        let how = self.how;
+        let mut options = transfer::Options {
+            verify: how.verify,
+            limit_rate: how.limit_rate,
+            identity: format!("{} {} {identity}", self.plan.key, self.plan.digest),
+            cancel: self.adapters.job.stop_flag(),
+            ..transfer::Options::default()
+        };
+        options.memory = how.memory.unwrap_or(options.memory);
+        options.threads = how.threads.unwrap_or(options.threads);
+        options.checkpoint = how.checkpoint.unwrap_or(options.checkpoint);
+        let report = transfer::run(disk, target, layout, &options, &|progress| {
+            (self.watch)(Event::Moving { file, progress });
+        });
+        let report = report.map_err(|e| match e.kind {
+            transfer::ErrorKind::Cancelled => {
+                Error::new(ErrorKind::Stopped, format!("stopped: {e}; the same command goes on from there"))
+            }
+            _ => Error::failed(e.to_string()),
+        })?;
+        Ok(Arrived {
+            file: file.into(),
+            bytes_read: report.bytes_read,
+            bytes_written: report.bytes_written,
+            blake3: Some(blake3::Hash::from_bytes(report.hash).to_hex().to_string()),
+            seconds: report.elapsed.as_secs_f64(),
+        })
+    }
+}
+
+/// A disk that an earlier run has brought there.
+fn earlier(file: &Path) -> Arrived {
+    Arrived { file: file.into(), bytes_read: 0, bytes_written: 0, blake3: None, seconds: 0.0 }
 }

@@ -36,6 +36,9 @@ pub struct Source {
     /// What the format's adapter has to say; blocking: it cannot be read faithfully.
     #[serde(skip)]
     pub concerns: Vec<Concern>,
+    /// Numbers of the block devices that it is read from.
+    #[serde(skip)]
+    pub devices: Vec<u64>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
@@ -91,6 +94,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     })?;
     let file = FileDisk::open_read(&named.path)?;
     let identity = identity(&named.path)?;
+    let mut devices = device(&named.path);
     let file: Arc<dyn Disk> = Arc::new(file);
     let mut parts = vec![file.clone()];
     parts.extend(parent.iter().map(|parent| parent.disk.clone()));
@@ -110,9 +114,19 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     }
     if let Some(parent) = parent {
         concerns.extend(parent.concerns);
+        devices.extend(parent.devices);
         identity = format!("{identity}+{}", parent.identity);
     }
-    Ok(Source { name: name.into(), format: facts.variant_name, size, sector_size, identity, concerns, disk })
+    Ok(Source {
+        name: name.into(),
+        format: facts.variant_name,
+        size,
+        sector_size,
+        identity,
+        concerns,
+        devices,
+        disk,
+    })
 }
 
 /// Sectors are the disk's, which is the image on top.
@@ -134,6 +148,12 @@ fn identity(path: &Path) -> Result<String> {
         true => format!("{path} device {}", meta.rdev()),
         false => format!("{path} {} {}.{:09} {}", meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ino()),
     })
+}
+
+/// Its number, or none for a file.
+fn device(path: &Path) -> Vec<u64> {
+    let meta = path.metadata().ok().filter(|meta| meta.file_type().is_block_device());
+    meta.iter().map(MetadataExt::rdev).collect()
 }
 
 /// The guest's disk. Where the map says that byte N is the file's byte N, that is the file itself.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Components that only the sandbox's tests load.
-const HOSTILE: [&str; 4] = ["hostile-files", "hostile-format", "hostile-target", "hostile-volume"];
+/// Components that only tests load.
+const HOSTILE: [&str; 5] =
+    ["hostile-devices", "hostile-files", "hostile-format", "hostile-target", "hostile-volume"];
 
 /// Builds every adapter that registers a world.
 pub fn build() -> Result<()> {

@@ -1,0 +1,154 @@
+//! Devices that a target names: each is looked at before the first byte is written, and refused where it may not be
+//! overwritten.
+
+use crate::source::Source;
+use crate::{Error, ErrorKind, Result};
+use block::{Disk, FileDisk, is_zero};
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What is read of each end of a device to see whether it holds something: the tables and superblocks of partitions,
+/// file systems, RAID and LVM are there.
+const LOOK: u64 = 1 << 20;
+
+/// A device that the operator lets the target have.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// By any of its names.
+    pub path: PathBuf,
+    /// Whether what it holds may be lost.
+    pub overwrite: bool,
+}
+
+/// The device's own path, if the disk may be written to it: granted, of the right size and sectors, used by nobody, and
+/// empty or given up by the operator. Nothing is written.
+pub(crate) fn check(said: &str, disk: &dyn Disk, sources: &[Source], grants: &[Grant]) -> Result<PathBuf> {
+    let refuse =
+        |what: String| Err(Error::new(ErrorKind::Failed, format!("nothing was written to {said}: {what}")));
+    let Ok(path) = Path::new(said).canonicalize() else {
+        return refuse("there is no such device; attach it, and say the same command again".into());
+    };
+    let granted = |grant: &&Grant| grant.path.canonicalize().is_ok_and(|granted| granted == path);
+    let grants: Vec<&Grant> = grants.iter().filter(granted).collect();
+    if grants.is_empty() {
+        return refuse(format!(
+            "the target wants it, and you did not grant it; say --device {said} if it may"
+        ));
+    }
+    let io = |e| Error::failed(format!("cannot look at {said}: {e}"));
+    let meta = path.metadata().map_err(io)?;
+    if !meta.file_type().is_block_device() {
+        return refuse("it is no block device".into());
+    }
+    if let Some(source) =
+        sources.iter().find(|source| source.devices.iter().any(|one| related(*one, meta.rdev())))
+    {
+        return refuse(format!(
+            "it is, or holds, or is a part of the source {}, which is never written",
+            source.name
+        ));
+    }
+    // As mount(2) and the device mapper do it: a device has one exclusive user.
+    match File::options().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {
+            let next =
+                "end that (umount, swapoff, vgchange -an, mdadm --stop), and say the same command again";
+            return refuse(format!("it is in use, mounted or a part of LVM, RAID or swap; {next}"));
+        }
+        opened => drop(opened.map_err(io)?),
+    }
+    let device = FileDisk::open_read(&path)?;
+    if let Some(what) = unfit(&device, disk) {
+        return refuse(what);
+    }
+    if !grants.iter().any(|grant| grant.overwrite) && holds_data(&device)? {
+        return refuse(format!("it holds data; say --overwrite-device {said} if that may be lost"));
+    }
+    Ok(path)
+}
+
+/// Why the disk cannot become this device.
+fn unfit(device: &dyn Disk, disk: &dyn Disk) -> Option<String> {
+    let (room, need) = (device.length(), disk.length());
+    if room < need {
+        return Some(format!("it has {room} bytes, and the disk has {need}; use a larger device"));
+    }
+    let (its, own) = (device.sector_size(), disk.sector_size());
+    (its != own).then(|| {
+        let next = "use a device with the same, or the guest finds no partition there";
+        format!("it has sectors of {its} bytes, and the disk has sectors of {own}; {next}")
+    })
+}
+
+/// Anything but zeroes at its ends, unless it is a copy that was never completed.
+fn holds_data(device: &dyn Disk) -> Result<bool> {
+    let length = device.length();
+    let mut piece = vec![0; LOOK.min(length) as usize];
+    device.read_at(0, &mut piece)?;
+    if transfer::is_incomplete(&piece) {
+        return Ok(false);
+    }
+    if !is_zero(&piece) {
+        return Ok(true);
+    }
+    device.read_at(length - piece.len() as u64, &mut piece)?;
+    Ok(!is_zero(&piece))
+}
+
+/// Whether two devices (by their numbers) are one, or one is a partition of the other: sysfs has partitions within
+/// their disks.
+fn related(one: u64, other: u64) -> bool {
+    let folder = |number| {
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        Path::new("/sys/dev/block").join(format!("{major}:{minor}")).canonicalize().ok()
+    };
+    let within = |(one, other): (PathBuf, PathBuf)| one.starts_with(&other) || other.starts_with(&one);
+    one == other || folder(one).zip(folder(other)).is_some_and(within)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use block::{MemoryDisk, Sectored};
+    use std::sync::Arc;
+
+    #[test]
+    fn devices_that_do_not_fit_or_hold_something_are_known() {
+        let disk = |length| MemoryDisk::new(vec![0; length]);
+        assert!(unfit(&disk(4096), &disk(4096)).is_none() && unfit(&disk(8192), &disk(4096)).is_none());
+        assert!(unfit(&disk(4096), &disk(4608)).unwrap().contains("larger"));
+        let large = Sectored::new(Arc::new(disk(4096)), 4096);
+        assert!(unfit(&large, &disk(4096)).unwrap().contains("sectors of 4096 bytes"));
+        assert!(unfit(&large, &large).is_none());
+        let holds = |length: usize, at: usize| {
+            let mut bytes = vec![0; length];
+            bytes[at] = 1;
+            holds_data(&MemoryDisk::new(bytes)).unwrap()
+        };
+        assert!(!holds_data(&disk(3 << 20)).unwrap() && !holds_data(&disk(0)).unwrap());
+        assert!(
+            holds(512, 511) && holds(3 << 20, 0) && holds(3 << 20, (3 << 20) - 1) && holds(3 << 20, 1 << 16)
+        );
+    }
+
+    #[test]
+    fn what_is_not_granted_or_no_device_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let said = file.path().to_str().unwrap();
+        let check =
+            |said, grants: &[Grant]| check(said, &MemoryDisk::new(vec![]), &[], grants).unwrap_err().message;
+        let grant = |path: &str| Grant { path: path.into(), overwrite: true };
+        let missing = check("/dev/none/such", &[grant("/dev/none/such")]);
+        assert!(missing.contains("no such device"), "{missing}");
+        for grants in [&[][..], &[grant("/dev/null"), grant("/dev/none")][..]] {
+            let refused = check(said, grants);
+            assert!(refused.contains("did not grant") && refused.contains("--device"), "{refused}");
+        }
+        for no_device in [said, "/dev/null", "/"] {
+            let refused = check(no_device, &[grant(no_device)]);
+            assert!(refused.contains("no block device"), "{refused}");
+        }
+    }
+}
