@@ -48,7 +48,7 @@ mod tests {
         let large: Arc<dyn Disk> = Arc::new(Sectored::new(small.clone(), 4096));
         assert_eq!((small.sector_size(), large.sector_size()), (SECTOR, 4096));
         let overlay: Arc<dyn Disk> = Arc::new(Overlay::new(large));
-        let masked = Masked::new(overlay.clone(), vec![0..4096]);
+        let masked = Masked::new(overlay.clone(), vec![0..512, 1024..4096]);
         let piece =
             |logical, disk: &Arc<dyn Disk>| Piece { logical, length: 4096, disk: disk.clone(), offset: 0 };
         let volume = Segments::new(vec![piece(0, &overlay), piece(4096, &small)]);
