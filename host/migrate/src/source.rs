@@ -324,7 +324,7 @@ mod tests {
             (plain("qcow2"), plain("top"), Some(512), backing)
         );
         for wrong in ["raw:a,sector=", "raw:a,sector=513", "raw:a,sector=4k", "a,sector=512"] {
-            assert_eq!(parse(wrong).map(|_| ()).unwrap_err().kind, crate::ErrorKind::Usage, "{wrong}");
+            assert_eq!(parse(wrong).map(|_| ()).unwrap_err().kind, ErrorKind::Usage, "{wrong}");
         }
     }
 
@@ -334,12 +334,21 @@ mod tests {
         for (name, length, size) in
             [("raw:a", 5120, 512), ("raw:a,sector=4096", 8192, 4096), ("raw:a,sector=512", 5120, 512)]
         {
-            let disk = sectored(odd.clone(), &parse(name).unwrap()).unwrap();
+            let disk = sectored(odd.clone(), Path::new("a"), parse(name).unwrap().sector).unwrap();
             assert_eq!((disk.length(), disk.sector_size()), (length, size), "{name}");
         }
         let tape: Arc<dyn Disk> = Arc::new(Sectored::new(odd, 2048));
-        let refused = sectored(tape.clone(), &parse("raw:a").unwrap()).map(|_| ()).unwrap_err();
+        let refused = sectored(tape.clone(), Path::new("a"), None).map(|_| ()).unwrap_err();
         assert!(refused.message.contains("2048") && refused.message.contains(",sector=512"), "{refused}");
-        assert!(sectored(tape, &parse("raw:a,sector=512").unwrap()).is_ok());
+        assert!(sectored(tape, Path::new("a"), Some(512)).is_ok());
+    }
+
+    #[test]
+    fn only_files_beside_an_image_are_opened_for_it() {
+        let image = Path::new("/images/a.vmdk");
+        assert_eq!(sibling(image, "a-flat.vmdk").unwrap(), Path::new("/images/a-flat.vmdk"));
+        for hostile in ["/etc/shadow", "../a", "b/c", "..", ".", "", "./a", "a/", "a/."] {
+            assert!(sibling(image, hostile).is_err(), "{hostile}");
+        }
     }
 }
