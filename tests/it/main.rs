@@ -3,6 +3,7 @@
 
 mod adapters;
 mod devices;
+mod disk;
 mod guest;
 mod hostile;
 mod loops;

@@ -35,6 +35,7 @@ impl FormatReader for Reader {
             unit: header.cluster_size() as u32,
             variant_name: format!("qcow2 v{}", header.version),
             parent: header.backing_file.clone(),
+            files: Vec::new(),
             concerns: concerns(&header, &snapshots, parent.is_some()),
             facts: facts(&header, &snapshots),
         };

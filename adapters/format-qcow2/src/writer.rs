@@ -62,7 +62,7 @@ impl FormatWriter for Writer {
     fn shape(&self) -> Shape {
         let Options { codec, level, .. } = self.options;
         let align = self.options.align() as u32;
-        Shape { unit: self.options.unit() as u32, codec, level, align, plain_if_larger: true }
+        Shape { unit: self.options.unit() as u32, codec, level, align, plain_if_larger: true, lead: 0 }
     }
 
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {

@@ -22,6 +22,7 @@ impl FormatReader for Reader {
             unit: 512,
             variant_name: "raw".into(),
             parent: None,
+            files: Vec::new(),
             concerns: Vec::new(),
             facts: Vec::new(),
         }

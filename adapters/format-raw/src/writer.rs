@@ -21,7 +21,7 @@ impl FormatWriter for Writer {
     }
 
     fn shape(&self) -> Shape {
-        Shape { unit: UNIT, codec: Codec::None, level: 0, align: 1, plain_if_larger: false }
+        Shape { unit: UNIT, codec: Codec::None, level: 0, align: 1, plain_if_larger: false, lead: 0 }
     }
 
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {

@@ -1,6 +1,7 @@
 //! The `wherry` command: words and pictures, no logic.
 
 mod adapters;
+mod disk;
 mod inspect;
 mod plan;
 mod progress;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tracing_subscriber::fmt::format::FmtSpan;
 
-const CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 blocked by a concern, 4 adapter fault.";
+const CODES: &str =
+    "Exit codes: 0 done, 1 failed (or disks differ), 2 usage, 3 blocked by a concern, 4 adapter fault.";
 
 /// Moves whole machines from anywhere to anywhere.
 #[derive(Parser)]
@@ -61,6 +63,13 @@ enum Verb {
         asked: Move,
         #[command(flatten)]
         speed: Speed,
+    },
+    /// Copies a disk into another format; repeated after a kill, it goes on
+    Convert(Convert),
+    /// Looks at single disks
+    Disk {
+        #[command(subcommand)]
+        verb: DiskVerb,
     },
     /// The adapters that were found
     Adapters {
@@ -124,6 +133,62 @@ struct Speed {
     /// Seconds between checkpoints: what a killed run does again at most [default: 3]
     #[arg(long, value_name = "SECONDS", value_parser = words::parse_seconds)]
     checkpoint: Option<std::time::Duration>,
+}
+
+impl Speed {
+    fn how(&self) -> migrate::Transfer {
+        let grant = |path: &PathBuf, overwrite| migrate::Grant { path: path.clone(), overwrite };
+        let blank = self.devices.iter().map(|path| grant(path, false));
+        migrate::Transfer {
+            devices: blank.chain(self.overwrite.iter().map(|path| grant(path, true))).collect(),
+            verify: self.verify,
+            limit_rate: self.limit_rate,
+            memory: self.buffers,
+            threads: self.threads,
+            checkpoint: self.checkpoint,
+        }
+    }
+}
+
+#[derive(Args)]
+struct Convert {
+    /// FORMAT:PATH of the disk, or its path alone if --from says the format
+    disk: String,
+    /// The disk's format
+    #[arg(long, value_name = "FORMAT")]
+    from: Option<String>,
+    /// FORMAT:PATH of the copy: a new file, or raw:DEVICE with --device
+    #[arg(long, value_name = "COPY")]
+    to: String,
+    /// What the new format's adapter is told, such as cluster-size=2M or compression=zstd; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Leave out what no file system uses: deleted files read as zeroes in the copy
+    #[arg(long)]
+    used_only: bool,
+    #[command(flatten)]
+    speed: Speed,
+}
+
+#[derive(Subcommand)]
+enum DiskVerb {
+    /// What an image says of itself
+    Info {
+        /// FORMAT:PATH
+        disk: String,
+    },
+    /// Where a disk has data and where it is zero (with --output json one object a line)
+    Map {
+        /// FORMAT:PATH
+        disk: String,
+    },
+    /// Whether two disks hold the same bytes, whatever their formats; exit code 1 if they differ
+    Compare {
+        /// FORMAT:PATH
+        one: String,
+        /// FORMAT:PATH
+        other: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -207,6 +272,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         Verb::Migrate { asked, speed } => {
             plan::migrate(asked, speed, &adapters, format, arguments.log_format).map(blocked)
         }
+        Verb::Convert(asked) => disk::convert(asked, &adapters, format, arguments.log_format).map(|()| 0),
+        Verb::Disk { verb } => match verb {
+            DiskVerb::Info { disk } => disk::info(disk, &adapters, format).map(|()| 0),
+            DiskVerb::Map { disk } => disk::map(disk, &adapters, format).map(|()| 0),
+            DiskVerb::Compare { one, other } => {
+                let same = disk::compare([one, other], &adapters, format, arguments.log_format)?;
+                Ok(if same { 0 } else { 1 })
+            }
+        },
         Verb::Adapters { verb: AdaptersVerb::List } => adapters::list(&adapters, format).map(|()| 0),
         Verb::Adapters { verb: AdaptersVerb::Inspect { id } } => {
             adapters::inspect(&adapters, id, format).map(|()| 0)

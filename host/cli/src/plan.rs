@@ -4,10 +4,9 @@ use crate::progress::Progress;
 use crate::words::{about, bytes, concerns, edits, put, say, time};
 use crate::{Format, Move, Speed};
 use anyhow::Result;
-use migrate::{Grant, Outcome, Plan, Request, Transfer};
+use migrate::{Outcome, Plan, Request};
 use runtime::Adapters;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use workload::Fact;
 
 fn request(asked: &Move) -> Request {
@@ -68,18 +67,8 @@ pub fn migrate(
         }
         return Ok(true);
     }
-    let grant = |path: &PathBuf, overwrite| Grant { path: path.clone(), overwrite };
-    let blank = speed.devices.iter().map(|path| grant(path, false));
-    let how = Transfer {
-        devices: blank.chain(speed.overwrite.iter().map(|path| grant(path, true))).collect(),
-        verify: speed.verify,
-        limit_rate: speed.limit_rate,
-        memory: speed.buffers,
-        threads: speed.threads,
-        checkpoint: speed.checkpoint,
-    };
     let progress = Progress::new(log);
-    let outcome = migrate::migrate(&plan, &how, adapters, &|event| progress.show(event))?;
+    let outcome = migrate::migrate(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
     match format {
         Format::Json => {
             put(&serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);

@@ -4,6 +4,7 @@ use crate::Format;
 use crate::words::{bytes, time};
 use migrate::Event;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ const BAR: usize = 30;
 pub struct Progress {
     format: Format,
     terminal: bool,
+    started: Instant,
     shown: Mutex<Shown>,
 }
 
@@ -28,18 +30,33 @@ impl Progress {
     /// Nothing shown yet.
     pub fn new(format: Format) -> Self {
         let shown = Shown { stage: String::new(), last: None };
-        Self { format, terminal: std::io::stderr().is_terminal(), shown: Mutex::new(shown) }
+        let terminal = std::io::stderr().is_terminal();
+        Self { format, terminal, started: Instant::now(), shown: Mutex::new(shown) }
+    }
+
+    /// The file, what is done with it, and how far that is.
+    fn parts<'a>(&self, event: Event<'a>) -> (&'a Path, &'static str, transfer::Progress) {
+        match event {
+            Event::Moving { file, progress } => {
+                let verb = match progress.stage {
+                    transfer::Stage::Copy => "copying",
+                    transfer::Stage::Verify => "verifying",
+                };
+                (file, verb, progress)
+            }
+            Event::Comparing { file, done, total } => {
+                let rate = (done as f64 / self.started.elapsed().as_secs_f64().max(0.001)) as u64;
+                let stage = transfer::Stage::Verify;
+                (file, "comparing", transfer::Progress { done, total, sent: 0, rate, stage })
+            }
+        }
     }
 
     /// Shows an event, unless the last one was shown just now.
     pub fn show(&self, event: Event<'_>) {
-        let Event::Moving { file, progress } = event;
+        let (file, verb, progress) = self.parts(event);
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let verb = match progress.stage {
-            transfer::Stage::Copy => "copying",
-            transfer::Stage::Verify => "verifying",
-        };
         let stage = format!("{verb} {name}");
         if stage != shown.stage {
             *shown = Shown { stage, last: None };

@@ -1,6 +1,8 @@
 //! The verbs: what happens to a machine, step by step, with the adapters' descriptions and the host's bytes.
 
+mod compare;
 mod convert;
+mod copy;
 mod device;
 mod error;
 mod machine;
@@ -12,11 +14,13 @@ mod target;
 mod tree;
 mod unused;
 
+pub use compare::{Comparison, compare};
+pub use copy::{Copy, copy};
 pub use device::Grant;
 pub use error::{Error, ErrorKind, Result};
 pub use machine::{Device, Machine};
 pub use plan::{Amount, Inspection, Nic, Plan, Request, inspect, plan};
 pub use run::{Arrived, Event, Outcome, Transfer, migrate};
-pub use source::{Source, open};
+pub use source::{Image, Source, open};
 pub use target::{Done, Job};
 pub use tree::Tree;

@@ -337,7 +337,7 @@ fn settle(found: &Inspection, adapters: &Adapters) -> Result<(Vec<Edit>, String)
     Ok((std::mem::take(&mut tree.edits), hash.finalize().to_hex().to_string()))
 }
 
-fn masked(machine: &Machine, adapters: &Adapters) -> Vec<Arc<dyn Disk>> {
+pub(crate) fn masked(machine: &Machine, adapters: &Adapters) -> Vec<Arc<dyn Disk>> {
     let ranges = unused(machine, adapters);
     let mask = |(overlay, ranges): (&Arc<block::Overlay>, Vec<std::ops::Range<u64>>)| -> Arc<dyn Disk> {
         match ranges.is_empty() {

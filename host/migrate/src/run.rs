@@ -38,6 +38,15 @@ pub enum Event<'a> {
         /// How far it is.
         progress: transfer::Progress,
     },
+    /// Two disks are being compared.
+    Comparing {
+        /// The first.
+        file: &'a Path,
+        /// Bytes done.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
 }
 
 /// One disk that arrived.
@@ -210,34 +219,52 @@ impl Move<'_> {
         layout: Box<dyn Layout>,
         identity: &str,
     ) -> Result<Arrived> {
-        let how = self.how;
-        let mut options = transfer::Options {
-            verify: how.verify,
-            limit_rate: how.limit_rate,
-            identity: format!("{} {} {identity}", self.plan.key, self.plan.digest),
-            cancel: self.adapters.job.stop_flag(),
-            ..transfer::Options::default()
-        };
-        options.memory = how.memory.unwrap_or(options.memory);
-        options.threads = how.threads.unwrap_or(options.threads);
-        options.checkpoint = how.checkpoint.unwrap_or(options.checkpoint);
-        let report = transfer::run(disk, target, layout, &options, &|progress| {
-            (self.watch)(Event::Moving { file, progress });
-        });
-        let report = report.map_err(|e| match e.kind {
-            transfer::ErrorKind::Cancelled => {
-                Error::new(ErrorKind::Stopped, format!("stopped: {e}; the same command goes on from there"))
-            }
-            _ => Error::failed(e.to_string()),
-        })?;
-        Ok(Arrived {
-            file: file.into(),
-            bytes_read: report.bytes_read,
-            bytes_written: report.bytes_written,
-            blake3: Some(blake3::Hash::from_bytes(report.hash).to_hex().to_string()),
-            seconds: report.elapsed.as_secs_f64(),
-        })
+        let identity = format!("{} {} {identity}", self.plan.key, self.plan.digest);
+        let options = self.how.options(identity, self.adapters);
+        arrive(disk, (target, file), layout, &options, self.watch)
     }
+}
+
+impl Transfer {
+    /// What the pump is told.
+    pub(crate) fn options(&self, identity: String, adapters: &Adapters) -> transfer::Options {
+        let usual = transfer::Options::default();
+        transfer::Options {
+            verify: self.verify,
+            limit_rate: self.limit_rate,
+            identity,
+            cancel: adapters.job.stop_flag(),
+            memory: self.memory.unwrap_or(usual.memory),
+            threads: self.threads.unwrap_or(usual.threads),
+            checkpoint: self.checkpoint.unwrap_or(usual.checkpoint),
+        }
+    }
+}
+
+/// Pumps a disk into a target whose final name is `file`.
+pub(crate) fn arrive(
+    disk: &dyn Disk,
+    (target, file): (Target<'_>, &Path),
+    layout: Box<dyn Layout>,
+    options: &transfer::Options,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Arrived> {
+    let report = transfer::run(disk, target, layout, options, &|progress| {
+        watch(Event::Moving { file, progress });
+    });
+    let report = report.map_err(|e| match e.kind {
+        transfer::ErrorKind::Cancelled => {
+            Error::new(ErrorKind::Stopped, format!("stopped: {e}; the same command goes on from there"))
+        }
+        _ => Error::failed(e.to_string()),
+    })?;
+    Ok(Arrived {
+        file: file.into(),
+        bytes_read: report.bytes_read,
+        bytes_written: report.bytes_written,
+        blake3: Some(blake3::Hash::from_bytes(report.hash).to_hex().to_string()),
+        seconds: report.elapsed.as_secs_f64(),
+    })
 }
 
 /// A disk that an earlier run has brought there.

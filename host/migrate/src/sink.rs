@@ -34,8 +34,19 @@ impl Image {
             level: said.level,
             align: said.align,
             plain_if_larger: said.plain_if_larger,
+            lead: said.lead,
         };
         Ok(Self { writer, shape, codec: said.codec })
+    }
+}
+
+impl Image {
+    /// Units in the contract's words.
+    fn said(&self, units: &[Unit]) -> Vec<contract::Unit> {
+        let codec = |unit: &Unit| if unit.compressed { self.codec } else { contract::Codec::None };
+        let said =
+            |unit: &Unit| contract::Unit { index: unit.index, stored: unit.stored, codec: codec(unit) };
+        units.iter().map(said).collect()
     }
 }
 
@@ -49,15 +60,11 @@ impl Layout for Image {
     }
 
     fn place(&mut self, units: &[Unit]) -> transfer::Result<Vec<u64>> {
-        let units: Vec<contract::Unit> = units
-            .iter()
-            .map(|unit| contract::Unit {
-                index: unit.index,
-                stored: unit.stored,
-                codec: if unit.compressed { self.codec } else { contract::Codec::None },
-            })
-            .collect();
-        self.writer.place(&units).map_err(refused)
+        self.writer.place(&self.said(units)).map_err(refused)
+    }
+
+    fn heads(&mut self, units: &[Unit]) -> transfer::Result<Vec<u8>> {
+        self.writer.heads(&self.said(units), self.shape.lead).map_err(refused)
     }
 
     fn finish(&mut self, page: u32) -> transfer::Result<Ending> {

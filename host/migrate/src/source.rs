@@ -1,18 +1,18 @@
 //! Opening `FORMAT:PATH`: read-only, in the format that was said, through the adapter of that format.
 
-use crate::convert::concern_of;
-use crate::{Error, Result};
+use crate::convert::{concern_of, facts_of};
+use crate::{Error, ErrorKind, Result};
 use block::{
     Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, SECTOR, Sectored,
     Segments,
 };
-use runtime::{Adapters, FormatReader, contract};
+use runtime::{Adapter, Adapters, FormatReader, contract};
 use serde::Serialize;
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use workload::Concern;
+use workload::{Concern, Fact, find};
 
 /// What adapters and guests can do with; a disk with others is refused.
 const SECTORS: [u32; 2] = [SECTOR, 4096];
@@ -36,12 +36,29 @@ pub struct Source {
     /// What the format's adapter has to say; blocking: it cannot be read faithfully.
     #[serde(skip)]
     pub concerns: Vec<Concern>,
+    /// What the image says of itself.
+    #[serde(skip)]
+    pub image: Image,
     /// Numbers of the block devices that it is read from.
     #[serde(skip)]
     pub devices: Vec<u64>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
+}
+
+/// What an image file says of itself.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Image {
+    /// Bytes that are allocated at once.
+    pub unit: u32,
+    /// The backing file that it names; it is opened only where the operator names one.
+    pub parent: Option<String>,
+    /// Files beside it that hold parts of it.
+    pub files: Vec<String>,
+    /// What else its adapter knows.
+    pub facts: Vec<Fact>,
 }
 
 /// A disk's name taken apart: `FORMAT:PATH[,sector=BYTES][,backing=FORMAT:PATH...]`.
@@ -83,50 +100,89 @@ fn sector(bytes: &str) -> Result<u32> {
 pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     let named = parse(name)?;
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
-    let adapter = adapters.get(&format!("format-{}", named.format)).map_err(|_| {
-        let known = adapters.of(runtime::Kind::DiskFormat).map(|adapter| adapter.manifest.id.as_str());
-        let known: Vec<&str> = known.filter_map(|id| id.strip_prefix("format-")).collect();
-        Error::usage(format!(
-            "no adapter reads the format `{}`; known are: {}",
-            named.format,
-            known.join(", ")
-        ))
-    })?;
-    let file = FileDisk::open_read(&named.path)?;
-    let identity = identity(&named.path)?;
-    let mut devices = device(&named.path);
-    let file: Arc<dyn Disk> = Arc::new(file);
-    let mut parts = vec![file.clone()];
-    parts.extend(parent.iter().map(|parent| parent.disk.clone()));
-    let mut reader = FormatReader::open(adapter, parts.clone())?;
-    let facts = reader.facts()?;
-    let size = facts.virtual_size;
-    let disk = sectored(decoded(reader, &facts, parts)?, &named)?;
-    let concerns = facts.concerns.into_iter().map(concern_of).map(|mut concern| {
-        concern.message = format!("{name}: {}", concern.message);
-        concern
-    });
-    let mut concerns: Vec<Concern> = concerns.collect();
+    let adapter = known(&named.format, adapters)?;
+    let mut opened = Opened::default();
+    opened.add(&named.path)?;
+    let mut reader = FormatReader::open(adapter, opened.parts.clone())?;
+    let mut facts = reader.facts()?;
+    let files = facts.files.clone();
+    files.iter().try_for_each(|name| opened.add(&sibling(&named.path, name)?))?;
+    let mut identity = format!("{}:{}", named.format, opened.identity.join("+"));
+    let mut concerns = Vec::new();
+    if let Some(parent) = parent {
+        opened.parts.push(parent.disk);
+        opened.devices.extend(parent.devices);
+        identity = format!("{identity}+{}", parent.identity);
+        concerns = parent.concerns;
+    }
+    if opened.parts.len() > 1 {
+        reader = FormatReader::open(adapter, opened.parts.clone())?;
+        facts = reader.facts()?;
+        if facts.files != files {
+            return Err(Error::new(ErrorKind::Fault, format!("{name}: its adapter contradicts itself")));
+        }
+    }
+    let own = facts.concerns.iter().cloned().map(concern_of);
+    concerns
+        .extend(own.map(|concern| Concern { message: format!("{name}: {}", concern.message), ..concern }));
+    let image =
+        Image { unit: facts.unit, parent: facts.parent.clone(), files, facts: facts_of(facts.facts.clone()) };
+    let said = find(&image.facts, "sector-size").map(sector).transpose()?;
+    let disk = decoded(reader, &facts, opened.parts)?;
+    let disk = sectored(disk, &named.path, named.sector.or(said))?;
     let sector_size = disk.sector_size();
-    let mut identity = format!("{}:{identity}", named.format);
     if sector_size != SECTOR {
         identity = format!("{identity} sectors of {sector_size}");
-    }
-    if let Some(parent) = parent {
-        concerns.extend(parent.concerns);
-        devices.extend(parent.devices);
-        identity = format!("{identity}+{}", parent.identity);
     }
     Ok(Source {
         name: name.into(),
         format: facts.variant_name,
-        size,
+        size: facts.virtual_size,
         sector_size,
         identity,
         concerns,
-        devices,
+        image,
+        devices: opened.devices,
         disk,
     })
+}
+
+/// The adapter of a format, by the format's name.
+pub(crate) fn known<'a>(format: &str, adapters: &'a Adapters) -> Result<&'a Arc<Adapter>> {
+    adapters.get(&format!("format-{format}")).map_err(|_| {
+        let known = adapters.of(runtime::Kind::DiskFormat).map(|adapter| adapter.manifest.id.as_str());
+        let known: Vec<&str> = known.filter_map(|id| id.strip_prefix("format-")).collect();
+        Error::usage(format!("no adapter knows the format `{format}`; known are: {}", known.join(", ")))
+    })
+}
+
+/// The files of an image.
+#[derive(Default)]
+struct Opened {
+    parts: Vec<Arc<dyn Disk>>,
+    identity: Vec<String>,
+    devices: Vec<u64>,
+}
+
+impl Opened {
+    fn add(&mut self, path: &Path) -> Result<()> {
+        self.parts.push(Arc::new(FileDisk::open_read(path)?));
+        self.identity.push(identity(path)?);
+        self.devices.extend(device(path));
+        Ok(())
+    }
+}
+
+/// A file that an image names: only one beside it, by plain name, since an image may come from anybody.
+fn sibling(image: &Path, name: &str) -> Result<PathBuf> {
+    let mut components = Path::new(name).components();
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(only)), None) if only == name => Ok(image.with_file_name(name)),
+        _ => {
+            let what = format!("{} says that {name:?} holds a part of it", image.display());
+            Err(Error::failed(format!("{what}, and only files beside it by their plain names are opened")))
+        }
+    }
 }
 
 /// Sectors are the disk's, which is the image on top.
@@ -156,7 +212,7 @@ fn device(path: &Path) -> Vec<u64> {
     meta.iter().map(MetadataExt::rdev).collect()
 }
 
-/// The guest's disk. Where the map says that byte N is the file's byte N, that is the file itself.
+/// The guest's disk. Where the map says that byte N is a file's byte N, that is the file itself.
 fn decoded(
     mut reader: FormatReader,
     facts: &contract::ImageFacts,
@@ -166,22 +222,27 @@ fn decoded(
     if size == 0 {
         return Ok(Arc::new(MemoryDisk::new(Vec::new())));
     }
-    let whole = |extent: &contract::Extent| {
-        extent.logical == 0 && extent.length == size && matches!(extent.at, contract::Place::Stored(0))
+    let whole = |extent: &contract::Extent| match extent.at {
+        contract::Place::Stored(0) => Some(0),
+        contract::Place::StoredIn((part, 0)) => Some(part as usize),
+        _ => None,
     };
-    if parts[0].length() == size && reader.extents(0, 1)?.first().is_some_and(whole) {
-        return Ok(parts[0].clone());
+    let first = reader.extents(0, 1)?.into_iter().next();
+    let first = first.filter(|extent| extent.logical == 0 && extent.length == size);
+    let part = first.as_ref().and_then(whole).and_then(|part| parts.get(part));
+    if let Some(part) = part.filter(|part| part.length() == size) {
+        return Ok(part.clone());
     }
     let map = FormatMap { reader: Mutex::new(reader), size };
     Ok(Arc::new(MappedDisk::new(Box::new(map), parts, facts.unit)?))
 }
 
-/// With whole sectors of the size that the operator said, or that the disk has.
-fn sectored(disk: Arc<dyn Disk>, named: &Named) -> Result<Arc<dyn Disk>> {
+/// With whole sectors of the size that the operator or the image said, or that the disk has.
+fn sectored(disk: Arc<dyn Disk>, path: &Path, said: Option<u32>) -> Result<Arc<dyn Disk>> {
     let own = disk.sector_size();
-    let size = named.sector.unwrap_or(own);
+    let size = said.unwrap_or(own);
     if !SECTORS.contains(&size) {
-        let what = format!("{} has sectors of {size} bytes, which no adapter reads", named.path.display());
+        let what = format!("{} has sectors of {size} bytes, which no adapter reads", path.display());
         let next = "if its content counts sectors of 512 bytes, say so behind its path: ,sector=512";
         return Err(Error::failed(format!("{what}; {next}")));
     }
@@ -263,7 +324,7 @@ mod tests {
             (plain("qcow2"), plain("top"), Some(512), backing)
         );
         for wrong in ["raw:a,sector=", "raw:a,sector=513", "raw:a,sector=4k", "a,sector=512"] {
-            assert_eq!(parse(wrong).map(|_| ()).unwrap_err().kind, crate::ErrorKind::Usage, "{wrong}");
+            assert_eq!(parse(wrong).map(|_| ()).unwrap_err().kind, ErrorKind::Usage, "{wrong}");
         }
     }
 
@@ -273,12 +334,21 @@ mod tests {
         for (name, length, size) in
             [("raw:a", 5120, 512), ("raw:a,sector=4096", 8192, 4096), ("raw:a,sector=512", 5120, 512)]
         {
-            let disk = sectored(odd.clone(), &parse(name).unwrap()).unwrap();
+            let disk = sectored(odd.clone(), Path::new("a"), parse(name).unwrap().sector).unwrap();
             assert_eq!((disk.length(), disk.sector_size()), (length, size), "{name}");
         }
         let tape: Arc<dyn Disk> = Arc::new(Sectored::new(odd, 2048));
-        let refused = sectored(tape.clone(), &parse("raw:a").unwrap()).map(|_| ()).unwrap_err();
+        let refused = sectored(tape.clone(), Path::new("a"), None).map(|_| ()).unwrap_err();
         assert!(refused.message.contains("2048") && refused.message.contains(",sector=512"), "{refused}");
-        assert!(sectored(tape, &parse("raw:a,sector=512").unwrap()).is_ok());
+        assert!(sectored(tape, Path::new("a"), Some(512)).is_ok());
+    }
+
+    #[test]
+    fn only_files_beside_an_image_are_opened_for_it() {
+        let image = Path::new("/images/a.vmdk");
+        assert_eq!(sibling(image, "a-flat.vmdk").unwrap(), Path::new("/images/a-flat.vmdk"));
+        for hostile in ["/etc/shadow", "../a", "b/c", "..", ".", "", "./a", "a/", "a/."] {
+            assert!(sibling(image, hostile).is_err(), "{hostile}");
+        }
     }
 }

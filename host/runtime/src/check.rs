@@ -77,7 +77,22 @@ pub(crate) fn count(what: &str, found: usize, most: u32) -> Checked {
 
 /// A shape that can be worked with.
 pub(crate) fn shape(shape: &c::Shape) -> Checked {
-    if shape.unit == 0 || shape.align == 0 { refuse(format!("{shape:?} has a zero in it")) } else { Ok(()) }
+    if shape.unit == 0 || shape.align == 0 {
+        return refuse(format!("{shape:?} has a zero in it"));
+    }
+    if shape.lead > 0 && shape.codec == c::Codec::None {
+        return refuse(format!("{shape:?} has a lead, but no codec"));
+    }
+    Ok(())
+}
+
+/// As many bytes in front of units as were announced.
+pub(crate) fn heads(heads: &[u8], units: usize, lead: u32) -> Checked {
+    let expected = units as u64 * u64::from(lead);
+    if heads.len() as u64 == expected {
+        return Ok(());
+    }
+    refuse(format!("{} bytes in front of {units} units of {lead} each", heads.len()))
 }
 
 /// Files are at most as long as the system's largest offset.

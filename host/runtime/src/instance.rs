@@ -260,6 +260,14 @@ impl FormatWriter {
         Ok(list)
     }
 
+    /// What goes in front of these units, `lead` bytes each.
+    pub fn heads(&mut self, units: &[c::Unit], lead: u32) -> Result<Vec<u8>> {
+        let format = self.world.wherry_adapter_format();
+        let heads = self.room.ask("writer.heads", |s| format.writer().call_heads(s, self.writer, units))?;
+        self.room.believe("writer.heads", check::heads(&heads, units.len(), lead))?;
+        Ok(heads)
+    }
+
     /// Page `page` of the ending.
     pub fn finish(&mut self, page: u32) -> Result<c::Ending> {
         let format = self.world.wherry_adapter_format();

@@ -123,13 +123,14 @@ impl Order {
             return Ok((Vec::new(), Vec::new()));
         }
         let offsets = self.layout.place(units)?;
-        let most = i64::MAX as u64 - (1 << 30);
-        if offsets.len() != units.len() || offsets.iter().any(|offset| *offset > most) {
-            let what = format!("{} units placed at {} offsets, or too far", units.len(), offsets.len());
+        let possible = u64::from(shape.lead)..i64::MAX as u64 - (1 << 30);
+        if offsets.len() != units.len() || offsets.iter().any(|offset| !possible.contains(offset)) {
+            let what = format!("{} units placed at {} offsets, or out of range", units.len(), offsets.len());
             return Err(Error::new(ErrorKind::Layout, what));
         }
-        let ends = units.iter().zip(&offsets).map(|(unit, offset)| offset + shape.padded(unit.stored));
-        let gaps = offsets.iter().zip(ends).filter_map(|(offset, end)| self.cover(*offset, end)).collect();
+        let starts = offsets.iter().map(|offset| offset - u64::from(shape.lead));
+        let ranges = starts.zip(units).map(|(start, unit)| (start, start + shape.padded(unit.stored)));
+        let gaps = ranges.filter_map(|(start, end)| self.cover(start, end)).collect();
         Ok((offsets, gaps))
     }
 
@@ -277,6 +278,10 @@ impl<'a> Job<'a> {
         desk.pack(&self.shape).map_err(|e| Error::io("cannot compress", e))?;
         let Some(mut order) = self.turn_of(number) else { return Ok(()) };
         let (offsets, gaps) = order.place(&desk.units, &self.shape)?;
+        if self.shape.lead > 0 && !desk.units.is_empty() {
+            let heads = order.layout.heads(&desk.units)?;
+            desk.lead(&heads, &self.shape)?;
+        }
         desk.hashes.iter().for_each(|hash| {
             order.root.update(hash);
         });
@@ -306,6 +311,7 @@ impl<'a> Job<'a> {
     /// Writes units; those that are neighbours here and in the target go as one. Says how many bytes.
     fn write(&self, desk: &Desk, offsets: &[u64]) -> Result<u64> {
         let (bytes, starts) = desk.stored(&self.shape);
+        let lead = self.shape.lead as usize;
         let size = |at: usize| self.shape.padded(desk.units[at].stored);
         let (mut at, mut sent) = (0, 0);
         while at < offsets.len() {
@@ -317,8 +323,8 @@ impl<'a> Job<'a> {
                 length += size(end);
                 end += 1;
             }
-            let from = starts[at];
-            let written = self.sink.write_at(&bytes[from..from + length as usize], offsets[at]);
+            let from = starts[at] - lead;
+            let written = self.sink.write_at(&bytes[from..from + length as usize], offsets[at] - lead as u64);
             written.map_err(|e| self.io("write to", e))?;
             sent += length;
             at = end;

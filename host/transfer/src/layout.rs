@@ -8,6 +8,9 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// Formats have units of 2 MiB at most; a worker holds one or two.
 const UNIT_MOST: u32 = 2 << 20;
 
+/// Formats put markers of some ten bytes in front of packed units.
+const LEAD_MOST: u32 = 512;
+
 /// What a format wants of its units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -21,6 +24,8 @@ pub struct Shape {
     pub align: u32,
     /// Units that would not shrink are stored plain.
     pub plain_if_larger: bool,
+    /// Bytes that [`Layout::heads`] puts directly in front of each stored unit; only with a codec.
+    pub lead: u32,
 }
 
 impl Shape {
@@ -29,9 +34,9 @@ impl Shape {
         MIB.max(self.unit.into())
     }
 
-    /// A stored length with its padding.
+    /// Bytes that a unit takes: its lead, what is stored, and padding.
     pub(crate) fn padded(&self, stored: u32) -> u64 {
-        u64::from(stored).next_multiple_of(self.align.max(1).into())
+        (u64::from(self.lead) + u64::from(stored)).next_multiple_of(self.align.max(1).into())
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -41,6 +46,12 @@ impl Shape {
         if !(512..=UNIT_MOST).contains(&self.unit) || !whole(self.unit.into()) || !whole(MIB) {
             let must = "they must have 512 bytes to 2 MiB and divide 1 MiB or be a multiple of it";
             return refuse(format!("units of {} bytes: {must}", self.unit));
+        }
+        if self.lead > LEAD_MOST || (self.lead > 0 && self.codec == Codec::None) {
+            return refuse(format!(
+                "{} bytes in front of units: at most {LEAD_MOST}, with a codec",
+                self.lead
+            ));
         }
         if u64::from(self.align) > u64::from(self.unit) || !self.unit.is_multiple_of(self.align.max(1)) {
             return refuse(format!("units of {} bytes are not aligned to {}", self.unit, self.align));
@@ -75,8 +86,13 @@ pub struct Ending {
 pub trait Layout: Send {
     /// What the format wants.
     fn shape(&self) -> Shape;
-    /// Offsets for units, in the order of the disk; units never placed read as zeroes.
+    /// Offsets for units (behind their lead), in the order of the disk; units never placed read as zeroes.
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>>;
+    /// What goes in front of these units, [`Shape::lead`] bytes each; never called where that is 0.
+    fn heads(&mut self, units: &[Unit]) -> Result<Vec<u8>> {
+        let what = format!("{} units without what goes in front of them", units.len());
+        Err(Error::new(ErrorKind::Layout, what))
+    }
     /// Whether byte N of the disk is byte N of the file.
     fn is_plain(&self) -> bool {
         false
@@ -96,7 +112,7 @@ const RAW_UNIT: u32 = 64 << 10;
 
 impl Layout for Raw {
     fn shape(&self) -> Shape {
-        Shape { unit: RAW_UNIT, codec: Codec::None, level: 0, align: 1, plain_if_larger: true }
+        Shape { unit: RAW_UNIT, codec: Codec::None, level: 0, align: 1, plain_if_larger: true, lead: 0 }
     }
     fn is_plain(&self) -> bool {
         true

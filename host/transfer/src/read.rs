@@ -1,10 +1,10 @@
 //! A worker's desk: one chunk as it was read, hashed and looked at while it is in the processor's cache, and packed.
 
-use crate::Result;
 use crate::engine::Job;
 use crate::journal::Hash;
 use crate::layout::{Codec, MIB, Shape, Unit};
 use crate::pack::{Packer, bound};
+use crate::{Error, ErrorKind, Result};
 use block::{Buffer, Disk, is_zero};
 use std::io;
 use std::ops::Range;
@@ -31,7 +31,8 @@ pub(crate) struct Desk {
 
 /// Bytes of room for the packed units of a chunk.
 fn packed_room(shape: &Shape) -> usize {
-    let room = bound(shape.unit as usize).next_multiple_of(shape.align.max(1) as usize);
+    let room =
+        (bound(shape.unit as usize) + shape.lead as usize).next_multiple_of(shape.align.max(1) as usize);
     if shape.codec == Codec::None { 0 } else { room * (shape.chunk() / u64::from(shape.unit)) as usize }
 }
 
@@ -119,14 +120,27 @@ impl Desk {
         if shape.codec == Codec::None {
             return Ok(());
         }
-        let mut at = 0;
+        let (mut at, lead) = (0, shape.lead as usize);
         for (unit, start) in self.units.iter_mut().zip(&mut self.starts) {
             let plain = &self.chunk[*start..*start + shape.unit as usize];
-            let (stored, compressed) = self.packer.pack(plain, &mut self.packed[at..])?;
-            (unit.stored, unit.compressed, *start) = (stored as u32, compressed, at);
+            let (stored, compressed) = self.packer.pack(plain, &mut self.packed[at + lead..])?;
+            (unit.stored, unit.compressed, *start) = (stored as u32, compressed, at + lead);
             let end = at + shape.padded(unit.stored) as usize;
-            self.packed[at + stored..end].fill(0);
+            self.packed[at + lead + stored..end].fill(0);
             at = end;
+        }
+        Ok(())
+    }
+
+    /// Puts what goes in front of packed units there.
+    pub fn lead(&mut self, heads: &[u8], shape: &Shape) -> Result<()> {
+        let lead = shape.lead as usize;
+        if heads.len() != lead * self.starts.len() {
+            let what = format!("{} bytes to go in front of {} units", heads.len(), self.starts.len());
+            return Err(Error::new(ErrorKind::Layout, what));
+        }
+        for (start, head) in self.starts.iter().zip(heads.chunks_exact(lead)) {
+            self.packed[start - lead..*start].copy_from_slice(head);
         }
         Ok(())
     }

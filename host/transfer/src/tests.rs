@@ -54,7 +54,9 @@ const HEAD: u64 = 4096;
 
 impl Append {
     fn boxed(unit: u32, codec: Codec, align: u32) -> Box<dyn Layout> {
-        let shape = Shape { unit, codec, level: 1, align, plain_if_larger: true };
+        // As in VMDK: the unit's number and length go in front of it.
+        let lead = if codec == Codec::Zlib { 12 } else { 0 };
+        let shape = Shape { unit, codec, level: 1, align, plain_if_larger: true, lead };
         Box::new(Self { shape, end: HEAD, table: Vec::new() })
     }
 }
@@ -65,12 +67,15 @@ impl Layout for Append {
     }
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {
         let place = |unit: &Unit| {
-            let at = self.end;
-            self.end += u64::from(unit.stored).next_multiple_of(self.shape.align.into());
+            let at = self.end + u64::from(self.shape.lead);
+            self.end += self.shape.padded(unit.stored);
             self.table.push((at, *unit));
             at
         };
         Ok(units.iter().map(place).collect())
+    }
+    fn heads(&mut self, units: &[Unit]) -> Result<Vec<u8>> {
+        Ok(units.iter().flat_map(head).collect())
     }
     fn finish(&mut self, page: u32) -> Result<Ending> {
         let table = self.table.iter().flat_map(|(at, unit)| {
@@ -87,6 +92,11 @@ impl Layout for Append {
     }
 }
 
+/// What an `Append` file has in front of a unit.
+fn head(unit: &Unit) -> Vec<u8> {
+    [&unit.index.to_le_bytes()[..], &unit.stored.to_le_bytes()].concat()
+}
+
 /// What an `Append` file of a disk of `length` bytes holds.
 fn unpack(file: &[u8], shape: Shape, length: usize) -> Vec<u8> {
     let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
@@ -96,6 +106,9 @@ fn unpack(file: &[u8], shape: Shape, length: usize) -> Vec<u8> {
     for entry in (table..table + count * 32).step_by(32) {
         let (at, index, stored) = (word(entry) as usize, word(entry + 8) as usize, word(entry + 16) as usize);
         let into = &mut bytes[index * unit..(index + 1) * unit];
+        let unit_there = Unit { index: index as u64, stored: stored as u32, compressed: false };
+        let lead = &head(&unit_there)[..shape.lead as usize];
+        assert_eq!(&file[at - lead.len()..at], lead);
         let codec = if word(entry + 24) == 1 { shape.codec } else { Codec::None };
         assert_eq!(codec.decode(&file[at..at + stored], into).unwrap(), unit);
     }

@@ -62,6 +62,9 @@ mod format_glue {
         fn place(&self, units: Vec<Unit>) -> Result<Vec<u64>> {
             self.0.borrow_mut().place(&units)
         }
+        fn heads(&self, units: Vec<Unit>) -> Result<Vec<u8>> {
+            self.0.borrow_mut().heads(&units)
+        }
         fn finish(&self, page: u32) -> Result<Ending> {
             self.0.borrow_mut().finish(page)
         }

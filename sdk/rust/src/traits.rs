@@ -92,7 +92,7 @@ pub trait DiskFormat: 'static {
 
 /// An opened image.
 pub trait FormatReader: Sized + 'static {
-    /// Part 0 is the image, further parts the parents that the operator named.
+    /// Part 0 is the image, then its files if the host could open them, then the parents that the operator named.
     fn open(parts: Vec<Box<dyn Blob>>) -> Result<Self>;
     /// Size, unit, parent, concerns.
     fn facts(&self) -> ImageFacts;
@@ -108,6 +108,10 @@ pub trait FormatWriter: Sized + 'static {
     fn shape(&self) -> Shape;
     /// File offsets for these units, deterministic in the order of calls.
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>>;
+    /// `Shape::lead` bytes in front of each of these units.
+    fn heads(&mut self, _units: &[Unit]) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
     /// Page `page` of what is left to write.
     fn finish(&mut self, page: u32) -> Result<Ending>;
 }

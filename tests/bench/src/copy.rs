@@ -26,8 +26,8 @@ fn codec(codec: contract::Codec) -> Codec {
 
 impl<W: FormatWriter + Send> Layout for Native<W> {
     fn shape(&self) -> Shape {
-        let contract::Shape { unit, level, align, plain_if_larger, .. } = self.0.shape();
-        Shape { unit, codec: codec(self.0.shape().codec), level, align, plain_if_larger }
+        let contract::Shape { unit, codec: said, level, align, plain_if_larger, lead } = self.0.shape();
+        Shape { unit, codec: codec(said), level, align, plain_if_larger, lead }
     }
     fn place(&mut self, units: &[Unit]) -> transfer::Result<Vec<u64>> {
         let applied = self.0.shape().codec;

@@ -67,7 +67,7 @@ fn units_that_outgrow_are_stored_packed_if_the_format_wants_it() {
     for codec in [Codec::Deflate, Codec::Zlib, Codec::Zstd] {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("out");
-        let shape = Shape { unit: 4096, codec, level: 0, align: 1, plain_if_larger: false };
+        let shape = Shape { unit: 4096, codec, level: 0, align: 1, plain_if_larger: false, lead: 0 };
         let layout = Box::new(Append { shape, end: HEAD, table: Vec::new() });
         run(&source, &target, layout, &options(2), &|_| ()).unwrap();
         let file = std::fs::read(&target).unwrap();

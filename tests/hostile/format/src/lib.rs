@@ -34,7 +34,15 @@ impl FormatReader for Reader {
         let virtual_size = if self.how == b'V' { u64::MAX } else { SIZE };
         let unit = if self.how == b'u' { 0 } else { 512 };
         let name = "hostile".to_owned();
-        ImageFacts { virtual_size, unit, variant_name: name, parent: None, concerns: vec![], facts: vec![] }
+        ImageFacts {
+            virtual_size,
+            unit,
+            variant_name: name,
+            parent: None,
+            files: vec![],
+            concerns: vec![],
+            facts: vec![],
+        }
     }
 
     fn extents(&mut self, start: u64, most: u32) -> Result<Vec<Extent>> {
@@ -75,6 +83,7 @@ impl FormatWriter for Writer {
             level: 0,
             align: u32::from(self.how != "align"),
             plain_if_larger: false,
+            lead: 0,
         }
     }
 

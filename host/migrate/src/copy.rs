@@ -1,0 +1,91 @@
+//! One disk from one format into another, without a machine around it.
+
+use crate::machine::Machine;
+use crate::plan::masked;
+use crate::run::{Arrived, Event, Transfer, arrive};
+use crate::sink::Image;
+use crate::source::Source;
+use crate::{Error, ErrorKind, Result, convert, device, source};
+use block::{Disk, SECTOR};
+use runtime::{Adapters, contract};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::Arc;
+use transfer::Target;
+use workload::{Fact, Severity};
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// `FORMAT:PATH` of the disk.
+    pub from: String,
+    /// `FORMAT:PATH` of the copy: a new file, or with the format raw a device that was granted.
+    pub to: String,
+    /// What the new format's adapter is told (its README lists it).
+    pub options: Vec<Fact>,
+    /// Leave out what no file system uses: it reads as zeroes in the copy.
+    pub used_only: bool,
+}
+
+/// Copies the disk. The same command after a kill goes on where that run was.
+pub fn copy(
+    asked: &Copy,
+    how: &Transfer,
+    adapters: &Adapters,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<(Source, Arrived)> {
+    let source = source::open(&asked.from, adapters)?;
+    let blocking = source.concerns.iter().filter(|concern| concern.severity == Severity::Blocking);
+    let blocking: Vec<&str> = blocking.map(|concern| concern.message.as_str()).collect();
+    if !blocking.is_empty() {
+        return Err(Error::new(ErrorKind::Blocked, format!("nothing was written: {}", blocking.join("; "))));
+    }
+    let Some((format, path)) = asked.to.split_once(':').filter(|(_, path)| !path.is_empty()) else {
+        return Err(Error::usage(format!("`{}` is no FORMAT:PATH, such as qcow2:copy.qcow2", asked.to)));
+    };
+    let disk = if asked.used_only { used(&source, adapters) } else { source.disk.clone() };
+    let identity = format!("{} {format} {:?} {}", source.identity, asked.options, asked.used_only);
+    let options = how.options(identity, adapters);
+    let path = Path::new(path);
+    if path.metadata().is_ok_and(|meta| meta.file_type().is_block_device()) {
+        let arrived = to_device(&source, disk.as_ref(), (format, path), how, &options, watch)?;
+        return Ok((source, arrived));
+    }
+    let mut said = convert::facts_to(&asked.options);
+    if source.sector_size != SECTOR {
+        let value = source.sector_size.to_string();
+        said.push(contract::Fact { key: "sector-size".into(), value });
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let sink = contract::FileSink { format: format!("format-{format}"), name, options: said };
+    source::known(format, adapters)?;
+    let layout = Image::create(&sink, disk.length(), adapters)?;
+    let arrived = arrive(disk.as_ref(), (Target::New(path), path), Box::new(layout), &options, watch)?;
+    Ok((source, arrived))
+}
+
+fn used(source: &Source, adapters: &Adapters) -> Arc<dyn Disk> {
+    let machine = Machine::open(vec![source.disk.clone()], adapters);
+    masked(&machine, adapters).pop().unwrap_or_else(|| source.disk.clone())
+}
+
+fn to_device(
+    source: &Source,
+    disk: &dyn Disk,
+    (format, path): (&str, &Path),
+    how: &Transfer,
+    options: &transfer::Options,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Arrived> {
+    if format != "raw" {
+        let what = format!("{} is a device, which holds a disk's bytes as they are", path.display());
+        return Err(Error::usage(format!("{what}; say raw:{}", path.display())));
+    }
+    let device = device::check(&path.to_string_lossy(), disk, std::slice::from_ref(source), &how.devices)?;
+    let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let checkpoint = std::env::current_dir().map_err(|e| Error::failed(format!("working directory: {e}")))?;
+    let checkpoint = checkpoint.join(format!(".{name}.wherry-checkpoint"));
+    let layout = Box::new(transfer::Raw { length: disk.length() });
+    let target = Target::Existing { path: &device, checkpoint: &checkpoint };
+    arrive(disk, (target, &device), layout, options, watch)
+}
