@@ -197,4 +197,17 @@ fn a_disk_that_arrived_stays_when_a_later_step_fails() {
     assert!(again.status.success(), "{}", text(&again.stderr));
     assert!(text(&again.stdout).contains("complete from an earlier run"), "{}", text(&again.stdout));
     assert!(place.device() == arrived);
+    // As if the kill had come between the last block and the record of it: what is there is no stranger's.
+    let record = place.folder.path().join("out/.small.wherry-job.json");
+    let mut job: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    assert_eq!(job["begun"], job["devices"]);
+    (job["devices"], job["done"]) = (serde_json::json!([]), serde_json::Value::Null);
+    std::fs::write(&record, job.to_string()).unwrap();
+    let on = place.run(&wish);
+    assert!(on.status.success() && place.device() == arrived, "{}", text(&on.stderr));
+    // Without a word of having begun, it is.
+    job["begun"] = serde_json::json!([]);
+    std::fs::write(&record, job.to_string()).unwrap();
+    assert!(place.refused(device, &wish).contains("say --overwrite-device"));
+    assert!(place.device() == arrived);
 }

@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result, convert, device, source};
 use block::{Disk, SECTOR};
 use runtime::{Adapters, contract};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use transfer::Target;
 use workload::{Fact, Severity};
@@ -81,10 +81,14 @@ fn to_device(
         let what = format!("{} is a device, which holds a disk's bytes as they are", path.display());
         return Err(Error::usage(format!("{what}; say raw:{}", path.display())));
     }
-    let device = device::check(&path.to_string_lossy(), disk, std::slice::from_ref(source), &how.devices)?;
-    let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let own = path.canonicalize().unwrap_or_else(|_| path.into());
+    let name = own.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let checkpoint = std::env::current_dir().map_err(|e| Error::failed(format!("working directory: {e}")))?;
     let checkpoint = checkpoint.join(format!(".{name}.wherry-checkpoint"));
+    // Killed at the very end, an earlier run left the disk's own beginning there.
+    let begun: Vec<PathBuf> = checkpoint.exists().then_some(own).into_iter().collect();
+    let sources = std::slice::from_ref(source);
+    let device = device::check(&path.to_string_lossy(), disk, sources, &how.devices, &begun)?;
     let layout = Box::new(transfer::Raw { length: disk.length() });
     let target = Target::Existing { path: &device, checkpoint: &checkpoint };
     arrive(disk, (target, &device), layout, options, watch)

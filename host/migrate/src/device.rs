@@ -23,8 +23,14 @@ pub struct Grant {
 }
 
 /// The device's own path, if the disk may be written to it: granted, of the right size and sectors, used by nobody, and
-/// empty or given up by the operator. Nothing is written.
-pub(crate) fn check(said: &str, disk: &dyn Disk, sources: &[Source], grants: &[Grant]) -> Result<PathBuf> {
+/// empty or given up by the operator. A device that this job has `begun` with may hold its disk already. Nothing is written.
+pub(crate) fn check(
+    said: &str,
+    disk: &dyn Disk,
+    sources: &[Source],
+    grants: &[Grant],
+    begun: &[PathBuf],
+) -> Result<PathBuf> {
     let refuse =
         |what: String| Err(Error::new(ErrorKind::Failed, format!("nothing was written to {said}: {what}")));
     let Ok(path) = Path::new(said).canonicalize() else {
@@ -63,7 +69,8 @@ pub(crate) fn check(said: &str, disk: &dyn Disk, sources: &[Source], grants: &[G
     if let Some(what) = unfit(&device, disk) {
         return refuse(what);
     }
-    if !grants.iter().any(|grant| grant.overwrite) && holds_data(&device)? {
+    let ours = begun.contains(&path) && begins_as(&device, disk)?;
+    if !ours && !grants.iter().any(|grant| grant.overwrite) && holds_data(&device)? {
         return refuse(format!("it holds data; say --overwrite-device {said} if that may be lost"));
     }
     Ok(path)
@@ -95,6 +102,18 @@ fn holds_data(device: &dyn Disk) -> Result<bool> {
     }
     device.read_at(length - piece.len() as u64, &mut piece)?;
     Ok(!is_zero(&piece))
+}
+
+/// Whether the disk's first block, which the pump writes last of all, has arrived here; all of it but for sectors that
+/// are still empty.
+fn begins_as(device: &dyn Disk, disk: &dyn Disk) -> Result<bool> {
+    let (mut there, mut here) = ([0; 4096], [0; 4096]);
+    let length = disk.length().min(4096) as usize;
+    device.read_at(0, &mut there[..length])?;
+    disk.read_at(0, &mut here[..length])?;
+    let mut sectors = there.chunks(512).zip(here.chunks(512));
+    let first = sectors.next().is_some_and(|(there, here)| there == here && !is_zero(here));
+    Ok(first && sectors.all(|(there, here)| there == here || is_zero(there)))
 }
 
 /// Whether two devices (by their numbers) are one, or one is a partition of the other: sysfs has partitions within
@@ -134,11 +153,26 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_has_arrived_is_known_by_its_first_block() {
+        let disk = MemoryDisk::new(vec![7; 8192]);
+        let begins = |bytes: Vec<u8>| begins_as(&MemoryDisk::new(bytes), &disk).unwrap();
+        let mut bytes = vec![7; 8192];
+        assert!(begins(bytes.clone()));
+        bytes[512..1024].fill(0);
+        assert!(begins(bytes.clone()));
+        bytes[600] = 1;
+        assert!(!begins(bytes) && !begins(vec![0; 8192]));
+        let blank = MemoryDisk::new(vec![0; 8192]);
+        assert!(!begins_as(&blank, &blank).unwrap(), "emptiness is no sign");
+    }
+
+    #[test]
     fn what_is_not_granted_or_no_device_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let said = file.path().to_str().unwrap();
-        let check =
-            |said, grants: &[Grant]| check(said, &MemoryDisk::new(vec![]), &[], grants).unwrap_err().message;
+        let check = |said, grants: &[Grant]| {
+            check(said, &MemoryDisk::new(vec![]), &[], grants, &[]).unwrap_err().message
+        };
         let grant = |path: &str| Grant { path: path.into(), overwrite: true };
         let missing = check("/dev/none/such", &[grant("/dev/none/such")]);
         assert!(missing.contains("no such device"), "{missing}");

@@ -101,8 +101,8 @@ pub fn migrate(
     let mut target = plan.destination.target(Some(output))?;
     let sinks = target.prepare(&plan.key, &plan.machine, &plan.device_profile)?;
     let before = plan.destination.job(&plan.name).filter(|job| job.key == plan.key);
-    let arrived = before.map(|job| job.devices).unwrap_or_default();
-    let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), devices: arrived, done: None };
+    let (begun, devices) = before.map(|job| (job.begun, job.devices)).unwrap_or_default();
+    let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), begun, devices, done: None };
     plan.destination.keep(&plan.name, &job)?;
     let disks = bring(&Move { plan, how, adapters, watch, folder: &folder }, &sinks, &mut job)?;
     let facts = target.finish(&plan.key, &plan.machine, &plan.device_profile)?;
@@ -120,7 +120,11 @@ pub fn migrate(
 /// Brings every disk into its place; what is there already stays.
 fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<Vec<Arrived>> {
     let plan = moving.plan;
-    let devices = moving.devices(sinks, &job.devices)?;
+    let devices = moving.devices(sinks, job)?;
+    if devices.iter().any(Option::is_some) {
+        job.begun = devices.iter().flatten().cloned().collect();
+        plan.destination.keep(&plan.name, job)?;
+    }
     let mut disks = Vec::new();
     for (number, ((disk, sink), device)) in plan.disks.iter().zip(sinks).zip(devices).enumerate() {
         disks.push(match (sink, device) {
@@ -167,17 +171,19 @@ struct Move<'a> {
 
 impl Move<'_> {
     /// Each device that the target names, checked before any is written to; none for a file.
-    fn devices(&self, sinks: &[contract::Sink], arrived: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
+    fn devices(&self, sinks: &[contract::Sink], job: &Job) -> Result<Vec<Option<PathBuf>>> {
         let mut found: Vec<Option<PathBuf>> = Vec::new();
         for (disk, sink) in self.plan.disks.iter().zip(sinks) {
             let contract::Sink::Device(said) = sink else {
                 found.push(None);
                 continue;
             };
-            let known = Path::new(said).canonicalize().ok().filter(|path| arrived.contains(path));
+            let known = Path::new(said).canonicalize().ok().filter(|path| job.devices.contains(path));
             let path = match known {
                 Some(path) => path,
-                None => device::check(said, disk.as_ref(), &self.plan.sources, &self.how.devices)?,
+                None => {
+                    device::check(said, disk.as_ref(), &self.plan.sources, &self.how.devices, &job.begun)?
+                }
             };
             if found.iter().flatten().any(|other| *other == path) {
                 return Err(Error::failed(format!("the target wants two disks on one device, {said}")));

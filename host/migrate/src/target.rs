@@ -24,6 +24,9 @@ pub struct Job {
     pub key: String,
     /// Seconds since 1970-01-01 UTC at the start of the first run.
     pub time: u64,
+    /// Devices that may have been written to.
+    #[serde(default)]
+    pub begun: Vec<PathBuf>,
     /// Devices that have their disk already: unlike files, they do not show it by being there.
     #[serde(default)]
     pub devices: Vec<PathBuf>,

@@ -293,7 +293,8 @@ impl wit::http::Host for State {
             let message = format!("the right `http` to {origin} is not in both the manifest and the grant");
             return Ok(Err(refusal(ErrorKind::Denied, message)));
         }
-        Ok(Err(refusal(ErrorKind::Unsupported, "this host has no HTTP client yet")))
+        let message = format!("{origin} was not asked: this host has no HTTP client yet; {WITHOUT}");
+        Ok(Err(refusal(ErrorKind::Unsupported, message)))
     }
 }
 
@@ -304,10 +305,11 @@ impl wit::connection::HostLink for State {
                 format!("the right `endpoints` to {endpoint} is not in both the manifest and the grant");
             return Ok(Err(refusal(ErrorKind::Denied, message)));
         }
-        Ok(Err(refusal(ErrorKind::Unsupported, "this host opens no connections yet")))
+        let message = format!("{endpoint} was not opened: this host opens no connections yet; {WITHOUT}");
+        Ok(Err(refusal(ErrorKind::Unsupported, message)))
     }
     fn write(&mut self, _link: Resource<Link>, _bytes: Vec<u8>) -> wasmtime::Result<Answer<()>> {
-        Ok(Err(refusal(ErrorKind::Unsupported, "this host opens no connections yet")))
+        Ok(Err(refusal(ErrorKind::Unsupported, "there is no connection: this host opens none yet")))
     }
     fn read(
         &mut self,
@@ -315,13 +317,16 @@ impl wit::connection::HostLink for State {
         _most: u32,
         _timeout_ms: u32,
     ) -> wasmtime::Result<Answer<Vec<u8>>> {
-        Ok(Err(refusal(ErrorKind::Unsupported, "this host opens no connections yet")))
+        Ok(Err(refusal(ErrorKind::Unsupported, "there is no connection: this host opens none yet")))
     }
     fn drop(&mut self, link: Resource<Link>) -> wasmtime::Result<()> {
         self.table.delete(link)?;
         Ok(())
     }
 }
+
+/// What is left to a target adapter that cannot talk to its platform.
+const WITHOUT: &str = "use a target that writes files, such as kvm";
 
 /// A single, ordinary path component.
 fn single(name: &str) -> Answer<&str> {
