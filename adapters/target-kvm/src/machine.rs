@@ -2,12 +2,15 @@
 
 use crate::choice::Choice;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use wherry_sdk::target::Machine;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// What both boards take without an interrupt remapping unit (qemu-system-x86_64(1), `-smp`).
 const CPUS_MOST: u32 = 255;
 const NICS_MOST: usize = 8;
+/// The first card's slot on PCI bus 0; every definition puts the cards there.
+const NIC_SLOT: usize = 8;
 
 /// A disk and its file in the output directory.
 pub struct Disk {
@@ -84,6 +87,11 @@ fn disks(machine: &Machine, format: &str) -> Vec<Disk> {
         disks.push(Disk { file, boot: boots.then_some(turn) });
     }
     disks
+}
+
+/// The slots of so many cards on PCI bus 0, as far as there is room.
+pub fn nic_slots(cards: usize) -> Range<usize> {
+    NIC_SLOT..NIC_SLOT + cards.min(NICS_MOST)
 }
 
 /// Letters, digits, `.`, `_` and `-`, starting with a letter or digit: safe as a file name everywhere.
