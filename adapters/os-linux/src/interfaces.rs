@@ -416,6 +416,28 @@ mod tests {
     }
 
     #[test]
+    fn slots() {
+        for (value, expected) in [
+            ("0000:02:00.0", Some("0000:02:00.0")),
+            ("pci-0000:02:00.0", Some("0000:02:00.0")),
+            ("*pci-0000:0a:1f.7", Some("0000:0a:1f.7")),
+            ("virtio-pci-0000:00:05.0", Some("0000:00:05.0")),
+            ("pci-0000:00:14.0-usb-0:1:1.0", None),
+            ("pci-0000:02:00.8", None),
+            ("pci-", None),
+        ] {
+            assert_eq!(slot(value), expected, "{value}");
+        }
+        let new = "0000:00:08.0";
+        for value in ["0000:00:08.0", "virtio-pci-0000:00:08.0", "*pci-0000:00:08.0", "pci-0000:00:*", "*"] {
+            assert!(fits_in(value, new), "{value}");
+        }
+        for value in ["0000:00:09.0", "pci-0000:02:*", "pci-0000:00:08", ""] {
+            assert!(!fits_in(value, new), "{value}");
+        }
+    }
+
+    #[test]
     fn debian() {
         let text = "auto lo\niface lo inet loopback\niface ens192 inet dhcp\niface br0 inet static\n  bridge_ports eth1 eth2\n";
         check(
@@ -433,6 +455,8 @@ mod tests {
         let text = "network:\n  version: 2\n  ethernets:\n    ens160:\n      dhcp4: true\n      macaddress: 00:00:00:00:00:01\n    any:\n      match:\n        macaddress: \"00:00:00:00:00:02\"\n      set-name: lan0\n    glob:\n      match: {name: \"en*\"}\n  bridges:\n    br0: {}\n";
         let ties = ["macaddress: \"00:00:00:00:00:02\""];
         check(&netplan(text), text, &[("ens160", &[]), ("lan0", &ties), ("", &[])]);
+        let text = "network:\n  ethernets:\n    a:\n      match: {name: ens192}\n    b:\n      match:\n        name: ens224\n        driver: e1000\n      set-name: lan0\n";
+        check(&netplan(text), text, &[("ens192", &[]), ("lan0", &["driver: e1000"])]);
     }
 
     #[test]
@@ -443,6 +467,8 @@ mod tests {
         let text = "[connection]\nid=a\ntype=ethernet\ninterface-name=enp1s0\n\n[ethernet]\ncloned-mac-address=00:00:00:00:00:01\nmac-address=00:00:00:00:00:02\n";
         check(&keyfile(text), text, &[("enp1s0", &["mac-address=00:00:00:00:00:02"])]);
         assert!(keyfile("[connection]\ntype=bridge\n").is_empty());
+        let text = "[match]\npath=pci-0000:02:00.0;pci-0000:03:00.0;\ndriver=!e1000;\n";
+        check(&keyfile(text), text, &[("", &["path=pci-0000:02:00.0"])]);
     }
 
     #[test]
