@@ -28,6 +28,8 @@ pub struct Cards {
     all: Vec<Card>,
     /// What the interfaces that are cards go by, as people count.
     pub labels: Vec<String>,
+    /// Those that the configuration knows by their names alone.
+    by_name: BTreeSet<String>,
     assigned: BTreeMap<String, usize>,
     /// The driver of all cards.
     pub driver: Option<&'static str>,
@@ -57,11 +59,17 @@ impl Cards {
         all.iter_mut().for_each(|card| card.mac = card.mac.take().filter(|mac| !shared(mac)));
         let mut labels =
             labels(found, ours, |interface| interface.by != "udev" && interface.by != "systemd-link");
-        if labels.is_empty() {
+        let mut by_name: BTreeSet<String> = labels.iter().cloned().collect();
+        found.iter().filter(|one| one.name.is_none()).filter_map(|one| one.label.as_ref()).for_each(
+            |label| {
+                by_name.remove(label);
+            },
+        );
+        if labels.iter().all(|label| is_slot(label)) {
             labels = self::labels(found, ours, |_| true);
         }
         let driver = modules::network(&work.profile.nic_model).map(|(_, driver)| driver);
-        let mut new = Self { all, labels, assigned: BTreeMap::new(), driver };
+        let mut new = Self { all, labels, by_name, assigned: BTreeMap::new(), driver };
         new.assign(found);
         new
     }
@@ -69,20 +77,22 @@ impl Cards {
     /// A card that stays belongs to the interface that had it; the others follow in order.
     fn assign(&mut self, found: &[Interface]) {
         let scarce = self.labels.len() > self.all.len();
-        for (label, tie) in ties(found) {
+        for (label, old) in cards_of(found).filter(|(label, _)| self.labels.contains(label)) {
             // where there are enough cards, the order of the old slots is worth more than one slot that happens to stay
-            let same = |card: &Card| match tie.key {
-                Key::Mac => card.mac.as_ref().is_some_and(|mac| mac.eq_ignore_ascii_case(&tie.value)),
-                Key::Path => scarce && card.slot.is_some() && card.slot.as_deref() == slot(&tie.value),
-                Key::Driver | Key::Name => false,
-            };
+            let same =
+                |card: &Card| card.mac.as_ref() == Some(&old) || scarce && card.slot.as_ref() == Some(&old);
             let position = self.all.iter().position(same);
             let position = position.filter(|n| !self.assigned.values().any(|taken| taken == n));
             if let Some(position) = position {
                 self.assigned.entry(label.clone()).or_insert(position);
             }
         }
-        let taken: BTreeSet<usize> = self.assigned.values().copied().collect();
+        // a configuration without a name has its card by the address
+        let nameless = found.iter().filter(|one| one.label.is_none() && !self.single());
+        let kept: BTreeSet<String> = nameless.flat_map(Interface::cards).collect();
+        let of = |mac: &String| self.all.iter().position(|card| card.mac.as_ref() == Some(mac));
+        let taken: BTreeSet<usize> =
+            self.assigned.values().copied().chain(kept.iter().filter_map(of)).collect();
         let free: Vec<usize> = (0..self.all.len()).filter(|n| !taken.contains(n)).collect();
         let waiting = self.labels.iter().filter(|label| !self.assigned.contains_key(*label)).cloned();
         self.assigned.extend(ordered(waiting.collect(), found).into_iter().zip(free));
@@ -143,15 +153,18 @@ impl Cards {
     /// What was tied to an address.
     fn by_address(&self, interface: &Interface, card: Card) -> Change {
         let plain = interface.name.as_deref().is_some_and(is_name);
-        match (card.mac, card.slot, interface.by) {
-            (Some(mac), _, _) => Change::Tie(Key::Mac, mac),
-            (None, Some(slot), "udev" | "systemd-link" | "systemd-networkd") => by_slot_of(interface, slot),
+        let only = || self.labels.first().filter(|_| self.single());
+        let name = interface.label.as_ref().or_else(only).filter(|label| is_name(label)).cloned();
+        match (card.mac, card.slot, interface.by, name) {
+            (Some(mac), ..) => Change::Tie(Key::Mac, mac),
+            (None, Some(slot), "udev" | "systemd-link", _) => by_slot_of(interface, slot),
             // the name alone will do, since a rule gives it to the slot
-            (None, Some(_), "ifcfg" | "networkmanager") if plain => Change::RemoveLine,
-            (None, Some(_), "netplan") if plain => {
-                Change::Tie(Key::Name, interface.name.clone().unwrap_or_default())
+            (None, Some(_), "ifcfg" | "networkmanager" | "systemd-networkd", _) if plain => {
+                Change::RemoveLine
             }
-            (None, _, "ifcfg" | "networkmanager") if self.single() => Change::RemoveLine,
+            (None, Some(_), "netplan" | "systemd-networkd", Some(name)) => Change::Tie(Key::Name, name),
+            (None, Some(slot), "systemd-networkd", None) => by_slot_of(interface, slot),
+            (None, _, "ifcfg" | "networkmanager", _) if self.single() => Change::RemoveLine,
             _ => self.without_card(interface),
         }
     }
@@ -164,7 +177,12 @@ impl Cards {
             _ if is_pattern(&tie.value) && places.all(|new| fits_in(&tie.value, new)) => Change::Keep,
             (Some(new), _) if fits_in(&tie.value, &new) => Change::Keep,
             (Some(new), _) => by_slot_of(interface, new),
-            (None, Some(mac)) if interface.by != "networkmanager" => Change::Tie(Key::Mac, mac),
+            (None, Some(mac)) if interface.by != "networkmanager" => match &interface.label {
+                Some(name) if interface.name.is_none() && is_name(name) => {
+                    Change::Tie(Key::Name, name.clone())
+                }
+                _ => Change::Tie(Key::Mac, mac),
+            },
             _ => self.without_card(interface),
         }
     }
@@ -189,12 +207,12 @@ impl Cards {
 
     /// Nothing is known of the card but, where there is only one, its driver.
     fn without_card(&self, interface: &Interface) -> Change {
+        let by_name = |name: &&String| by_kernel(name) && self.by_name.contains(*name);
+        let counted = self.all.is_empty() && interface.by == "udev";
         match self.driver.filter(|_| self.single()) {
             Some(driver) => Change::Tie(Key::Driver, driver.to_owned()),
             // the kernel's order is as good as any
-            None if interface.by == "udev" && interface.name.as_deref().is_some_and(by_kernel) => {
-                Change::RemoveLine
-            }
+            None if counted && interface.name.as_ref().filter(by_name).is_some() => Change::RemoveLine,
             None => Change::Unknown,
         }
     }
@@ -216,31 +234,31 @@ fn card(work: &Work<'_>, n: usize) -> Option<Card> {
     (mac.is_some() || slot.is_some()).then_some(Card { mac, slot })
 }
 
-/// Every tie, with what its interface goes by.
-fn ties(found: &[Interface]) -> impl Iterator<Item = (&String, &Tie)> {
+/// What interfaces go by, with the addresses or slots of their old cards.
+fn cards_of(found: &[Interface]) -> impl Iterator<Item = (&String, String)> {
     let labelled = found.iter().filter_map(|interface| Some((interface.label.as_ref()?, interface)));
-    labelled.flat_map(|(label, interface)| interface.ties.iter().map(move |tie| (label, tie)))
+    labelled.flat_map(|(label, interface)| interface.cards().into_iter().map(move |card| (label, card)))
 }
 
 /// By the old slots if all have one; or else by name, as people count, and then who has no name.
 fn ordered(mut labels: Vec<String>, found: &[Interface]) -> Vec<String> {
-    let mut slots: BTreeMap<&String, &str> = BTreeMap::new();
-    for (label, tie) in ties(found).filter(|(_, tie)| tie.key == Key::Path) {
-        if let Some(slot) = slot(&tie.value) {
-            slots.entry(label).or_insert(slot);
-        }
+    let mut slots: BTreeMap<&String, String> = BTreeMap::new();
+    for (label, slot) in cards_of(found).filter(|(_, card)| is_slot(card)) {
+        slots.entry(label).or_insert(slot);
     }
     if labels.iter().all(|label| slots.contains_key(label)) {
-        labels.sort_by_key(|label| slots.get(label).copied());
+        labels.sort_by_key(|label| slots.get(label).cloned());
     } else {
-        labels.sort_by_key(|label| is_slot(label));
+        labels.sort_by_key(|label| is_slot(label).then(|| label.clone()));
     }
     labels
 }
 
 /// Labels of cards, without those of bridges, bonds and VLANs.
 fn labels(found: &[Interface], ours: &BTreeSet<String>, of: impl Fn(&Interface) -> bool) -> Vec<String> {
-    let tied = |name: &String| ties(found).any(|(label, _)| label == name);
+    let tied = |name: &String| {
+        found.iter().any(|other| !other.ties.is_empty() && other.label.as_ref() == Some(name))
+    };
     let labels = found.iter().filter(|interface| of(interface)).filter_map(|one| one.label.clone());
     let card = |name: &String| by_slot(name) || by_kernel(name) || tied(name) || ours.contains(name);
     let mut labels: Vec<String> = labels.filter(card).collect();

@@ -63,6 +63,14 @@ impl Interface {
     pub fn names_cards(&self) -> bool {
         self.name.is_some() && !self.ties.is_empty() && matches!(self.by, "udev" | "systemd-link" | "netplan")
     }
+
+    /// The addresses that this is tied to, or else the slots.
+    pub fn cards(&self) -> Vec<String> {
+        let of = |key| self.ties.iter().filter(move |tie| tie.key == key);
+        let macs: Vec<String> = of(Key::Mac).map(|tie| tie.value.to_ascii_lowercase()).collect();
+        let slots = of(Key::Path).filter_map(|tie| slot(&tie.value).map(str::to_owned));
+        if macs.is_empty() { slots.collect() } else { macs }
+    }
 }
 
 fn named(name: &str) -> Interface {
@@ -340,19 +348,15 @@ pub fn find(guest: &dyn Tree) -> Vec<Interface> {
 
 /// Says what each interface goes by.
 fn label(found: &mut [Interface]) {
-    let same = |tie: &Tie| match tie.key {
-        Key::Mac => Some(tie.value.to_ascii_lowercase()),
-        Key::Path => slot(&tie.value).map(str::to_owned),
-        Key::Driver | Key::Name => None,
-    };
     let mut names: BTreeMap<String, String> = BTreeMap::new();
-    for (interface, tie) in found.iter().flat_map(|one| one.ties.iter().map(move |tie| (one, tie))) {
-        if let (Some(name), Some(card)) = (&interface.name, same(tie)) {
+    for interface in found.iter() {
+        let Some(name) = &interface.name else { continue };
+        for card in interface.cards() {
             names.entry(card).or_insert_with(|| name.clone());
         }
     }
     for interface in found {
-        let cards: Vec<String> = interface.ties.iter().filter_map(same).collect();
+        let cards = interface.cards();
         let name = || cards.iter().find_map(|card| names.get(card)).cloned();
         let place = || cards.iter().find(|card| is_slot(card)).cloned();
         interface.label = interface.name.clone().or_else(name).or_else(place);

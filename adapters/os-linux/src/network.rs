@@ -61,7 +61,8 @@ impl Names {
             Change::RemoveLine => tie.key == Key::Mac && !udev,
             _ => false,
         };
-        if slot && changes.iter().any(loose) {
+        // without a slot, what the kernel calls so it calls so still
+        if (slot || !by_kernel(name)) && changes.iter().any(loose) {
             self.ours.insert(name.clone());
         }
     }
@@ -128,12 +129,13 @@ fn changed(line: &str, tie: &Tie, change: &Change, by: &str) -> Option<String> {
         (Key::Path, "udev") => format!("KERNELS==\"{value}\""),
         (Key::Mac, "netplan") => format!("macaddress: {value}"),
         (Key::Driver, "netplan") => format!("driver: {value}"),
-        (Key::Name, _) => format!("name: {value}"),
+        (Key::Name, "netplan") => format!("name: {value}"),
         (Key::Driver, "networkmanager") => format!("driver={value}"),
         (Key::Path, "networkmanager") => format!("path={value}"),
         (Key::Mac, _) => format!("MACAddress={value}"),
         (Key::Driver, _) => format!("Driver={value}"),
         (Key::Path, _) => format!("Path={value}"),
+        (Key::Name, _) => format!("Name={value}"),
     };
     Some(format!("{before}{new}{after}"))
 }

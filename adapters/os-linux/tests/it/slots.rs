@@ -2,7 +2,7 @@
 
 use crate::network::{HEAD, PERSISTENT, RULES, check_on, guest, root, rule};
 use crate::system::*;
-use wherry_sdk::testing::MemoryVolume;
+use wherry_sdk::testing::{MemoryVolume, Random};
 use wherry_sdk::{DeviceProfile, Fact, fact};
 
 const SLOTS: [&str; 3] = ["0000:00:08.0", "0000:00:09.0", "0000:00:0a.0"];
@@ -225,4 +225,67 @@ fn rules_of_an_earlier_move_give_way() {
     // the interface is gone, and its rules with it
     let gone = [format!("remove {RULES}")].into_iter().chain(old).collect::<Vec<_>>();
     check(&root_with(&[(RULES, &format!("{}\n", gone[1][2..].trim()))]), 1, &[], &gone[..2], &[]);
+}
+
+/// A file of some configuration, tied to what a card was or to what the new one is by chance.
+fn some_file(random: &mut Random, turn: u64) -> (String, String) {
+    let card = random.below(6) as usize;
+    let name = ["ens192", "eth0", "eth1", "lan0", "lan1", "enp0s25"][card];
+    let mut flip = || random.below(2) == 0;
+    let (by_mac, by_slot, stays) = (flip(), flip(), flip() && card < 2);
+    let mac = if stays { MACS[card].to_owned() } else { format!("00:00:00:00:00:0{card}") };
+    let slot = if stays { SLOTS[1 - card].to_owned() } else { format!("0000:0{}:00.0", 6 - card) };
+    let some = |yes: bool, text: String| if yes { text } else { String::new() };
+    match random.below(7) {
+        0 => ("/etc/network/interfaces.d/a".into(), format!("iface {name} inet dhcp\n")),
+        1 => (
+            format!("/etc/sysconfig/network-scripts/ifcfg-{name}"),
+            some(by_mac, format!("HWADDR={mac}\n")) + "A=b\n",
+        ),
+        2 => (
+            format!("/etc/NetworkManager/system-connections/{turn}"),
+            format!("[connection]\ninterface-name={name}\n")
+                + &some(by_mac, format!("[ethernet]\nmac-address={mac}\n"))
+                + &some(by_slot, format!("[match]\npath=pci-{slot}\n")),
+        ),
+        3 => {
+            let ties = some(by_mac, format!("ATTR{{address}}==\"{mac}\", "))
+                + &some(by_slot, format!("KERNELS==\"{slot}\", DRIVERS==\"e1000\", "));
+            (
+                format!("/etc/udev/rules.d/7{turn}.rules"),
+                format!("SUBSYSTEM==\"net\", {ties}NAME=\"{name}\"\n"),
+            )
+        }
+        4 | 5 => {
+            let (end, name) = match random.below(3) {
+                0 => ("link", format!("[Link]\nName={name}\n")),
+                1 => ("network", format!("Name={name}\n")),
+                _ => ("network", String::new()),
+            };
+            let ties =
+                some(by_mac, format!("MACAddress={mac}\n")) + &some(by_slot, format!("Path=pci-{slot}\n"));
+            (format!("/etc/systemd/network/{turn}.{end}"), format!("[Match]\n{ties}{name}"))
+        }
+        _ => {
+            let text = format!(
+                "  ethernets:\n    {name}:\n      match:\n        macaddress: {mac}\n      set-name: {name}\n"
+            );
+            (format!("/etc/netplan/{turn}.yaml"), text)
+        }
+    }
+}
+
+/// `adapt` sees to it that twice is once.
+#[test]
+fn whatever_is_tied_to_whatever() {
+    for seed in 0..3000 {
+        let mut random = Random::new(seed);
+        let files: Vec<_> = (0..=random.below(5)).map(|turn| some_file(&mut random, turn)).collect();
+        let root = files.iter().fold(root(), |root, (path, text)| root.file(path, text.as_str()));
+        let cards = random.below(4) as usize;
+        let options = nics(&MACS[..random.below(cards as u64 + 1) as usize]);
+        let profile = slotted(cards);
+        let told = std::panic::catch_unwind(|| adapt(&tree(root, Vec::new()), &profile, &options));
+        assert!(told.is_ok(), "seed {seed}: {files:#?}\n{:?}\n{options:?}", profile.facts);
+    }
 }
