@@ -2,6 +2,7 @@
 //! ifcfg(5) of RHEL and SUSE, systemd.network(5), systemd.link(5), udev(7).
 
 use crate::files::{names, text};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use wherry_sdk::Tree;
 
@@ -13,6 +14,8 @@ const FILES: usize = 256;
 const INTERFACES: usize = 1024;
 /// Values of one key in one line.
 const PLACES: usize = 8;
+/// What makes a value a pattern.
+const PATTERN: [char; 3] = ['*', '?', '['];
 
 /// By what a card is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Key {
     Driver,
     /// Its slot.
     Path,
+    /// The name that something else gives it.
+    Name,
 }
 
 /// A place in a file that ties the configuration to a card.
@@ -49,12 +54,22 @@ pub struct Interface {
     pub name: Option<String>,
     /// What ties it to a card.
     pub ties: Vec<Tie>,
+    /// What it goes by: its name, or that of another entry for the same card, or its slot.
+    pub label: Option<String>,
 }
 
 impl Interface {
     /// Whether this gives the name, so that nothing else has to.
     pub fn names_cards(&self) -> bool {
         self.name.is_some() && !self.ties.is_empty() && matches!(self.by, "udev" | "systemd-link" | "netplan")
+    }
+
+    /// The addresses that this is tied to, or else the slots.
+    pub fn cards(&self) -> Vec<String> {
+        let of = |key| self.ties.iter().filter(move |tie| tie.key == key);
+        let macs: Vec<String> = of(Key::Mac).map(|tie| tie.value.to_ascii_lowercase()).collect();
+        let slots = of(Key::Path).filter_map(|tie| slot(&tie.value).map(str::to_owned));
+        if macs.is_empty() { slots.collect() } else { macs }
     }
 }
 
@@ -66,6 +81,34 @@ fn named(name: &str) -> Interface {
 pub fn is_mac(text: &str) -> bool {
     text.len() == 17
         && text.split(':').all(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()))
+}
+
+/// Whether this is a place on a PCI bus: domain, bus, device and function, `0000:00:08.0`.
+pub fn is_slot(text: &str) -> bool {
+    let form = |(at, c): (usize, u8)| match at {
+        4 | 7 => c == b':',
+        10 => c == b'.',
+        11 => (b'0'..=b'7').contains(&c),
+        _ => c.is_ascii_hexdigit(),
+    };
+    text.len() == 12 && text.bytes().enumerate().all(form)
+}
+
+/// The slot that a tie names: `KERNELS=="0000:02:00.0"`, `Path=pci-0000:02:00.0`, `Path=virtio-pci-0000:02:00.0`.
+pub fn slot(value: &str) -> Option<&str> {
+    value.rsplit("pci-").next().filter(|tail| is_slot(tail))
+}
+
+/// Whether a path is one for many cards, ours for one slot aside.
+pub fn is_pattern(value: &str) -> bool {
+    value.contains(PATTERN) && slot(value).is_none()
+}
+
+/// Whether a tie matches the card in a slot; of a pattern, only what stands before its first wildcard is compared.
+pub fn fits_in(value: &str, new: &str) -> bool {
+    let start = value.split(PATTERN).next().unwrap_or_default();
+    let paths = [format!("pci-{new}"), format!("virtio-pci-{new}")];
+    slot(value) == Some(new) || is_pattern(value) && paths.iter().any(|path| path.starts_with(start))
 }
 
 /// Whether the name comes from the slot of the old hardware (systemd.net-naming-scheme(7), biosdevname(1)):
@@ -100,12 +143,13 @@ fn tie_at(key: Key, line: usize, text: &str, at: usize, value_at: usize) -> Opti
     let rest = text.get(value_at..)?;
     let space = rest.len() - rest.trim_start_matches([' ', '"', '\'']).len();
     let rest = rest.get(space..)?;
-    let end = rest.find(['"', '\'', ' ', ',', '}', '\r', '\n', '\t']).unwrap_or(rest.len());
+    let end = rest.find(['"', '\'', ' ', ',', ';', '}', '\r', '\n', '\t']).unwrap_or(rest.len());
     let value = rest.get(..end)?.to_owned();
     let quote = usize::from(rest.get(end..).is_some_and(|after| after.starts_with(['"', '\''])));
     let good = match key {
         Key::Mac => is_mac(&value),
-        Key::Driver | Key::Path => !value.is_empty() && !value.contains(['*', '?', '!']),
+        Key::Path => !value.is_empty() && !value.contains('!'),
+        Key::Driver | Key::Name => !value.is_empty() && !value.contains('!') && !value.contains(PATTERN),
     };
     good.then(|| Tie { key, line, span: at..value_at + space + end + quote, value })
 }
@@ -163,6 +207,8 @@ pub fn netplan(text: &str) -> Vec<Interface> {
                 if matching.is_some() {
                     interface.ties.extend(ties(Key::Mac, n, line, "macaddress:"));
                     interface.ties.extend(ties(Key::Driver, n, line, "driver:"));
+                    let name = ties(Key::Name, n, line, "name:").into_iter().next().map(|tie| tie.value);
+                    interface.name = interface.name.take().or(name);
                 }
             }
             None => {}
@@ -202,6 +248,8 @@ pub fn keyfile(text: &str) -> Vec<Interface> {
             ("ethernet" | "802-3-ethernet", "mac-address") => {
                 new.ties.extend(ties(Key::Mac, n, line, "mac-address="));
             }
+            ("match", "path") => new.ties.extend(ties(Key::Path, n, line, "path=")),
+            ("match", "driver") => new.ties.extend(ties(Key::Driver, n, line, "driver=")),
             _ => {}
         }
     }
@@ -260,8 +308,9 @@ pub fn rules(text: &str) -> Vec<Interface> {
             (Key::Path, "KERNELS=="),
             (Key::Path, "ENV{ID_PATH}=="),
         ];
-        let ties = places.iter().flat_map(|(key, start)| ties(*key, n, line, start)).collect();
-        found.push(Interface { ties, ..named(name) });
+        let ties = places.iter().flat_map(|(key, start)| ties(*key, n, line, start));
+        let one_card = |tie: &Tie| !tie.value.contains('|') && !is_pattern(&tie.value);
+        found.push(Interface { ties: ties.filter(one_card).collect(), ..named(name) });
     }
     found
 }
@@ -293,7 +342,25 @@ pub fn find(guest: &dyn Tree) -> Vec<Interface> {
             add(by, &path, parse(&text));
         }
     }
+    label(&mut found);
     found
+}
+
+/// Says what each interface goes by.
+fn label(found: &mut [Interface]) {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for interface in found.iter() {
+        let Some(name) = &interface.name else { continue };
+        for card in interface.cards() {
+            names.entry(card).or_insert_with(|| name.clone());
+        }
+    }
+    for interface in found {
+        let cards = interface.cards();
+        let name = || cards.iter().find_map(|card| names.get(card)).cloned();
+        let place = || cards.iter().find(|card| is_slot(card)).cloned();
+        interface.label = interface.name.clone().or_else(name).or_else(place);
+    }
 }
 
 type Parse<'a> = Box<dyn Fn(&str) -> Vec<Interface> + 'a>;
@@ -353,6 +420,28 @@ mod tests {
     }
 
     #[test]
+    fn slots() {
+        for (value, expected) in [
+            ("0000:02:00.0", Some("0000:02:00.0")),
+            ("pci-0000:02:00.0", Some("0000:02:00.0")),
+            ("*pci-0000:0a:1f.7", Some("0000:0a:1f.7")),
+            ("virtio-pci-0000:00:05.0", Some("0000:00:05.0")),
+            ("pci-0000:00:14.0-usb-0:1:1.0", None),
+            ("pci-0000:02:00.8", None),
+            ("pci-", None),
+        ] {
+            assert_eq!(slot(value), expected, "{value}");
+        }
+        let new = "0000:00:08.0";
+        for value in ["0000:00:08.0", "virtio-pci-0000:00:08.0", "*pci-0000:00:08.0", "pci-0000:00:*", "*"] {
+            assert!(fits_in(value, new), "{value}");
+        }
+        for value in ["0000:00:09.0", "pci-0000:02:*", "pci-0000:00:08", ""] {
+            assert!(!fits_in(value, new), "{value}");
+        }
+    }
+
+    #[test]
     fn debian() {
         let text = "auto lo\niface lo inet loopback\niface ens192 inet dhcp\niface br0 inet static\n  bridge_ports eth1 eth2\n";
         check(
@@ -370,6 +459,8 @@ mod tests {
         let text = "network:\n  version: 2\n  ethernets:\n    ens160:\n      dhcp4: true\n      macaddress: 00:00:00:00:00:01\n    any:\n      match:\n        macaddress: \"00:00:00:00:00:02\"\n      set-name: lan0\n    glob:\n      match: {name: \"en*\"}\n  bridges:\n    br0: {}\n";
         let ties = ["macaddress: \"00:00:00:00:00:02\""];
         check(&netplan(text), text, &[("ens160", &[]), ("lan0", &ties), ("", &[])]);
+        let text = "network:\n  ethernets:\n    a:\n      match: {name: ens192}\n    b:\n      match:\n        name: ens224\n        driver: e1000\n      set-name: lan0\n";
+        check(&netplan(text), text, &[("ens192", &[]), ("lan0", &["driver: e1000"])]);
     }
 
     #[test]
@@ -380,6 +471,8 @@ mod tests {
         let text = "[connection]\nid=a\ntype=ethernet\ninterface-name=enp1s0\n\n[ethernet]\ncloned-mac-address=00:00:00:00:00:01\nmac-address=00:00:00:00:00:02\n";
         check(&keyfile(text), text, &[("enp1s0", &["mac-address=00:00:00:00:00:02"])]);
         assert!(keyfile("[connection]\ntype=bridge\n").is_empty());
+        let text = "[match]\npath=pci-0000:02:00.0;pci-0000:03:00.0;\ndriver=!e1000;\n";
+        check(&keyfile(text), text, &[("", &["path=pci-0000:02:00.0"])]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod adapt;
 mod boot;
+mod cards;
 mod cmdline;
 mod devices;
 mod drivers;

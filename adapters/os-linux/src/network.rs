@@ -1,182 +1,110 @@
-//! Network interfaces keep their names. What ties a configuration to a card of the old machine is tied to the new card,
-//! whose hardware address is an option (`nic.N.mac`), or, when there is one card only, to its driver.
+//! Network interfaces keep their names. What ties a configuration to a card of the old machine is tied to the new card:
+//! by its hardware address (option `nic.N.mac`), by its slot (fact `nic.N.slot` of the profile), or, when there is one card
+//! only and nothing is known of it, by its driver.
 //!
 //! Names are kept by udev rules, not by `.link` files: systemd before 240, and SUSE's and Red Hat's naming schemes after
-//! it, do not rename by a `.link` file what the initramfs has renamed already (systemd issues 9006, 9807).
+//! it, do not rename by a `.link` file what the initramfs has renamed already (systemd issues 9006, 9807). Slots are matched
+//! by `KERNELS`, since `ENV{ID_PATH}` is set by later rules, if at all.
 
+use crate::cards::{Cards, Change, is_name};
 use crate::entries::Entry;
-use crate::files::{exists, natural, text};
-use crate::interfaces::{self, Interface, Key, OUR_RULES, Tie, by_kernel, by_slot, is_mac};
-use crate::modules;
+use crate::files::{exists, text};
+use crate::interfaces::{self, Interface, Key, OUR_RULES, Tie, by_kernel, by_slot};
 use crate::work::Work;
-use std::collections::{BTreeMap, BTreeSet};
-use wherry_sdk::{Result, Tree, find};
+use std::collections::BTreeSet;
+use wherry_sdk::{Result, Tree};
 
-/// More cards than any machine has.
-const CARDS: usize = 64;
 const REASON: &str = "the network configuration belongs to a card of the old machine";
 const HEAD: &str = "# Written by Wherry: keeps the names that this system's network configuration uses.\n";
 
-/// The cards of the new machine, and who gets which.
-struct Cards {
-    /// Addresses in the order of the cards, as far as they are known.
-    macs: Vec<String>,
-    /// Names that the configuration uses, in natural order.
-    names: Vec<String>,
-    /// Name and address.
-    assigned: BTreeMap<String, String>,
-    /// The driver of all cards.
-    driver: Option<&'static str>,
-}
-
-/// What becomes of a tie.
-enum Change {
-    Keep,
-    Mac(String),
-    Driver(&'static str),
-    RemoveLine,
-    Unknown,
+/// Names, and who gives them.
+#[derive(Default)]
+struct Names {
+    /// What the guest's own files give.
+    settled: BTreeSet<String>,
+    /// What needs a rule of ours: it has one already, or has been untied from a card or tied to another address.
+    ours: BTreeSet<String>,
 }
 
 /// Ties the configuration to the new cards, and keeps the names of interfaces.
 pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
     let found = interfaces::find(work.guest);
-    let cards = Cards::new(work, &found);
-    let mut settled: BTreeSet<String> = BTreeSet::new();
+    let rules = interfaces::rules(&text(work.guest, OUR_RULES).unwrap_or_default());
+    let ours = rules.into_iter().filter_map(|rule| rule.name).collect();
+    let mut names = Names { ours, ..Names::default() };
+    let cards = Cards::new(work, &found, &names.ours);
     let paths: BTreeSet<&String> = found.iter().map(|interface| &interface.path).collect();
     for path in paths {
         let here: Vec<&Interface> = found.iter().filter(|interface| interface.path == *path).collect();
-        settled.extend(retie(work, &cards, path, &here)?);
+        retie(work, &cards, path, &here, &mut names)?;
     }
-    keep_names(work, &cards, &settled, entries)
+    keep_names(work, &cards, &names, entries)
 }
 
-impl Cards {
-    fn new(work: &Work<'_>, found: &[Interface]) -> Self {
-        let macs = (0..CARDS).map_while(|n| find(work.options, &format!("nic.{n}.mac")));
-        let macs: Vec<String> = macs.filter(|mac| is_mac(mac)).map(str::to_ascii_lowercase).collect();
-        let mut names = names(found, |interface| interface.by != "udev" && interface.by != "systemd-link");
-        if names.is_empty() {
-            names = self::names(found, |_| true);
-        }
-        let driver = modules::network(&work.profile.nic_model).map(|(_, driver)| driver);
-        let mut new = Self { macs, names, assigned: BTreeMap::new(), driver };
-        new.assign(found);
-        new
-    }
-
-    /// A card whose address stays belongs to the name that had it; the others follow in order.
-    fn assign(&mut self, found: &[Interface]) {
-        for interface in found {
-            let old = interface
-                .ties
-                .iter()
-                .find(|tie| tie.key == Key::Mac)
-                .map(|tie| tie.value.to_ascii_lowercase());
-            if let (Some(name), Some(mac)) = (&interface.name, old.filter(|mac| self.macs.contains(mac))) {
-                self.assigned.entry(name.clone()).or_insert(mac);
-            }
-        }
-        let taken: BTreeSet<String> = self.assigned.values().cloned().collect();
-        let free: Vec<String> = self.macs.iter().filter(|mac| !taken.contains(*mac)).cloned().collect();
-        let waiting = self.names.iter().filter(|name| !self.assigned.contains_key(*name));
-        let pairs: Vec<(String, String)> = waiting.cloned().zip(free).collect();
-        self.assigned.extend(pairs);
-    }
-
-    fn single(&self) -> bool {
-        self.names.len() <= 1 && self.macs.len() <= 1
-    }
-
-    fn change(&self, interface: &Interface, tie: &Tie) -> Change {
-        let by_mac = interface.ties.iter().any(|tie| tie.key == Key::Mac);
-        let known = interface.name.as_ref().map(|name| (self.names.contains(name), self.assigned.get(name)));
-        let mac = match known {
-            // a rule for an interface that nothing configures is left over from an older card
-            Some((false, None)) => return Change::Keep,
-            Some((_, mac)) => mac,
-            None => self.macs.first().filter(|_| self.single()),
+impl Names {
+    /// What has become of the ties of an interface.
+    fn learn(&mut self, interface: &Interface, changes: &[(&Tie, Change)], slot: bool) {
+        let Some(name) = &interface.name else { return };
+        let udev = interface.by == "udev";
+        let gone = |(_, change): &(&Tie, Change)| match change {
+            Change::Unknown | Change::Tie(Key::Name, _) => true,
+            Change::RemoveLine => udev,
+            _ => false,
         };
-        match (tie.key, mac, self.driver) {
-            (Key::Mac, _, _) if self.macs.contains(&tie.value.to_ascii_lowercase()) => Change::Keep,
-            // an address and a slot: the address will do
-            (Key::Path, ..) if by_mac && interface.by == "udev" => Change::Driver("?*"),
-            (Key::Path, ..) if by_mac => Change::RemoveLine,
-            (Key::Driver, _, Some(new)) if known_driver(&tie.value) && tie.value != new => {
-                Change::Driver(new)
-            }
-            (Key::Driver, ..) => Change::Keep,
-            (_, Some(mac), _) => Change::Mac(mac.clone()),
-            (Key::Mac, None, _) if self.single() && matches!(interface.by, "ifcfg" | "networkmanager") => {
-                Change::RemoveLine
-            }
-            (_, None, Some(driver)) if self.single() => Change::Driver(driver),
-            // no card is known: the kernel's order is as good as any
-            (_, None, _) if interface.by == "udev" && interface.name.as_deref().is_some_and(by_kernel) => {
-                Change::RemoveLine
-            }
-            _ => Change::Unknown,
+        if interface.names_cards() && !changes.iter().any(gone) {
+            self.settled.insert(name.clone());
+        }
+        let renaming = matches!(interface.by, "udev" | "systemd-link");
+        let loose = |(tie, change): &(&Tie, Change)| match change {
+            Change::Tie(Key::Name, _) => true,
+            Change::Tie(Key::Mac, _) => renaming,
+            Change::RemoveLine => tie.key == Key::Mac && !udev,
+            _ => false,
+        };
+        // without a slot, what the kernel calls so it calls so still
+        if (slot || !by_kernel(name)) && changes.iter().any(loose) {
+            self.ours.insert(name.clone());
         }
     }
 }
 
-fn known_driver(name: &str) -> bool {
-    ["virtio-net", "e1000", "e1000e", "vmxnet3", "hyperv-net", "xen-netfront", "rtl8139"]
-        .iter()
-        .filter_map(|model| modules::network(model))
-        .any(|(_, driver)| driver == name)
-}
-
-/// Names of cards, without those of bridges, bonds and VLANs.
-fn names(found: &[Interface], of: impl Fn(&Interface) -> bool) -> Vec<String> {
-    let tied =
-        |name: &String| found.iter().any(|other| !other.ties.is_empty() && other.name.as_ref() == Some(name));
-    let names =
-        found.iter().filter(|interface| of(interface)).filter_map(|interface| interface.name.as_ref());
-    let mut names: Vec<String> =
-        names.filter(|name| by_slot(name) || by_kernel(name) || tied(name)).cloned().collect();
-    names.sort_by(|a, b| natural(a, b));
-    names.dedup();
-    names.truncate(CARDS);
-    names
-}
-
-/// Ties one file's interfaces to the new cards; answers the names that the file gives.
-fn retie(work: &mut Work<'_>, cards: &Cards, path: &str, found: &[&Interface]) -> Result<Vec<String>> {
-    let Some(old) = text(work.guest, path) else { return Ok(Vec::new()) };
+/// Ties one file's interfaces to the new cards.
+fn retie(
+    work: &mut Work<'_>,
+    cards: &Cards,
+    path: &str,
+    found: &[&Interface],
+    names: &mut Names,
+) -> Result<()> {
+    let Some(old) = text(work.guest, path) else { return Ok(()) };
     let mut lines: Vec<Option<String>> =
         old.split_inclusive('\n').map(|line| Some(line.to_owned())).collect();
-    let mut settled = Vec::new();
     for interface in found {
         let mut ties: Vec<&Tie> = interface.ties.iter().collect();
         // from the end of a line to its start, so that spans stay true
         ties.sort_by_key(|tie| std::cmp::Reverse((tie.line, tie.span.start)));
-        let mut lost = false;
-        for tie in ties {
-            let change = cards.change(interface, tie);
-            lost |= matches!(change, Change::RemoveLine | Change::Unknown) && tie.key == Key::Mac;
-            if matches!(change, Change::Unknown) {
+        let changes: Vec<(&Tie, Change)> =
+            ties.into_iter().map(|tie| (tie, cards.change(interface, tie))).collect();
+        for (tie, change) in &changes {
+            if *change == Change::Unknown {
                 unknown(work, path, interface, tie);
             }
             let Some(line) = lines.get_mut(tie.line) else { continue };
-            *line = line.take().and_then(|line| changed(&line, tie, &change, interface.by));
+            *line = line.take().and_then(|line| changed(&line, tie, change, interface.by));
         }
-        if interface.names_cards() && !lost {
-            settled.extend(interface.name.clone());
-        }
+        let card = interface.label.as_ref().and_then(|label| cards.of(label));
+        names.learn(interface, &changes, card.is_some_and(|card| card.slot.is_some()));
     }
     let new: String = lines.into_iter().flatten().collect();
     let empty = new.lines().all(|line| line.trim().is_empty() || line.starts_with('#'));
     if new != old && empty && path.ends_with(".rules") {
-        work.guest.remove(path, "it gives interface names to the old network cards")?;
-    } else {
-        work.replace(path, &old, &new, REASON)?;
+        return work.guest.remove(path, "it gives interface names to the old network cards");
     }
-    Ok(settled)
+    work.replace(path, &old, &new, REASON)
 }
 
 fn unknown(work: &mut Work<'_>, path: &str, interface: &Interface, tie: &Tie) {
-    let name = interface.name.as_deref().unwrap_or("an interface");
+    let name = interface.label.as_deref().unwrap_or("an interface");
     let message = format!("{path} ties {name} to the old card {}, and the new one is not known", tie.value);
     let remedy = "give the new card's address as option nic.N.mac, in the order of the interfaces";
     work.warn("linux.network.card-unknown", message, remedy);
@@ -186,19 +114,28 @@ fn unknown(work: &mut Work<'_>, path: &str, interface: &Interface, tie: &Tie) {
 fn changed(line: &str, tie: &Tie, change: &Change, by: &str) -> Option<String> {
     let (before, after) = (line.get(..tie.span.start)?, line.get(tie.span.end..)?);
     let text = line.get(tie.span.clone())?;
-    let new = match (change, by) {
-        (Change::Keep | Change::Unknown, _) => return Some(line.to_owned()),
-        (Change::RemoveLine, _) => return None,
-        (Change::Mac(mac), _) if tie.key == Key::Mac => {
+    let (key, value) = match change {
+        Change::Keep | Change::Unknown => return Some(line.to_owned()),
+        Change::RemoveLine => return None,
+        Change::Tie(key, value) => (key, value),
+    };
+    let new = match (key, by) {
+        (Key::Mac, _) if tie.key == Key::Mac => {
             let upper = tie.value.bytes().any(|c| c.is_ascii_uppercase());
-            text.replace(&tie.value, &if upper { mac.to_ascii_uppercase() } else { mac.clone() })
+            text.replace(&tie.value, &if upper { value.to_ascii_uppercase() } else { value.clone() })
         }
-        (Change::Mac(mac), "udev") => format!("ATTR{{address}}==\"{mac}\""),
-        (Change::Mac(mac), "netplan") => format!("macaddress: {mac}"),
-        (Change::Mac(mac), _) => format!("MACAddress={mac}"),
-        (Change::Driver(driver), "udev") => format!("DRIVERS==\"{driver}\""),
-        (Change::Driver(driver), "netplan") => format!("driver: {driver}"),
-        (Change::Driver(driver), _) => format!("Driver={driver}"),
+        (Key::Mac, "udev") => format!("ATTR{{address}}==\"{value}\""),
+        (Key::Driver, "udev") => format!("DRIVERS==\"{value}\""),
+        (Key::Path, "udev") => format!("KERNELS==\"{value}\""),
+        (Key::Mac, "netplan") => format!("macaddress: {value}"),
+        (Key::Driver, "netplan") => format!("driver: {value}"),
+        (Key::Name, "netplan") => format!("name: {value}"),
+        (Key::Driver, "networkmanager") => format!("driver={value}"),
+        (Key::Path, "networkmanager") => format!("path={value}"),
+        (Key::Mac, _) => format!("MACAddress={value}"),
+        (Key::Driver, _) => format!("Driver={value}"),
+        (Key::Path, _) => format!("Path={value}"),
+        (Key::Name, _) => format!("Name={value}"),
     };
     Some(format!("{before}{new}{after}"))
 }
@@ -218,31 +155,24 @@ fn renames(guest: &dyn Tree, entries: &[Entry], nic_model: &str) -> bool {
 }
 
 /// Rules for the names that nothing else gives.
-fn keep_names(
-    work: &mut Work<'_>,
-    cards: &Cards,
-    settled: &BTreeSet<String>,
-    entries: &[Entry],
-) -> Result<()> {
+fn keep_names(work: &mut Work<'_>, cards: &Cards, names: &Names, entries: &[Entry]) -> Result<()> {
     let renames = renames(work.guest, entries, &work.profile.nic_model);
-    let wanted = |name: &&String| !settled.contains(*name) && (by_slot(name) || (by_kernel(name) && renames));
     let mut rules = String::new();
-    for name in cards.names.iter().filter(wanted) {
-        let matched = match (cards.assigned.get(name), cards.driver.filter(|_| cards.single())) {
-            (Some(mac), _) => format!("DRIVERS==\"?*\", ATTR{{address}}==\"{mac}\""),
-            (None, Some(driver)) => format!("DRIVERS==\"{driver}\""),
-            (None, None) => {
-                let message = format!("interface {name} will get another name, and its card is not known");
-                let remedy = "give the card's address as option nic.N.mac, in the order of the interfaces";
-                work.warn("linux.network.interface-name", message, remedy);
-                continue;
-            }
-        };
-        rules.push_str(&format!("SUBSYSTEM==\"net\", ACTION==\"add\", {matched}, NAME=\"{name}\"\n"));
-        work.note(format!("{name} is the name of the network card with {matched} ({OUR_RULES})"));
+    for name in cards.labels.iter().filter(|label| is_name(label)) {
+        let settled = names.settled.contains(name);
+        let lost = by_slot(name) || (by_kernel(name) && renames);
+        if names.ours.contains(name) || lost && !settled {
+            rules.push_str(&name_rules(work, cards, name, settled));
+        } else if !settled && cards.count() > 0 && cards.of(name).is_none() {
+            without_card(work, cards, name);
+        }
     }
+    let old = text(work.guest, OUR_RULES).unwrap_or_default();
     if rules.is_empty() {
-        return Ok(());
+        return match old.is_empty() {
+            true => Ok(()),
+            false => work.guest.remove(OUR_RULES, "it gives interface names to the old network cards"),
+        };
     }
     let udev = ["/etc/udev", "/lib/udev", "/usr/lib/udev"];
     if !udev.iter().any(|path| exists(work.guest, path)) {
@@ -256,6 +186,49 @@ fn keep_names(
     }
     let reason = "the network configuration uses names that the old hardware gave";
     work.ensure_directory("/etc/udev/rules.d", reason)?;
-    let old = text(work.guest, OUR_RULES).unwrap_or_default();
     work.replace(OUR_RULES, &old, &format!("{HEAD}{rules}"), reason)
+}
+
+/// Rules that give a card its name: by its address, which is the card's own, and by its slot, which stays when somebody
+/// gives the machine another address. Only one of them matches, since udev was of different minds about two names.
+fn name_rules(work: &mut Work<'_>, cards: &Cards, name: &str, settled: bool) -> String {
+    let card = cards.of(name).cloned().unwrap_or_default();
+    let mut matches = Vec::new();
+    if let Some(mac) = card.mac.filter(|_| !settled) {
+        matches.push(format!("DRIVERS==\"?*\", ATTR{{address}}==\"{mac}\""));
+    }
+    if let Some(slot) = card.slot {
+        let unnamed = if settled || !matches.is_empty() { "NAME==\"\", " } else { "" };
+        matches.push(format!("{unnamed}KERNELS==\"{slot}\""));
+    }
+    if let (true, false, Some(driver)) =
+        (matches.is_empty(), settled, cards.driver.filter(|_| cards.single()))
+    {
+        matches.push(format!("DRIVERS==\"{driver}\""));
+    }
+    if matches.is_empty() && !settled {
+        without_card(work, cards, name);
+    }
+    let rule =
+        |matched: &String| format!("SUBSYSTEM==\"net\", ACTION==\"add\", {matched}, NAME=\"{name}\"\n");
+    if !matches.is_empty() {
+        let told = matches.join(", or with ");
+        work.note(format!("{name} is the name of the network card with {told} ({OUR_RULES})"));
+    }
+    matches.iter().map(rule).collect()
+}
+
+/// An interface that no card is left for, or whose card is not known.
+fn without_card(work: &mut Work<'_>, cards: &Cards, name: &str) {
+    let (message, remedy) = match cards.count() {
+        0 => (
+            format!("interface {name} will get another name, and its card is not known"),
+            "give the card's address as option nic.N.mac, in the order of the interfaces",
+        ),
+        count => (
+            format!("there is no network card for interface {name}: the new machine has {count}"),
+            "give the new machine a card for each interface, or remove the interface in the guest",
+        ),
+    };
+    work.warn("linux.network.interface-name", message, remedy);
 }

@@ -57,13 +57,16 @@ pub fn offer(machine: &Machine) -> Offer {
     concerns.extend(odd_machine(machine, disk_bus, firmware));
     concerns.extend(same_macs(machine));
     concerns.extend(useless_options(machine, format));
+    let mut facts = vec![fact("serial-console", SERIAL_CONSOLE)];
+    let slots = machine::nic_slots(machine.nics.len()).enumerate();
+    facts.extend(slots.map(|(n, slot)| fact(format!("nic.{n}.slot"), format!("0000:00:{slot:02x}.0"))));
     let profile = DeviceProfile {
         firmware: firmware.into(),
         disk_bus: disk_bus.into(),
         nic_model: nic_model.into(),
         architecture: ARCHITECTURE.into(),
         machine: board.into(),
-        facts: vec![fact("serial-console", SERIAL_CONSOLE)],
+        facts,
     };
     Offer { profile, concerns }
 }

@@ -1,7 +1,7 @@
 //! The libvirt domain definition (libvirt.org/formatdomain.html).
 
 use crate::escape::{option, xml};
-use crate::machine::{Disk, Nic, Plan, SECTOR};
+use crate::machine::{Disk, Nic, Plan, SECTOR, nic_slots};
 use crate::script::DISCARD;
 
 /// The XML of `plan`, its disks in `directory`.
@@ -23,7 +23,8 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
         let disks = plan.disks.iter().enumerate();
         lines.extend(disks.flat_map(|(number, disk)| disk_lines(plan, directory, number, disk)));
     }
-    lines.extend(plan.nics.iter().flat_map(|nic| nic_lines(plan, nic)));
+    let nics = plan.nics.iter().zip(nic_slots(plan.nics.len()));
+    lines.extend(nics.flat_map(|(nic, slot)| nic_lines(plan, nic, slot)));
     lines.extend(DEVICES.iter().map(|line| (*line).to_owned()));
     lines.push("  </devices>".into());
     if nvme(plan) {
@@ -120,7 +121,7 @@ fn letters(number: usize) -> String {
     }
 }
 
-fn nic_lines(plan: &Plan, nic: &Nic) -> Vec<String> {
+fn nic_lines(plan: &Plan, nic: &Nic, slot: usize) -> Vec<String> {
     let model = match plan.choice.nic_model.as_str() {
         "virtio-net" => "virtio",
         other => other,
@@ -130,6 +131,8 @@ fn nic_lines(plan: &Plan, nic: &Nic) -> Vec<String> {
     let network = nic.network.as_deref().unwrap_or("default");
     lines.push(format!("      <source network='{}'/>", xml(network)));
     lines.push(format!("      <model type='{model}'/>"));
+    let address = format!("domain='0x0000' bus='0x00' slot='{slot:#04x}' function='0x0'");
+    lines.push(format!("      <address type='pci' {address}/>"));
     lines.push("    </interface>".into());
     lines
 }

@@ -2,6 +2,7 @@
 
 use crate::choice::Choice;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use wherry_sdk::target::Machine;
 use wherry_sdk::{Error, ErrorKind, Result, find};
 
@@ -11,6 +12,8 @@ const NICS_MOST: usize = 8;
 /// Bytes of a sector where nothing else is said, and of a large one.
 pub const SECTOR: u32 = 512;
 const LARGE_SECTOR: u32 = 4096;
+/// The first card's slot on PCI bus 0; every definition puts the cards there.
+const NIC_SLOT: usize = 8;
 
 /// A disk and its file in the output directory.
 pub struct Disk {
@@ -127,6 +130,11 @@ pub fn check_sectors(machine: &Machine, disk_bus: &str, firmware: &str) -> Resul
         }
     }
     Ok(())
+}
+
+/// The slots of so many cards on PCI bus 0, as far as there is room.
+pub fn nic_slots(cards: usize) -> Range<usize> {
+    NIC_SLOT..NIC_SLOT + cards.min(NICS_MOST)
 }
 
 /// Letters, digits, `.`, `_` and `-`, starting with a letter or digit: safe as a file name everywhere.

@@ -1,7 +1,7 @@
 //! The start script for plain QEMU (`qemu-system-x86_64(1)`).
 
 use crate::escape::{option, shell};
-use crate::machine::{Disk, Plan};
+use crate::machine::{Disk, Plan, nic_slots};
 
 /// OVMF's code and its empty variables, as Debian and Fedora install them.
 const OVMF: &[(&str, &str)] = &[
@@ -16,11 +16,10 @@ const AHCI_PORTS: usize = 6;
 /// What the guest discards or fills with zeroes gives its room back.
 pub const DISCARD: &str = "discard=unmap,detect-zeroes=unmap";
 
-/// PCI slots: always the same, so that a card keeps its name in the guest when disks come and go. The boards have
-/// devices of their own in 0, 1, 2 and 31.
+/// PCI slots beside those of the cards: always the same, so that names in the guest stay when disks come and go. The
+/// boards have devices of their own in 0, 1, 2 and 31.
 const RNG_SLOT: usize = 3;
 const CONTROLLER_SLOT: usize = 4;
-const NIC_SLOT: usize = 8;
 const DISK_SLOT: usize = 16;
 
 /// A POSIX shell script that starts `plan`, its disks in `directory`.
@@ -133,10 +132,9 @@ fn network(plan: &Plan) -> Vec<String> {
         other => other,
     };
     let mut words = Vec::new();
-    for (number, nic) in plan.nics.iter().enumerate() {
+    for ((number, nic), slot) in plan.nics.iter().enumerate().zip(nic_slots(plan.nics.len())) {
         let mac = nic.mac.as_ref().map(|mac| format!(",mac={mac}")).unwrap_or_default();
         words.push(format!("-netdev user,id=net{number}"));
-        let slot = NIC_SLOT + number;
         words.push(format!("-device {model},netdev=net{number},addr={slot:#x}{mac}"));
     }
     words

@@ -6,6 +6,7 @@ use block::{
     Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, SECTOR, Sectored,
     Segments,
 };
+use channels::{Address, NbdDisk};
 use runtime::{Adapter, Adapters, FormatReader, contract};
 use serde::Serialize;
 use std::fs::Metadata;
@@ -78,7 +79,9 @@ fn parse(name: &str) -> Result<Named> {
         Some((first, bytes)) => (first, Some(sector(bytes)?)),
         None => (first, None),
     };
-    let Some((format, path)) = first.split_once(':') else {
+    // A server's disk is taken as it is, unless a format is said before the address.
+    let bare = first.starts_with("nbd:") || first.starts_with("nbd+unix:");
+    let Some((format, path)) = (if bare { Some(("raw", first)) } else { first.split_once(':') }) else {
         return Err(Error::usage(format!(
             "`{first}` has no format; say raw:{first} if the file holds the disk's bytes as they are"
         )));
@@ -102,7 +105,10 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     let adapter = known(&named.format, adapters)?;
     let mut opened = Opened::default();
-    opened.add(&named.path)?;
+    match Address::parse(&named.path.to_string_lossy()) {
+        Some(address) => opened.connect(&address)?,
+        None => opened.add(&named.path)?,
+    }
     let mut reader = FormatReader::open(adapter, opened.parts.clone())?;
     let mut facts = reader.facts()?;
     let files = facts.files.clone();
@@ -165,6 +171,14 @@ struct Opened {
 }
 
 impl Opened {
+    /// Who a server's disk is nobody can tell: its address and length have to do.
+    fn connect(&mut self, address: &Address) -> Result<()> {
+        let disk = NbdDisk::open(address)?;
+        self.identity.push(format!("{address} {}", disk.length()));
+        self.parts.push(Arc::new(disk));
+        Ok(())
+    }
+
     fn add(&mut self, path: &Path) -> Result<()> {
         self.parts.push(Arc::new(FileDisk::open_read(path)?));
         self.identity.push(identity(path)?);

@@ -6,6 +6,7 @@
 
 pub mod bindings;
 mod host;
+pub mod image;
 mod register;
 #[cfg(unix)]
 pub mod testing;

@@ -26,6 +26,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),
+    ("/usr/bin/nbdcopy", "libnbd-bin"),
+    ("/usr/bin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/lz4", "lz4"),

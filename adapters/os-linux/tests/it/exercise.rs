@@ -21,6 +21,7 @@ const FILES: &[&str] = &[
     "/etc/systemd/network/10-a.link",
     "/etc/systemd/network/20-a.network",
     "/etc/udev/rules.d/70-persistent-net.rules",
+    "/etc/udev/rules.d/70-wherry-net.rules",
     "/etc/lvm/lvm.conf",
     "/etc/lvm/devices/system.devices",
     "/etc/mdadm/mdadm.conf",
@@ -57,17 +58,21 @@ pub fn exercise(bytes: &[u8]) {
         .file("/boot/initrd.img-5.0", "")
         .file("/lib/modules/5.0/modules.dep", "virtio_pci.ko:\nvirtio_blk.ko: virtio_pci.ko\n");
     let others = [("disk.index", "0"), ("partition.number", "5"), ("partition.uuid", "cafe-05")];
-    check(&MemoryTree::new(vec![root, MemoryVolume::new("mbr:5", &others)]));
+    check(&MemoryTree::new(vec![root, MemoryVolume::new("mbr:5", &others)]), bytes.len() / 2);
 }
 
-fn check(tree: &MemoryTree) {
+/// Cards by `turn`: none, one and two in known slots, the last without an address.
+fn check(tree: &MemoryTree, turn: usize) {
+    let mut facts = vec![fact("serial-console", "ttyS0")];
+    let slots = (0..turn % 3).map(|n| fact(format!("nic.{n}.slot"), format!("0000:00:0{}.0", 8 + n)));
+    facts.extend(slots);
     let profile = DeviceProfile {
         firmware: "bios".into(),
         disk_bus: "virtio-blk".into(),
         nic_model: "virtio-net".into(),
         architecture: "x86_64".into(),
         machine: "q35".into(),
-        facts: vec![fact("serial-console", "ttyS0")],
+        facts,
     };
     let options = [fact("nic.0.mac", "52:54:00:00:00:01")];
     let os = Linux::identify(tree).expect("works").expect("a Linux");

@@ -13,4 +13,5 @@ mod initramfs_hostile;
 mod network;
 mod others;
 mod red_hat;
+mod slots;
 mod system;

@@ -4,12 +4,13 @@ use crate::system::*;
 use wherry_sdk::testing::{MemoryTree, MemoryVolume};
 use wherry_sdk::{DeviceProfile, Fact};
 
-const RULES: &str = "/etc/udev/rules.d/70-wherry-net.rules";
-const PERSISTENT: &str = "/etc/udev/rules.d/70-persistent-net.rules";
-const HEAD: &str = "+ # Written by Wherry: keeps the names that this system's network configuration uses.";
+pub const RULES: &str = "/etc/udev/rules.d/70-wherry-net.rules";
+pub const PERSISTENT: &str = "/etc/udev/rules.d/70-persistent-net.rules";
+pub const HEAD: &str =
+    "+ # Written by Wherry: keeps the names that this system's network configuration uses.";
 
 /// A guest in which only the network can need anything.
-fn root() -> MemoryVolume {
+pub fn root() -> MemoryVolume {
     let menu = format!("menuentry 'a' {{\n\tlinux /boot/vmlinuz-{BUILT_IN} root=UUID=1111-root ro\n}}\n");
     built_in(MemoryVolume::new("mbr:1", ROOT))
         .file("/etc/os-release", "ID=debian\n")
@@ -26,11 +27,11 @@ fn interfaces(names: &[&str]) -> String {
     names.iter().map(|name| format!("iface {name} inet dhcp\n")).collect()
 }
 
-fn guest(names: &[&str]) -> MemoryVolume {
+pub fn guest(names: &[&str]) -> MemoryVolume {
     root().file("/etc/network/interfaces", interfaces(names))
 }
 
-fn rule(mac: &str, name: &str) -> String {
+pub fn rule(mac: &str, name: &str) -> String {
     format!(
         "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{{address}}==\"{mac}\", NAME=\"{name}\"\n"
     )
@@ -40,7 +41,7 @@ fn check(root: &MemoryVolume, options: &[Fact], expected: &[&str], concerned: &[
     check_on(&virtio(), root, options, expected, concerned);
 }
 
-fn check_on(
+pub fn check_on(
     profile: &DeviceProfile,
     root: &MemoryVolume,
     options: &[Fact],

@@ -33,6 +33,10 @@ fn libvirt_accepts_every_definition() {
                     let text = accepted(&output);
                     assert_eq!(text.contains("<os firmware='efi'>"), firmware == "uefi");
                     assert!(text.contains("<mac address='52:54:00:ab:cd:01'/>"), "{text}");
+                    for slot in ["0x08", "0x09"] {
+                        let address = format!("bus='0x00' slot='{slot}' function='0x0'/>");
+                        assert_eq!(text.matches(&address).count(), 1, "{text}");
+                    }
                     assert_eq!(
                         text.matches("detect_zeroes='unmap'").count(),
                         if bus == "nvme" { 0 } else { 8 }

@@ -23,9 +23,10 @@ fn ask(output: &Directory, questions: &str) -> String {
     String::from_utf8_lossy(&result.stdout).into_owned()
 }
 
-/// The class that `info pci` names for a slot.
+/// The class that `info pci` names for a slot of bus 0.
 fn class(answer: &str, slot: usize) -> String {
-    let (_, rest) = answer.split_once(&format!("device {slot:3}, function 0:")).unwrap_or_default();
+    let place = format!("Bus  0, device {slot:3}, function 0:");
+    let (_, rest) = answer.split_once(&place).unwrap_or_default();
     rest.trim_start().split(':').next().unwrap_or_default().to_owned()
 }
 

@@ -1,0 +1,11 @@
+//! Disks over the network: the NBD protocol (`doc/proto.md` of NetworkBlockDevice/nbd, "the specification"), as a
+//! client whose exports are [`block::Disk`]s, and as a server for any of them.
+
+mod address;
+mod client;
+mod server;
+mod wire;
+
+pub use address::Address;
+pub use client::NbdDisk;
+pub use server::{Export, Server};
