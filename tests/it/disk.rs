@@ -154,3 +154,69 @@ fn a_map_covers_the_disk_and_says_where_data_is() {
     assert_eq!(answer["source"]["size"].as_u64(), Some(LENGTH));
     assert_eq!(answer["image"]["unit"].as_u64(), Some(64 << 10));
 }
+
+/// Killed with the test.
+struct Served(std::process::Child, String);
+
+impl Served {
+    fn start(words: &[&str]) -> Self {
+        let mut command = Command::new(built().join("wherry"));
+        command.env("WHERRY_ADAPTERS", components());
+        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut child = command
+            .arg("serve")
+            .args(words)
+            .args(["--output", "json"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        Self(child, said["uri"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+#[test]
+fn a_served_disk_is_a_source_again() {
+    let place = Place::new();
+    convert(&place.named("raw", "disk"), &place.named("qcow2", "copy"), &["compression=zstd"]);
+    let source = place.named("raw", "disk");
+    // The disk that the image holds, by a socket; the image itself, by TCP.
+    let socket = place.path("socket").display().to_string();
+    let disk = Served::start(&[&place.named("qcow2", "copy"), "--listen", &socket]);
+    let file = Served::start(&[&place.named("raw", "copy"), "--listen", "127.0.0.1:0", "--name", "image"]);
+    assert_eq!(json(&["disk", "compare", &source, &disk.1])["identical"], true);
+    assert_eq!(json(&["disk", "compare", &source, &format!("qcow2:{}", file.1)])["identical"], true);
+    convert(&disk.1, &place.named("raw", "back"), &[]);
+    qemu_compares(&place, "back", "raw");
+}
+
+#[test]
+fn what_clients_write_to_an_overlay_is_gone_at_the_end() {
+    let place = Place::new();
+    let before = std::fs::read(place.path("disk")).unwrap();
+    let socket = place.path("socket");
+    let socket = socket.to_str().unwrap();
+    let source = place.named("raw", "disk");
+    let mut served = Served::start(&[&source, "--listen", socket, "--overlay"]);
+    let write = Command::new("qemu-io").args(["-f", "raw", "-c", "write -P 9 1M 3M", &served.1]).output();
+    assert!(write.unwrap().status.success());
+    let shown = run(&["disk", "compare", &source, &served.1, "--output", "json"]);
+    assert_eq!(shown.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(answer["first-difference"].as_u64(), Some(1 << 20));
+    // An interrupt ends it in order: the socket goes.
+    Command::new("kill").arg(served.0.id().to_string()).status().unwrap();
+    assert!(served.0.wait().unwrap().success());
+    assert!(!place.path("socket").exists());
+    assert!(std::fs::read(place.path("disk")).unwrap() == before, "a source is never written");
+}
