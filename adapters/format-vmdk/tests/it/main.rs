@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod disk;
+mod esx;
 mod host;
+mod parents;
 mod qemu;
 mod read;
 mod write;
