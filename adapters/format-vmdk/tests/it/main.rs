@@ -3,9 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod contract;
 mod disk;
 mod esx;
+mod exercise;
 mod host;
+mod hostile;
 mod parents;
 mod qemu;
 mod read;
