@@ -2,6 +2,7 @@
 //! damage.
 
 mod blob;
+pub mod image;
 mod random;
 mod tree;
 

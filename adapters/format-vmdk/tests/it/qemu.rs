@@ -1,0 +1,54 @@
+//! The real tools.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn output(program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output();
+    output.unwrap_or_else(|e| panic!("{program} (Debian package qemu-utils): {e}"))
+}
+
+/// Runs a tool that must succeed; its standard output.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let done = output(program, arguments);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{program} {arguments:?}: {text}{error}");
+    text
+}
+
+pub fn img(arguments: &[&str]) -> String {
+    run("qemu-img", arguments)
+}
+
+/// `qemu-io` commands on an image.
+pub fn io(path: &Path, commands: &[String]) {
+    let mut arguments = vec!["-f", "vmdk"];
+    for command in commands {
+        arguments.extend(["-c", command]);
+    }
+    arguments.push(text(path));
+    run("qemu-io", &arguments);
+}
+
+/// No error and no leaked cluster.
+pub fn check(path: &Path) {
+    let report = img(&["check", "-f", "vmdk", text(path)]);
+    assert!(report.contains("No errors were found on the image."), "{report}");
+}
+
+/// The same content, as QEMU sees it.
+pub fn compare(vmdk: &Path, other: &Path, format: &str) {
+    img(&["compare", "-f", "vmdk", "-F", format, text(vmdk), text(other)]);
+}
+
+/// The content, as QEMU reads it.
+pub fn raw(vmdk: &Path) -> Vec<u8> {
+    let target = vmdk.with_extension("raw-by-qemu");
+    img(&["convert", "-f", "vmdk", "-O", "raw", text(vmdk), text(&target)]);
+    std::fs::read(target).unwrap()
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

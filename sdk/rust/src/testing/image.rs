@@ -1,0 +1,283 @@
+//! A format's judge: sparse disks, the host's side of the contract for plain units, and QEMU's tools
+//! (Debian's `qemu-utils`). Everything here panics where it fails, as tests do.
+
+use super::{FileBlob, MemoryBlob, Random};
+use crate::format::{Codec, Extent, Place, Unit};
+use crate::{Blob, DiskFormat, FormatReader, FormatWriter, Result, Severity, fact};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+const PIECE: u64 = 32 << 10;
+
+/// Where a disk has data; dense and alternating data end after 6 MiB.
+#[allow(missing_docs, reason = "their names say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    Zero,
+    Dense,
+    Alternating,
+    Scattered,
+    LastSector,
+}
+
+/// All of them.
+pub const PATTERNS: [Pattern; 5] =
+    [Pattern::Zero, Pattern::Dense, Pattern::Alternating, Pattern::Scattered, Pattern::LastSector];
+
+/// What a disk should hold: pieces of 32 KiB that are not zero.
+pub struct SparseDisk {
+    /// In bytes.
+    pub size: u64,
+    pieces: BTreeMap<u64, Vec<u8>>,
+}
+
+impl SparseDisk {
+    /// The same for the same seed.
+    pub fn new(size: u64, pattern: Pattern, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let count = size.div_ceil(PIECE);
+        let numbers: BTreeSet<u64> = match pattern {
+            Pattern::Zero => BTreeSet::new(),
+            Pattern::Dense => (0..count.min(192)).collect(),
+            Pattern::Alternating => (0..count.min(192)).filter(|number| number % 4 < 2).collect(),
+            Pattern::Scattered => (0..count.min(16)).map(|_| random.below(count)).collect(),
+            Pattern::LastSector => count.checked_sub(1).into_iter().collect(),
+        };
+        let mut piece = |number: u64| {
+            let length = PIECE.min(size - number * PIECE) as usize;
+            let mut bytes: Vec<u8> = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+            if pattern == Pattern::LastSector {
+                bytes[..length.saturating_sub(512)].fill(0);
+            }
+            (number, bytes)
+        };
+        Self { size, pieces: numbers.into_iter().map(&mut piece).collect() }
+    }
+
+    /// `length` bytes from `offset`; zero beyond the end.
+    pub fn read(&self, offset: u64, length: u64) -> Vec<u8> {
+        let mut bytes = vec![0; length as usize];
+        for (number, piece) in self.pieces.range(offset / PIECE..(offset + length).div_ceil(PIECE)) {
+            let start = number * PIECE;
+            let (from, to) = (start.max(offset), (start + piece.len() as u64).min(offset + length));
+            if from < to {
+                bytes[(from - offset) as usize..(to - offset) as usize]
+                    .copy_from_slice(&piece[(from - start) as usize..(to - start) as usize]);
+            }
+        }
+        bytes
+    }
+
+    /// Offset and bytes of everything that is not zero.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.pieces.iter().map(|(number, piece)| (number * PIECE, piece.as_slice()))
+    }
+
+    /// Whether a range has no data.
+    pub fn is_hole(&self, offset: u64, length: u64) -> bool {
+        self.pieces.range(offset / PIECE..(offset + length).div_ceil(PIECE)).next().is_none()
+    }
+
+    /// As a sparse file.
+    pub fn write_raw(&self, path: &Path) {
+        let file = File::create(path).expect("a raw file");
+        file.set_len(self.size).expect("a length");
+        for (offset, piece) in self.pieces() {
+            file.write_all_at(piece, offset).expect("written");
+        }
+    }
+
+    /// By `qemu-io` into an image that exists, of a format that can be this large.
+    pub fn write_with_qemu(&self, path: &Path, format: &str) {
+        let source = path.with_extension("piece");
+        for (offset, piece) in self.pieces() {
+            std::fs::write(&source, piece).expect("written");
+            let command = format!("write -s {} {offset} {}", text(&source), piece.len());
+            run("qemu-io", &["-f", format, "-c", &command, text(path)]);
+        }
+    }
+
+    /// As the host writes it into a new image of format `F`, units that are zero left out.
+    pub fn write_image<F: DiskFormat>(&self, path: &Path, options: &[(&str, &str)]) {
+        let mut writer = writer::<F>(self.size, options).expect("a writer");
+        let file = File::create(path).expect("an image");
+        let shape = writer.shape();
+        let unit = u64::from(shape.unit);
+        let numbers: BTreeSet<u64> = self
+            .pieces()
+            .flat_map(|(offset, piece)| offset / unit..(offset + piece.len() as u64).div_ceil(unit))
+            .collect();
+        for index in numbers {
+            let bytes = self.read(index * unit, unit);
+            let places =
+                writer.place(&[Unit { index, stored: shape.unit, codec: Codec::None }]).expect("placed");
+            file.write_all_at(&bytes, places[0]).expect("written");
+        }
+        finish(&file, &mut writer);
+    }
+
+    /// What `F` reads of an image must be this disk; works for any size.
+    pub fn check_image<F: DiskFormat>(&self, path: &Path) {
+        let mut reader = open::<F>(&[path]).expect("opens");
+        assert_eq!(reader.facts().virtual_size, self.size.next_multiple_of(512));
+        for extent in extents(&mut reader, 1000) {
+            if extent.at == Place::Zero {
+                let clear = self.is_hole(extent.logical, extent.length)
+                    || self.read(extent.logical, extent.length).iter().all(|byte| *byte == 0);
+                assert!(clear, "{extent:?} has data");
+            } else {
+                assert!(
+                    data(&extent, &[path]) == self.read(extent.logical, extent.length),
+                    "{extent:?} differs"
+                );
+            }
+        }
+    }
+}
+
+/// A writer of `F`.
+pub fn writer<F: DiskFormat>(size: u64, options: &[(&str, &str)]) -> Result<F::Writer> {
+    let options: Vec<_> = options.iter().map(|(key, value)| fact(*key, value)).collect();
+    F::Writer::create(size, &options)
+}
+
+/// Writes what is left: all inside the file, whatever begins the file last.
+pub fn finish(file: &File, writer: &mut impl FormatWriter) {
+    for page in 0.. {
+        let ending = writer.finish(page).expect("finishes");
+        assert_eq!(writer.finish(page).expect("finishes again"), ending, "the same page, the same answer");
+        assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= (1 << 20) + 4096);
+        for patch in &ending.patches {
+            assert!(patch.offset + patch.bytes.len() as u64 <= ending.length, "a patch beyond the end");
+            file.write_all_at(&patch.bytes, patch.offset).expect("written");
+        }
+        if !ending.more {
+            file.set_len(ending.length).expect("a length");
+            return;
+        }
+    }
+}
+
+/// A reader of `F`: the image, its files, its parents.
+pub fn open<F: DiskFormat>(parts: &[&Path]) -> Result<F::Reader> {
+    F::Reader::open(
+        parts.iter().map(|path| Box::new(FileBlob::open(path).expect("opens")) as Box<dyn Blob>).collect(),
+    )
+}
+
+/// All extents, asked for by pages of `most`; without gaps.
+pub fn extents(reader: &mut impl FormatReader, most: u32) -> Vec<Extent> {
+    let size = reader.facts().virtual_size;
+    let (mut all, mut at): (Vec<Extent>, u64) = (Vec::new(), 0);
+    loop {
+        let page = reader.extents(at, most).expect("extents");
+        assert!(page.len() <= most as usize);
+        if page.is_empty() {
+            assert_eq!(at, size, "the end came early");
+            return all;
+        }
+        for extent in page {
+            assert!(extent.length > 0 && extent.logical == at, "{extent:?} does not follow {at}");
+            at += extent.length;
+            all.push(extent);
+        }
+    }
+}
+
+/// The bytes of an extent.
+pub fn data(extent: &Extent, parts: &[&Path]) -> Vec<u8> {
+    let (part, offset) = match extent.at {
+        Place::Zero => return vec![0; extent.length as usize],
+        Place::Stored(offset) => (0, offset),
+        Place::StoredIn((part, offset)) => (part as usize, offset),
+        Place::Compressed(_) => panic!("{extent:?}: only plain units are known here"),
+    };
+    let mut bytes = vec![0; extent.length as usize];
+    File::open(parts[part]).expect("opens").read_exact_at(&mut bytes, offset).expect("inside the part");
+    bytes
+}
+
+/// The whole disk.
+pub fn decode<F: DiskFormat>(parts: &[&Path], most: u32) -> Vec<u8> {
+    let mut reader = open::<F>(parts).expect("opens");
+    extents(&mut reader, most).iter().flat_map(|extent| data(extent, parts)).collect()
+}
+
+/// Runs a tool that must succeed; its standard output.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let done = Command::new(program).args(arguments).output();
+    let done = done.unwrap_or_else(|e| panic!("{program} (Debian package qemu-utils): {e}"));
+    let (out, error) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{program} {arguments:?}: {out}{error}");
+    out.into_owned()
+}
+
+/// A path for a command line.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+const EXERCISE_PARENT: u64 = 100_000;
+const EXERCISE_PAGES: u32 = 200;
+
+/// Every public call of `F`'s reader on any bytes, alone and with a parent, with what must hold of the answers. Says
+/// whether an image was opened.
+pub fn exercise<F: DiskFormat>(bytes: &[u8]) -> bool {
+    let end = bytes.len().saturating_sub(64 << 10);
+    let variant = F::probe(&bytes[..bytes.len().min(64 << 10)], &bytes[end..]);
+    let image = MemoryBlob::read_only(bytes);
+    let parent = MemoryBlob::read_only(vec![0; EXERCISE_PARENT as usize]);
+    let mut opened = false;
+    for parts in [vec![image.clone()], vec![image, parent]] {
+        let parts = parts.into_iter().map(|blob| Box::new(blob) as Box<dyn Blob>).collect();
+        let Ok(mut reader) = F::Reader::open(parts) else { continue };
+        assert!(variant.is_some(), "opened, but not recognised");
+        opened = true;
+        walk(&mut reader, bytes.len() as u64);
+    }
+    opened
+}
+
+fn walk(reader: &mut impl FormatReader, file: u64) {
+    let facts = reader.facts();
+    let blocked = facts.concerns.iter().any(|concern| concern.severity == Severity::Blocking);
+    let mut at = 0;
+    for page in 0..EXERCISE_PAGES {
+        let most = [1, 3, u32::MAX][page as usize % 3];
+        let Ok(extents) = reader.extents(at, most) else { break };
+        assert!(!blocked, "a blocked image was read");
+        assert!(extents.len() <= most.min(1000) as usize);
+        assert_eq!(extents.is_empty(), at == facts.virtual_size, "only the end is empty");
+        for extent in &extents {
+            assert_eq!(extent.logical, at, "a gap");
+            at = extent.logical.checked_add(extent.length).expect("an end");
+            check(extent, file);
+        }
+        assert!(at <= facts.virtual_size);
+        if extents.is_empty() {
+            break;
+        }
+    }
+    for start in [1, facts.virtual_size / 2 + 511, facts.virtual_size, u64::MAX] {
+        for extent in reader.extents(start, 10).unwrap_or_default() {
+            assert!(start < facts.virtual_size && extent.logical >= start);
+            check(&extent, file);
+        }
+    }
+}
+
+fn check(extent: &Extent, file: u64) {
+    let within = |offset: u64, size| offset.checked_add(extent.length).is_some_and(|end| end <= size);
+    let sound = match extent.at {
+        Place::Zero => true,
+        Place::Stored(offset) => within(offset, file),
+        Place::StoredIn((part, offset)) => {
+            part == 1 && offset == extent.logical && within(offset, EXERCISE_PARENT)
+        }
+        Place::Compressed(_) => false,
+    };
+    assert!(sound && extent.length > 0, "{extent:?}");
+}
