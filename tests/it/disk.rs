@@ -54,6 +54,9 @@ const FORMATS: &[(&str, &[&str], &str)] = &[
     ("qcow2", &[], "qcow2"),
     ("qcow2", &["compression=zstd"], "qcow2"),
     ("qcow2", &["cluster-size=2M"], "qcow2"),
+    ("vmdk", &[], "vmdk"),
+    ("vmdk", &["subformat=streamOptimized"], "vmdk"),
+    ("vdi", &[], "vdi"),
 ];
 
 #[test]
