@@ -57,6 +57,8 @@ const FORMATS: &[(&str, &[&str], &str)] = &[
     ("vmdk", &[], "vmdk"),
     ("vmdk", &["subformat=streamOptimized"], "vmdk"),
     ("vdi", &[], "vdi"),
+    ("vhd", &[], "vpc"),
+    ("vhd", &["subformat=fixed"], "vpc"),
 ];
 
 #[test]
