@@ -27,7 +27,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
-    ("/usr/bin/losetup", "mount"),
+    ("/sbin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/lz4", "lz4"),
