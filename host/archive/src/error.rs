@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Store,
     /// The disk could not be read.
     Source,
+    /// Another writer was in the way; the same call again will do.
+    Raced,
     /// Asked to stop.
     Cancelled,
 }
