@@ -23,7 +23,12 @@ fn hex(bytes: &[u8]) -> String {
 
 impl Archive {
     /// Makes an archive, encrypted if there is a secret. Killed half-way it is none, and can be made again.
-    pub fn create(store: Arc<dyn Store>, settings: &Settings, secret: Option<&Secret>, now: u64) -> Result<Self> {
+    pub fn create(
+        store: Arc<dyn Store>,
+        settings: &Settings,
+        secret: Option<&Secret>,
+        now: u64,
+    ) -> Result<Self> {
         settings.check()?;
         let master = secret.map(|_| random::<32>()).transpose()?;
         let id = hex(&random::<16>()?);
@@ -38,7 +43,10 @@ impl Archive {
             requires: Vec::new(),
         };
         if Config::read(store.as_ref()).is_ok() {
-            return Err(Error::new(ErrorKind::Exists, format!("there is an archive at {} already", store.name())));
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("there is an archive at {} already", store.name()),
+            ));
         }
         if let Some((master, secret)) = master.as_ref().zip(secret) {
             keys::add(store.as_ref(), master, secret, "first", now)?;
@@ -56,7 +64,10 @@ impl Archive {
                 config.key_check.as_deref() == Some(&keys::key_check(key, &config.id))
             })?),
             (Some(_), None) => {
-                let what = format!("the archive at {} is encrypted: a password or a key file is needed", store.name());
+                let what = format!(
+                    "the archive at {} is encrypted: a password or a key file is needed",
+                    store.name()
+                );
                 return Err(Error::new(ErrorKind::Key, what));
             }
         };
@@ -76,7 +87,10 @@ impl Archive {
     /// Adds a key slot.
     pub fn add_slot(&self, secret: &Secret, label: &str, now: u64) -> Result<Slot> {
         let Some(master) = &self.master else {
-            return Err(Error::new(ErrorKind::Key, format!("the archive at {} is not encrypted", self.name())));
+            return Err(Error::new(
+                ErrorKind::Key,
+                format!("the archive at {} is not encrypted", self.name()),
+            ));
         };
         keys::add(self.store.as_ref(), master, secret, label, now)
     }

@@ -265,7 +265,7 @@ impl<'a> Job<'a> {
                 let what = "stopped as asked; the same command finds what is stored already";
                 return Err(Error::new(ErrorKind::Cancelled, what));
             }
-            let step = lock(&self.walk).next()?;
+            let step = lock(&self.walk).step()?;
             match step {
                 None => return Ok(()),
                 Some(Step::Hole(first, count)) => self.hole(&mut desk, first, count)?,
@@ -423,4 +423,3 @@ impl<'a> Job<'a> {
         (self.tell)(Progress { disk, done, total, stored, rate: rate as u64 });
     }
 }
-

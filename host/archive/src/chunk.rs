@@ -138,7 +138,14 @@ impl Unpacker {
 
     /// Puts the chunk into `plain`, which must have its length, after its bytes were found to be those of `id`; `stored` is
     /// decrypted in place.
-    pub fn unpack(&mut self, keys: &Keys, cipher: &Cipher, stored: &mut [u8], id: &Id, plain: &mut [u8]) -> Result<()> {
+    pub fn unpack(
+        &mut self,
+        keys: &Keys,
+        cipher: &Cipher,
+        stored: &mut [u8],
+        id: &Id,
+        plain: &mut [u8],
+    ) -> Result<()> {
         let wrong = |what: &str| Err(Error::corrupt(format!("chunk {id} {what}")));
         if plain_length(stored) != Some(plain.len()) {
             return wrong("has another length than it should");
@@ -203,7 +210,8 @@ mod tests {
                     assert!(read.is_err() || (harmless && back == plain), "byte {at}");
                 }
                 for length in [0, 8, CHUNK_HEAD, stored.len() - 1] {
-                    let read = unpacker.unpack(&keys, &cipher, &mut stored[..length].to_vec(), &id, &mut back);
+                    let read =
+                        unpacker.unpack(&keys, &cipher, &mut stored[..length].to_vec(), &id, &mut back);
                     assert!(read.is_err(), "{length} bytes");
                 }
             }
@@ -217,6 +225,9 @@ mod tests {
         assert!(!looks_random(&text));
         let mut packer = Packer::new(1).unwrap();
         let cipher = Cipher::new(&Keys::new(None), &[0; 32]);
-        assert_eq!(packer.pack(&cipher, 0, Kind::Data, &noise(1 << 18)).unwrap().len(), (1 << 18) + CHUNK_HEAD);
+        assert_eq!(
+            packer.pack(&cipher, 0, Kind::Data, &noise(1 << 18)).unwrap().len(),
+            (1 << 18) + CHUNK_HEAD
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::archive::Archive;
 use crate::chunk::{Id, Kind, Unpacker};
-use crate::index::Index;
+use crate::index::{Found, Index};
 use crate::pack;
 use crate::store::Reader;
 use crate::tree::Lists;
@@ -53,12 +53,32 @@ impl Chunks {
         Ok(reader)
     }
 
-    /// Fills `into` with a chunk, whose length it has; every byte is checked against the id.
+    /// Fills `into` with a chunk, whose length it has; every byte is checked against the id. A chunk that is damaged in one
+    /// pack is looked for in others.
     pub fn read(&self, id: &Id, into: &mut [u8]) -> Result<()> {
         let Some(found) = self.index.find(id)? else {
-            return Err(Error::new(ErrorKind::Corrupt, format!("chunk {id} is not in the archive")));
+            return Err(Error::corrupt(format!("chunk {id} is not in the archive")));
         };
-        let pack = self.index.pack(&self.archive.keys, &found)?;
+        let mut read = self.read_from(&found, id, into);
+        if !read.as_ref().is_err_and(|e| e.kind == ErrorKind::Corrupt) {
+            return read;
+        }
+        let mut others = Vec::new();
+        self.index.places(id, &mut |other| {
+            others.push(other);
+            true
+        })?;
+        for other in others.iter().filter(|other| other.record != found.record) {
+            if self.read_from(other, id, into).is_ok() {
+                read = Ok(());
+                break;
+            }
+        }
+        read
+    }
+
+    fn read_from(&self, found: &Found, id: &Id, into: &mut [u8]) -> Result<()> {
+        let pack = self.index.pack(&self.archive.keys, found)?;
         let reader = self.reader(&pack.name).map_err(|e| match e.kind {
             ErrorKind::Missing => {
                 Error::corrupt(format!("chunk {id} was in {}, which is missing", pack::key(&pack.name)))

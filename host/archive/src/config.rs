@@ -74,15 +74,19 @@ impl Config {
     pub(crate) fn read(store: &dyn Store) -> Result<Self> {
         let bytes = store.get(KEY).map_err(|e| match e.kind {
             ErrorKind::Missing => {
-                let what = format!("there is no archive at {}: make one with `wherry archive init`", store.name());
+                let what =
+                    format!("there is no archive at {}: make one with `wherry archive init`", store.name());
                 Error::new(ErrorKind::Missing, what)
             }
             _ => e,
         })?;
         let named = |what: &str| Error::corrupt(format!("{KEY} of {}: {what}", store.name()));
-        let text = checked(&bytes, CONFIG_MOST).ok_or_else(|| named("it was changed after it was written"))?;
+        let text =
+            checked(&bytes, CONFIG_MOST).ok_or_else(|| named("it was changed after it was written"))?;
         let config: Self = serde_json::from_str(text).map_err(|e| named(&e.to_string()))?;
-        let newer = |what: String| Err(Error::new(ErrorKind::Unsupported, format!("{} {what}: use a newer wherry", store.name())));
+        let newer = |what: String| {
+            Err(Error::new(ErrorKind::Unsupported, format!("{} {what}: use a newer wherry", store.name())))
+        };
         if config.wherry_archive != 1 {
             return newer(format!("has version {} of the format", config.wherry_archive));
         }
@@ -92,7 +96,9 @@ impl Config {
         if config.encryption.as_deref().is_some_and(|name| name != "aes-256-gcm") {
             return newer("is encrypted in a way that this program does not know".into());
         }
-        Settings { chunk_size: config.chunk_size, pack_size: config.pack_size }.check().map_err(|e| named(&e.context))?;
+        Settings { chunk_size: config.chunk_size, pack_size: config.pack_size }
+            .check()
+            .map_err(|e| named(&e.context))?;
         Ok(config)
     }
 
@@ -100,7 +106,9 @@ impl Config {
         let text = serde_json::to_string(self).map_err(|e| Error::store(KEY, e))?;
         match store.put_new(KEY, &with_check(&text))? {
             true => Ok(()),
-            false => Err(Error::new(ErrorKind::Exists, format!("there is an archive at {} already", store.name()))),
+            false => {
+                Err(Error::new(ErrorKind::Exists, format!("there is an archive at {} already", store.name())))
+            }
         }
     }
 }

@@ -128,9 +128,8 @@ impl Disk for ArchiveDisk {
             let (chunk, from) = (at / size, (at % size) as usize);
             let take = (self.record.length(chunk) - from).min(buffer.len() - done);
             let into = &mut buffer[done..done + take];
-            let named = |e: Error| {
-                Error::new(e.kind, format!("{} at byte {at}: {}", self.record.name, e.context))
-            };
+            let named =
+                |e: Error| Error::new(e.kind, format!("{} at byte {at}: {}", self.record.name, e.context));
             self.read_chunk(chunk, from, into).map_err(named).map_err(disk_error)?;
             done += take;
         }

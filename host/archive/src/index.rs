@@ -97,17 +97,23 @@ impl Index {
 
     /// Where a chunk can be read; a place that will stay if there is one.
     pub fn find(&self, id: &Id) -> Result<Option<Found>> {
-        let mut doomed = None;
+        let (mut stays, mut goes) = (None, None);
+        self.places(id, &mut |found| {
+            let place = if self.is_gone(&found) { &mut goes } else { &mut stays };
+            *place = Some(found);
+            stays.is_none()
+        })?;
+        Ok(stays.or(goes))
+    }
+
+    /// Tells every place of a chunk, those in the newest segments first, until `tell` says false.
+    pub fn places(&self, id: &Id, tell: &mut dyn FnMut(Found) -> bool) -> Result<()> {
         for (segment, each) in self.segments.iter().enumerate().rev() {
-            if let Some((number, record)) = each.find(id)? {
-                let found = Found { segment, number, record };
-                if !self.is_gone(&found) {
-                    return Ok(Some(found));
-                }
-                doomed = Some(found);
+            if !each.find(id, &mut |number, record| tell(Found { segment, number, record }))? {
+                break;
             }
         }
-        Ok(doomed)
+        Ok(())
     }
 
     /// Whether the place will go.

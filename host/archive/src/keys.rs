@@ -94,9 +94,13 @@ impl Slot {
         let key = match (secret, self.kind.as_str()) {
             (Secret::Password(password), "argon2id") => {
                 if self.memory_kib > MEMORY_KIB_MOST || self.passes > PASSES_MOST || self.lanes > 64 {
-                    return Err(Error::new(ErrorKind::Unsupported, format!("key slot {} asks for too much memory or time", self.id)));
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("key slot {} asks for too much memory or time", self.id),
+                    ));
                 }
-                let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).map_err(|_| damaged())?;
+                let params =
+                    Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).map_err(|_| damaged())?;
                 let mut key = [0; 32];
                 let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 argon.hash_password_into(password.as_bytes(), &salt, &mut key).map_err(|_| damaged())?;
@@ -131,7 +135,8 @@ pub(crate) fn slots(store: &dyn Store) -> Result<Vec<Slot>> {
     let mut slots = Vec::new();
     for object in keys {
         let bytes = store.get(&object.key)?;
-        let text = checked(&bytes, SLOT_MOST).ok_or_else(|| Error::corrupt(format!("{}: it was changed after it was written", object.key)))?;
+        let text = checked(&bytes, SLOT_MOST)
+            .ok_or_else(|| Error::corrupt(format!("{}: it was changed after it was written", object.key)))?;
         slots.push(serde_json::from_str(text).map_err(|e| Error::corrupt(format!("{}: {e}", object.key)))?);
     }
     Ok(slots)
@@ -143,7 +148,11 @@ pub(crate) fn key_check(master: &[u8; 32], archive: &str) -> String {
 }
 
 /// The archive's key from whichever slot the secret opens; `is_it` knows it.
-pub(crate) fn unlock(store: &dyn Store, secret: &Secret, is_it: impl Fn(&[u8; 32]) -> bool) -> Result<[u8; 32]> {
+pub(crate) fn unlock(
+    store: &dyn Store,
+    secret: &Secret,
+    is_it: impl Fn(&[u8; 32]) -> bool,
+) -> Result<[u8; 32]> {
     let mut damaged = None;
     for slot in slots(store)? {
         match slot.open(secret) {
@@ -157,7 +166,13 @@ pub(crate) fn unlock(store: &dyn Store, secret: &Secret, is_it: impl Fn(&[u8; 32
 }
 
 /// Adds a slot for a secret.
-pub(crate) fn add(store: &dyn Store, master: &[u8; 32], secret: &Secret, label: &str, now: u64) -> Result<Slot> {
+pub(crate) fn add(
+    store: &dyn Store,
+    master: &[u8; 32],
+    secret: &Secret,
+    label: &str,
+    now: u64,
+) -> Result<Slot> {
     match secret {
         Secret::Password(password) if password.is_empty() => {
             return Err(Error::new(ErrorKind::Key, "an empty password protects nothing"));
@@ -197,10 +212,16 @@ pub(crate) fn remove(store: &dyn Store, id: &str) -> Result<()> {
     let slots = slots(store)?;
     if !slots.iter().any(|slot| slot.id == id) {
         let known: Vec<&str> = slots.iter().map(|slot| slot.id.as_str()).collect();
-        return Err(Error::new(ErrorKind::Missing, format!("there is no key slot `{id}`; there are: {}", known.join(", "))));
+        return Err(Error::new(
+            ErrorKind::Missing,
+            format!("there is no key slot `{id}`; there are: {}", known.join(", ")),
+        ));
     }
     if slots.len() == 1 {
-        return Err(Error::new(ErrorKind::Key, "the last key slot stays: without it nobody could read the archive"));
+        return Err(Error::new(
+            ErrorKind::Key,
+            "the last key slot stays: without it nobody could read the archive",
+        ));
     }
     store.delete(&format!("{FOLDER}{id}"))
 }

@@ -209,7 +209,8 @@ impl Reader for LocalReader {
     }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.file.read_exact_at(buffer, offset).map_err(|e| {
-            let what = format!("cannot read {} bytes at {offset} of {}: {e}", buffer.len(), self.path.display());
+            let what =
+                format!("cannot read {} bytes at {offset} of {}: {e}", buffer.len(), self.path.display());
             let kind = if e.kind() == Io::UnexpectedEof { ErrorKind::Corrupt } else { ErrorKind::Store };
             Error::new(kind, what)
         })

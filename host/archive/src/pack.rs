@@ -108,6 +108,11 @@ impl Pack {
         Ok(*blake3::hash(self.bytes()).as_bytes())
     }
 
+    /// Without its table, to be closed once more.
+    pub fn open_again(&mut self) {
+        self.length = self.entries.last().map_or(HEAD, |entry| (entry.offset + entry.stored) as usize);
+    }
+
     /// All of it, once it is closed.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.length]
@@ -127,7 +132,8 @@ pub(crate) fn table(
     mut read: impl FnMut(u64, &mut [u8]) -> Result<()>,
 ) -> Result<(Salt, Vec<Entry>)> {
     let wrong = || Error::corrupt("its table of chunks is damaged");
-    let body = length.checked_sub((HEAD + TRAILER) as u64).filter(|_| length <= PACK_MOST).ok_or_else(wrong)?;
+    let body =
+        length.checked_sub((HEAD + TRAILER) as u64).filter(|_| length <= PACK_MOST).ok_or_else(wrong)?;
     let (mut first, mut last) = ([0; HEAD], [0; TRAILER]);
     read(0, &mut first)?;
     let salt = salt_of(&first, MAGIC, keys.encrypted())?;

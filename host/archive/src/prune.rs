@@ -1,21 +1,21 @@
 //! Removes what no snapshot needs. Packs that are mostly needed stay; what is left in the others is stored again first.
 
 use crate::archive::Archive;
-use crate::chunk::{Id, Packer, Unpacker, kind_of, plain_length};
+use crate::chunk::{Id, Kind, Packer, Unpacker, kind_of, plain_length};
 use crate::chunks::Chunks;
 use crate::index::{self, Index};
 use crate::marks::{self, GONE, LOST, Names};
 use crate::pack::{self, name_of};
-use crate::reach::mark;
+use crate::reach::Reach;
 use crate::retention::Retention;
 use crate::seal::Cipher;
 use crate::segment::Segment;
-use crate::snapshot::{CANDIDATES, Snapshot};
+use crate::snapshot::{CANDIDATES, Roots};
 use crate::verify::TellBytes;
 use crate::writer::session_with;
 use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
@@ -83,17 +83,18 @@ impl Archive {
     /// meanwhile. Killed anywhere, nothing that is needed is gone, and the same call goes on.
     pub fn prune(&self, options: &PruneOptions, cancel: &AtomicBool, tell: TellBytes<'_>) -> Result<Pruned> {
         let now = SystemTime::now();
-        let mut pruned = Pruned { snapshots: options.retention.superfluous(&self.snapshots()?), ..Pruned::default() };
+        let mut pruned =
+            Pruned { snapshots: options.retention.superfluous(&self.snapshots()?), ..Pruned::default() };
         if !options.dry_run {
             pruned.snapshots.iter().try_for_each(|id| self.remove(id))?;
             self.sweep(now)?;
         }
         let mut roots = self.roots()?;
         if options.dry_run {
-            roots.retain(|root| !pruned.snapshots.contains(&root.id));
+            roots.snapshots.retain(|root| !pruned.snapshots.contains(&root.id));
         }
         let chunks = Chunks::open(self)?;
-        let live = live(&chunks, &roots)?;
+        let live = live(self, &chunks, &roots)?;
         let mut packs = usage(&chunks.index, &live)?;
         let orphans = self.orphans(&packs, now)?;
         let goes = choose(&mut packs, self.config.pack_size.into(), options.unused_percent);
@@ -172,14 +173,16 @@ impl Archive {
             let (mut packer, mut unpacker) = (Packer::new(1)?, Unpacker::new()?);
             for (done, name) in names.iter().enumerate() {
                 if cancel.load(Relaxed) {
-                    return Err(Error::new(ErrorKind::Cancelled, "stopped as asked; nothing was removed yet"));
+                    return Err(Error::new(
+                        ErrorKind::Cancelled,
+                        "stopped as asked; nothing was removed yet",
+                    ));
                 }
                 let bytes = self.store.get(&pack::key(name))?;
                 let (pack, entries) = self.table_of(name, &bytes)?;
                 let cipher = Cipher::new(&self.keys, &pack.salt);
                 for entry in entries {
-                    let Some(found) = chunks.index.find(&entry.id)? else { continue };
-                    if !live.get(found.segment, found.number) || chunks.index.pack_name(&found)?.name != *name {
+                    if !needed(chunks, live, &entry.id)? {
                         continue;
                     }
                     let mut stored = bytes[entry.offset as usize..][..entry.stored as usize].to_vec();
@@ -197,27 +200,24 @@ impl Archive {
 
     /// Removes packs. The list of them is written first; a snapshot that appears after that has looked at it, and one that
     /// appeared before is seen here.
-    pub(crate) fn take_away(&self, mut gone: Names, before: &[Snapshot]) -> Result<()> {
+    pub(crate) fn take_away(&self, mut gone: Names, before: &Roots) -> Result<()> {
         if gone.is_empty() {
             return Ok(());
         }
         marks::write(self, GONE, &gone)?;
-        let known: HashSet<&str> = before.iter().map(|root| root.id.as_str()).collect();
-        let fresh: Vec<Snapshot> =
-            self.roots()?.into_iter().filter(|root| !known.contains(root.id.as_str())).collect();
+        let mut fresh = self.roots()?;
+        fresh.forget(before);
         let mut index = Index::open(&self.keys, self.store.as_ref())?;
         index.forget(&gone)?;
         let chunks = Chunks::new(self, index);
-        if !fresh.is_empty() {
-            let mut spared = Names::new();
-            mark(&chunks, &fresh, &mut HashSet::new(), &mut |id| {
-                if let Some(found) = chunks.index.find(id)?.filter(|found| chunks.index.is_gone(found)) {
-                    spared.insert(chunks.index.pack_name(&found)?.name);
-                }
-                Ok(())
-            })?;
-            gone.retain(|name| !spared.contains(name));
-        }
+        let mut spared = Names::new();
+        Reach::new(self, &chunks)?.mark(&fresh, &mut |id, _| {
+            if let Some(found) = chunks.index.find(id)?.filter(|found| chunks.index.is_gone(found)) {
+                spared.insert(chunks.index.pack_name(&found)?.name);
+            }
+            Ok(())
+        })?;
+        gone.retain(|name| !spared.contains(name));
         let speaks = |segment: &&Segment| {
             let mut speaks = false;
             segment.each_pack(&mut |_, pack| speaks |= gone.contains(&pack.name)).map(|()| speaks)
@@ -234,16 +234,33 @@ impl Archive {
     }
 }
 
-/// Which records the snapshots need.
-fn live(chunks: &Chunks, roots: &[Snapshot]) -> Result<Live> {
+/// Which records the snapshots need: both places of a list, one of a chunk.
+fn live(archive: &Archive, chunks: &Chunks, roots: &Roots) -> Result<Live> {
     let mut live = Live::new(&chunks.index);
-    mark(chunks, roots, &mut HashSet::new(), &mut |id| {
-        if let Some(found) = chunks.index.find(id)? {
-            live.set(found.segment, found.number);
+    let mut reach = Reach::new(archive, chunks)?;
+    reach.mark(roots, &mut |id, kind| match kind {
+        Kind::Data => {
+            if let Some(found) = chunks.index.find(id)? {
+                live.set(found.segment, found.number);
+            }
+            Ok(())
         }
-        Ok(())
+        Kind::Leaf | Kind::Root => chunks.index.places(id, &mut |found| {
+            live.set(found.segment, found.number);
+            true
+        }),
     })?;
     Ok(live)
+}
+
+/// Whether a snapshot needs a chunk, wherever it lies.
+fn needed(chunks: &Chunks, live: &Live, id: &Id) -> Result<bool> {
+    let mut needed = false;
+    chunks.index.places(id, &mut |found| {
+        needed |= live.get(found.segment, found.number);
+        !needed
+    })?;
+    Ok(needed)
 }
 
 /// What each pack holds, and how much of it is needed.

@@ -1,10 +1,12 @@
 //! What snapshots reach: every list and every chunk, each list looked at once however many snapshots share it.
 
+use crate::archive::Archive;
 use crate::chunk::{Id, Kind};
 use crate::chunks::Chunks;
-use crate::snapshot::Snapshot;
+use crate::marks::{self, LOST, Names};
+use crate::snapshot::{Roots, Snapshot};
 use crate::tree::{LEAF, Lists};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashSet};
 
 /// Where a chunk that is not well is needed.
@@ -23,29 +25,65 @@ pub struct Affected {
     pub length: u64,
 }
 
-/// Tells `chunk` of every id that the snapshots reach, once for each list that names it.
-pub(crate) fn mark(
-    chunks: &Chunks,
-    snapshots: &[Snapshot],
-    seen: &mut HashSet<Id>,
-    chunk: &mut dyn FnMut(&Id) -> Result<()>,
-) -> Result<()> {
-    for disk in snapshots.iter().flat_map(|snapshot| &snapshot.disks) {
-        let root = disk.check()?;
-        if root == Id::ZERO || !seen.insert(root) {
-            continue;
-        }
-        chunk(&root)?;
-        for (number, leaf) in chunks.list(&root, Kind::Root, disk.leaves())?.iter().enumerate() {
-            if *leaf == Id::ZERO || !seen.insert(*leaf) {
-                continue;
+/// A walk over what snapshots reach.
+pub(crate) struct Reach<'a> {
+    chunks: &'a Chunks,
+    /// Lists that a repair has given up: what they named is lost already.
+    lost: Names,
+    seen: HashSet<Id>,
+}
+
+/// Told of an id and what it is.
+pub(crate) type TellId<'a> = &'a mut dyn FnMut(&Id, Kind) -> Result<()>;
+
+impl<'a> Reach<'a> {
+    pub fn new(archive: &Archive, chunks: &'a Chunks) -> Result<Self> {
+        Ok(Self { chunks, lost: marks::read(archive, LOST)?, seen: HashSet::new() })
+    }
+
+    /// Tells of every id that is reached, once for each list that names it. A list that cannot be read is an error: what it
+    /// names would go. Only a candidate may lean on what is gone, since it will find out itself.
+    pub fn mark(&mut self, roots: &Roots, tell: TellId<'_>) -> Result<()> {
+        for candidate in &roots.candidates {
+            match self.disks(candidate, tell) {
+                Err(e) if e.kind == ErrorKind::Corrupt => {}
+                marked => marked?,
             }
-            chunk(leaf)?;
-            let list = chunks.list(leaf, Kind::Leaf, disk.slots(number))?;
-            list.iter().filter(|id| **id != Id::ZERO).try_for_each(&mut *chunk)?;
+        }
+        // What a candidate could not be followed through is looked at again.
+        self.seen.clear();
+        for snapshot in &roots.snapshots {
+            self.disks(snapshot, tell).map_err(|e| {
+                let next =
+                    "nothing was removed; `wherry archive verify` says what is wrong, `repair` mends it";
+                Error::new(e.kind, format!("snapshot {}: {}; {next}", snapshot.id, e.context))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn disks(&mut self, snapshot: &Snapshot, tell: TellId<'_>) -> Result<()> {
+        for disk in &snapshot.disks {
+            let root = disk.check()?;
+            for (number, leaf) in self.list(&root, (Kind::Root, disk.leaves()), tell)?.iter().enumerate() {
+                let list = self.list(leaf, (Kind::Leaf, disk.slots(number)), tell)?;
+                list.iter().filter(|id| **id != Id::ZERO).try_for_each(|id| tell(id, Kind::Data))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A list that was not seen before, else nothing.
+    fn list(&mut self, id: &Id, (kind, count): (Kind, usize), tell: TellId<'_>) -> Result<Vec<Id>> {
+        if *id == Id::ZERO || !self.seen.insert(*id) {
+            return Ok(Vec::new());
+        }
+        tell(id, kind)?;
+        match self.chunks.list(id, kind, count) {
+            Err(e) if e.kind == ErrorKind::Corrupt && self.lost.contains(&id.0) => Ok(Vec::new()),
+            list => list,
         }
     }
-    Ok(())
 }
 
 /// Every range of a snapshot's disks that cannot be read, because `bad` says so of a chunk or because a list is lost.
@@ -104,7 +142,7 @@ fn read(
         return Ok(None);
     }
     match chunks.list(id, kind, count) {
-        Err(Error { kind: crate::ErrorKind::Corrupt, .. }) => Ok(None),
+        Err(e) if e.kind == ErrorKind::Corrupt => Ok(None),
         list => list.map(Some),
     }
 }

@@ -3,13 +3,14 @@
 //! bytes brings them back.
 
 use crate::archive::Archive;
-use crate::chunk::{Id, Packer, Unpacker, kind_of, plain_length};
+use crate::chunk::{Packer, Unpacker, kind_of, plain_length};
 use crate::index::{Index, Pending, table};
 use crate::marks::{self, GONE, LOST, Names};
-use crate::pack;
+use crate::pack::{self, Entry};
 use crate::reach::Affected;
 use crate::seal::Cipher;
 use crate::segment;
+use crate::snapshot;
 use crate::verify::{Damage, TellBytes, VerifyOptions};
 use crate::writer::session_with;
 use crate::{ErrorKind, Result};
@@ -44,6 +45,7 @@ impl Archive {
         repaired.damage = verified.damage;
         repaired.affected = verified.affected;
         repaired.lost = bad.len() as u64;
+        self.put_aside()?;
         if packs.bad.is_empty() {
             return Ok(repaired);
         }
@@ -52,9 +54,21 @@ impl Archive {
             marks::write(self, LOST, &bad.iter().map(|id| id.0).collect())?;
         }
         repaired.saved = self.save(&damaged)?;
-        let roots = self.roots().unwrap_or_default();
+        let roots = self.roots()?;
         self.take_away(damaged, &roots)?;
         Ok(repaired)
+    }
+
+    /// Snapshots that cannot be read are kept under another name, so that they are in nobody's way.
+    fn put_aside(&self) -> Result<()> {
+        for id in self.snapshot_ids()? {
+            if self.snapshot(&id).is_err_and(|e| e.kind == ErrorKind::Corrupt) {
+                let bytes = self.store.get(&snapshot::key(&id))?;
+                self.store.put_new(&format!("damaged/{id}"), &bytes)?;
+                self.remove(&id)?;
+            }
+        }
+        Ok(())
     }
 
     fn drop_damaged_segments(&self) -> Result<u64> {
@@ -107,13 +121,16 @@ impl Archive {
                     Err(e) if e.kind == ErrorKind::Missing => continue,
                     bytes => bytes?,
                 };
-                for (id, offset, stored, salt) in self.places(name, &bytes)? {
-                    let Some(stored) = bytes.get(offset..).and_then(|rest| rest.get(..stored)) else { continue };
-                    let mut stored = stored.to_vec();
+                let Some((pack, entries)) = self.entries_of(name, &bytes)? else { continue };
+                let cipher = Cipher::new(&self.keys, &pack.salt);
+                for Entry { id, offset, stored, .. } in entries {
+                    let stored = bytes.get(offset as usize..).and_then(|rest| rest.get(..stored as usize));
+                    let mut stored = stored.unwrap_or_default().to_vec();
                     let mut plain = vec![0; plain_length(&stored).unwrap_or(0)];
                     let kind = kind_of(&stored);
-                    let cipher = Cipher::new(&self.keys, &salt);
-                    if unpacker.unpack(&self.keys, &cipher, &mut stored, &id, &mut plain).is_ok() && !writer.knows(&id)? {
+                    if unpacker.unpack(&self.keys, &cipher, &mut stored, &id, &mut plain).is_ok()
+                        && !writer.knows(&id)?
+                    {
                         writer.put(&mut packer, kind, &plain, &id)?;
                         saved += 1;
                     }
@@ -122,26 +139,6 @@ impl Archive {
             Ok(saved)
         })?;
         Ok(made.what)
-    }
-
-    /// Where the chunks of a pack are: by its own table, else by the index.
-    fn places(&self, name: &[u8; 32], bytes: &[u8]) -> Result<Vec<(Id, usize, usize, [u8; 32])>> {
-        if let Ok((pack, entries)) = self.table_of(name, bytes) {
-            let place = |entry: &pack::Entry| (entry.id, entry.offset as usize, entry.stored as usize, pack.salt);
-            return Ok(entries.iter().map(place).collect());
-        }
-        let index = Index::open(&self.keys, self.store.as_ref())?;
-        let mut places = Vec::new();
-        for segment in &index.segments {
-            let mut found = None;
-            segment.each_pack(&mut |number, pack| found = found.or((pack.name == *name).then_some((number, pack.salt))))?;
-            let Some((number, salt)) = found else { continue };
-            segment.each_record(&mut |_, record| {
-                let place = (record.id, record.offset as usize, record.stored as usize, salt);
-                places.extend((record.pack == number).then_some(place));
-            })?;
-        }
-        Ok(places)
     }
 }
 

@@ -32,7 +32,11 @@ fn nonce(number: u64) -> Nonce {
 
 fn check(clear: &[u8], bytes: &[u8], number: u64) -> [u8; TAG] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&number.to_le_bytes()).update(&(clear.len() as u64).to_le_bytes()).update(clear).update(bytes);
+    hasher
+        .update(&number.to_le_bytes())
+        .update(&(clear.len() as u64).to_le_bytes())
+        .update(clear)
+        .update(bytes);
     let mut tag = [0; TAG];
     tag.copy_from_slice(&hasher.finalize().as_bytes()[..TAG]);
     tag

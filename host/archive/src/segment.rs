@@ -72,10 +72,10 @@ impl Pages<'_> {
     }
 }
 
-/// A segment's bytes. Sorts the records; of several for one id the first in that order stays.
+/// A segment's bytes. Sorts the records; a chunk may be in several packs.
 pub(crate) fn build(keys: &Keys, packs: &[PackName], records: &mut Vec<Record>) -> Result<Vec<u8>> {
     records.sort_unstable();
-    records.dedup_by_key(|record| record.id);
+    records.dedup();
     let salt = random()?;
     let cipher = Cipher::new(keys, &salt);
     let mut bytes = Vec::with_capacity(PAGE * (4 + records.len() / RECORDS + packs.len() / PACKS));
@@ -187,7 +187,9 @@ impl Segment {
         let (body, tag) = page.split_at_mut(BODY);
         match self.cipher.open(number as u64, &[], body, tag) {
             true => Ok(page),
-            false => Err(Error::corrupt(format!("page {number} of {} was changed after it was written", self.key))),
+            false => {
+                Err(Error::corrupt(format!("page {number} of {} was changed after it was written", self.key)))
+            }
         }
     }
 
@@ -204,30 +206,35 @@ impl Segment {
         Ok(self.fences.get_or_init(|| fences))
     }
 
-    /// Where a chunk lies and its record's number, if this segment knows it.
-    pub fn find(&self, wanted: &Id) -> Result<Option<(usize, Record)>> {
+    /// Tells every place of a chunk and the record's number, until `tell` says false; whether it never did.
+    pub fn find(&self, wanted: &Id, tell: &mut dyn FnMut(usize, Record) -> bool) -> Result<bool> {
         if self.records == 0 || !(self.low..=self.high).contains(wanted) {
-            return Ok(None);
+            return Ok(true);
         }
         let fences = self.fences()?;
         let prefix = wanted.prefix();
-        // Pages may begin with the same 64 bits, if only when somebody wants that.
+        // A page may begin with records of the id that the one before ends with.
         let first = fences.partition_point(|fence| *fence < prefix).saturating_sub(1);
         for number in (first..fences.len()).take_while(|number| fences[*number] <= prefix) {
             let page = self.page(1 + number)?;
             let count = RECORDS.min(self.records - number * RECORDS);
+            let at = |place: usize| record(&page[place * RECORD..]);
             let (mut low, mut high) = (0, count);
             while low < high {
                 let middle = (low + high) / 2;
-                let found = record(&page[middle * RECORD..]);
-                match found.id.cmp(wanted) {
-                    std::cmp::Ordering::Equal => return Ok(Some((number * RECORDS + middle, found))),
-                    std::cmp::Ordering::Less => low = middle + 1,
-                    std::cmp::Ordering::Greater => high = middle,
+                if at(middle).id < *wanted { low = middle + 1 } else { high = middle }
+            }
+            for place in low..count {
+                let found = at(place);
+                if found.id != *wanted {
+                    return Ok(true);
+                }
+                if !tell(number * RECORDS + place, found) {
+                    return Ok(false);
                 }
             }
         }
-        Ok(None)
+        Ok(true)
     }
 
     /// A pack by its number here.

@@ -50,6 +50,21 @@ pub struct Added {
     pub stored: u64,
 }
 
+/// What must not be removed.
+pub(crate) struct Roots {
+    pub candidates: Vec<Snapshot>,
+    pub snapshots: Vec<Snapshot>,
+}
+
+impl Roots {
+    /// Without those that were seen before.
+    pub fn forget(&mut self, before: &Self) {
+        let known = |list: &[Snapshot], id: &str| list.iter().any(|each| each.id == id);
+        self.snapshots.retain(|each| !known(&before.snapshots, &each.id));
+        self.candidates.retain(|each| !known(&before.candidates, &each.id));
+    }
+}
+
 /// The object of a snapshot.
 pub(crate) fn key(id: &str) -> String {
     format!("{FOLDER}{id}")
@@ -77,7 +92,8 @@ impl Archive {
 
     pub(crate) fn snapshot_ids(&self) -> Result<Vec<String>> {
         let mut ids = Vec::new();
-        self.store.list(FOLDER, &mut |object| ids.extend(object.key.strip_prefix(FOLDER).map(String::from)))?;
+        self.store
+            .list(FOLDER, &mut |object| ids.extend(object.key.strip_prefix(FOLDER).map(String::from)))?;
         ids.sort();
         Ok(ids)
     }
@@ -105,7 +121,8 @@ impl Archive {
             list.iter().rev().find(|each| name.is_none_or(|name| each.machine == name)).cloned()
         };
         if wanted == "latest" {
-            let none = || Error::new(ErrorKind::Missing, format!("there is no snapshot in {}", self.store.name()));
+            let none =
+                || Error::new(ErrorKind::Missing, format!("there is no snapshot in {}", self.store.name()));
             return newest(&all, None).ok_or_else(none);
         }
         if let Some(found) = newest(&all, Some(wanted)) {
@@ -129,26 +146,32 @@ impl Archive {
         self.store.put_new(&candidate, &bytes)?;
         let sound = sound()?;
         if sound && !self.store.put_new(&key(&snapshot.id), &bytes)? {
-            return Err(Error::new(ErrorKind::Exists, format!("there is a snapshot {} already", snapshot.id)));
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("there is a snapshot {} already", snapshot.id),
+            ));
         }
         self.store.delete(&candidate)?;
         Ok(sound)
     }
 
-    /// Every snapshot, and what is becoming one.
-    pub(crate) fn roots(&self) -> Result<Vec<Snapshot>> {
-        let mut keys = Vec::new();
-        for folder in [CANDIDATES, FOLDER] {
-            self.store.list(folder, &mut |object| keys.push(object.key))?;
-        }
-        let mut roots: Vec<Snapshot> = Vec::new();
+    /// Every snapshot, and what is becoming one. Candidates are listed first: what is no candidate any more is a snapshot by
+    /// the time that those are listed.
+    pub(crate) fn roots(&self) -> Result<Roots> {
+        let candidates = self.read_all(CANDIDATES)?;
+        Ok(Roots { candidates, snapshots: self.read_all(FOLDER)? })
+    }
+
+    fn read_all(&self, folder: &str) -> Result<Vec<Snapshot>> {
+        let (mut keys, mut list) = (Vec::new(), Vec::new());
+        self.store.list(folder, &mut |object| keys.push(object.key))?;
         for key in keys {
             match self.read_snapshot(&key) {
                 Err(e) if e.kind == ErrorKind::Missing => {}
-                read => roots.push(read?),
+                read => list.push(read?),
             }
         }
-        Ok(roots)
+        Ok(list)
     }
 
     /// The disks of a snapshot, to be read.

@@ -74,7 +74,12 @@ pub type TellBytes<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 impl Archive {
     /// Checks the archive; nothing is changed.
-    pub fn verify(&self, options: &VerifyOptions, cancel: &AtomicBool, tell: TellBytes<'_>) -> Result<Verified> {
+    pub fn verify(
+        &self,
+        options: &VerifyOptions,
+        cancel: &AtomicBool,
+        tell: TellBytes<'_>,
+    ) -> Result<Verified> {
         self.examine(options, cancel, tell).map(|(verified, ..)| verified)
     }
 
@@ -93,61 +98,17 @@ impl Archive {
             Some(name) => {
                 packs.there.insert(name, object.size);
             }
-            None => verified.damage.push(Damage {
-                object: object.key,
-                what: "no file of this format has such a name".into(),
-            }),
+            None => verified
+                .damage
+                .push(Damage { object: object.key, what: "no file of this format has such a name".into() }),
         })?;
         verified.packs = packs.there.len() as u64;
-        let mut bad = self.compare_index(&index, &mut packs, &mut verified)?;
+        compare_index(&index, &mut packs, &mut verified)?;
         self.read_packs(options, cancel, &mut packs, &mut verified, tell)?;
         let chunks = Chunks::new(self, index);
-        // A chunk that is damaged in one pack may be whole in another: what counts is where it would be read.
-        for (name, ids) in &packs.bad {
-            for id in ids {
-                let found = chunks.index.find(id)?;
-                let here = |found| chunks.index.pack_name(&found).map(|pack| pack.name == *name);
-                if found.map(here).transpose()?.unwrap_or(false) {
-                    bad.insert(*id);
-                }
-            }
-        }
+        let bad = packs.lost(&chunks.index)?;
         self.check_snapshots(&chunks, &bad, &mut verified)?;
         Ok((verified, chunks, packs, bad))
-    }
-
-    /// Packs that the index names must be there, with all that it says of them; ids of chunks that are not.
-    fn compare_index(&self, index: &Index, packs: &mut Packs, verified: &mut Verified) -> Result<HashSet<Id>> {
-        let (mut bad, mut missing, mut short) = (HashSet::new(), BTreeSet::new(), BTreeSet::new());
-        for segment in &index.segments {
-            let mut names = Vec::with_capacity(segment.packs);
-            segment.each_pack(&mut |_, pack| names.push(pack.name))?;
-            segment.each_record(&mut |_, record| {
-                let Some(name) = names.get(record.pack as usize) else { return };
-                let end = u64::from(record.offset) + u64::from(record.stored);
-                match packs.there.get(name) {
-                    Some(size) if *size >= end => return,
-                    Some(_) => short.insert(*name),
-                    None => missing.insert(*name),
-                };
-                packs.bad.entry(*name).or_default().insert(record.id);
-            })?;
-        }
-        for (names, what) in [(missing, "missing"), (short, "shorter than the index says")] {
-            for name in names {
-                verified.damage.push(Damage { object: pack::key(&name), what: what.into() });
-            }
-        }
-        for ids in packs.bad.values() {
-            for id in ids {
-                let found = index.find(id)?;
-                let lost = |found| index.pack_name(&found).map(|pack| packs.bad.contains_key(&pack.name));
-                if found.map(lost).transpose()?.unwrap_or(true) {
-                    bad.insert(*id);
-                }
-            }
-        }
-        Ok(bad)
     }
 
     fn read_packs(
@@ -158,8 +119,12 @@ impl Archive {
         verified: &mut Verified,
         tell: TellBytes<'_>,
     ) -> Result<()> {
-        let wanted: Vec<([u8; 32], u64)> =
-            packs.there.iter().filter(|(name, _)| options.wants(name)).map(|(name, size)| (*name, *size)).collect();
+        let wanted: Vec<([u8; 32], u64)> = packs
+            .there
+            .iter()
+            .filter(|(name, _)| options.wants(name))
+            .map(|(name, size)| (*name, *size))
+            .collect();
         let total = wanted.iter().map(|(_, size)| size).sum();
         let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
         let found = Mutex::new(Vec::new());
@@ -213,18 +178,43 @@ impl Archive {
         if whole && !deep {
             return Ok(None);
         }
-        match self.table_of(name, &bytes) {
-            Ok((pack, entries)) => {
-                let ids = self.bad_entries(&bytes, &pack, &entries, unpacker);
-                let words = match (whole, ids.len()) {
-                    (true, 0) => return Ok(None),
-                    (false, 0) => "it was changed after it was written, where no chunk is".into(),
-                    (_, count) => format!("{count} of its {} chunks were changed after it was written", entries.len()),
-                };
-                Ok(Some((words, ids)))
+        let Some((pack, entries)) = self.entries_of(name, &bytes)? else {
+            return Ok(Some((
+                "it was changed after it was written, and nothing names its chunks".into(),
+                Vec::new(),
+            )));
+        };
+        let ids = self.bad_entries(&bytes, &pack, &entries, unpacker);
+        let words = match (whole, ids.len()) {
+            (true, 0) => return Ok(None),
+            (false, 0) => "it was changed after it was written, where no chunk is".into(),
+            (_, count) => {
+                format!("{count} of its {} chunks were changed after it was written", entries.len())
             }
-            Err(e) => Ok(Some((format!("it was changed after it was written: {}", e.context), self.ids_of(name)?))),
+        };
+        Ok(Some((words, ids)))
+    }
+
+    /// Where the chunks of a pack are: by its own table, else by the index.
+    pub(crate) fn entries_of(&self, name: &[u8; 32], bytes: &[u8]) -> Result<Option<(PackName, Vec<Entry>)>> {
+        if let Ok(table) = self.table_of(name, bytes) {
+            return Ok(Some(table));
         }
+        let (index, _) = Index::open_sound(&self.keys, self.store.as_ref())?;
+        let mut places: Option<(PackName, Vec<Entry>)> = None;
+        for segment in &index.segments {
+            let mut here = None;
+            segment.each_pack(&mut |number, pack| {
+                here = here.or((pack.name == *name).then_some((number, pack)))
+            })?;
+            let Some((number, pack)) = here else { continue };
+            let entries = &mut places.get_or_insert((pack, Vec::new())).1;
+            segment.each_record(&mut |_, record| {
+                let entry = Entry { id: record.id, offset: record.offset, stored: record.stored, kind: 0 };
+                entries.extend((record.pack == number).then_some(entry));
+            })?;
+        }
+        Ok(places)
     }
 
     pub(crate) fn table_of(&self, name: &[u8; 32], bytes: &[u8]) -> Result<(PackName, Vec<Entry>)> {
@@ -237,31 +227,25 @@ impl Archive {
         Ok((PackName { name: *name, salt }, entries))
     }
 
-    fn bad_entries(&self, bytes: &[u8], pack: &PackName, entries: &[Entry], unpacker: &mut Unpacker) -> Vec<Id> {
+    fn bad_entries(
+        &self,
+        bytes: &[u8],
+        pack: &PackName,
+        entries: &[Entry],
+        unpacker: &mut Unpacker,
+    ) -> Vec<Id> {
         let cipher = Cipher::new(&self.keys, &pack.salt);
         let mut bad = Vec::new();
         for entry in entries {
-            let mut stored = bytes[entry.offset as usize..][..entry.stored as usize].to_vec();
+            let stored =
+                bytes.get(entry.offset as usize..).and_then(|rest| rest.get(..entry.stored as usize));
+            let mut stored = stored.unwrap_or_default().to_vec();
             let mut plain = vec![0; plain_length(&stored).unwrap_or(0)];
             if unpacker.unpack(&self.keys, &cipher, &mut stored, &entry.id, &mut plain).is_err() {
                 bad.push(entry.id);
             }
         }
         bad
-    }
-
-    /// What the index knows of a pack whose own table is lost.
-    pub(crate) fn ids_of(&self, name: &[u8; 32]) -> Result<Vec<Id>> {
-        let (index, _) = Index::open_sound(&self.keys, self.store.as_ref())?;
-        let mut ids = Vec::new();
-        for segment in &index.segments {
-            let mut number = None;
-            segment.each_pack(&mut |at, pack| number = number.or((pack.name == *name).then_some(at)))?;
-            if number.is_some() {
-                segment.each_record(&mut |_, record| ids.extend((Some(record.pack) == number).then_some(record.id)))?;
-            }
-        }
-        Ok(ids)
     }
 
     fn check_snapshots(&self, chunks: &Chunks, bad: &HashSet<Id>, verified: &mut Verified) -> Result<()> {
@@ -294,6 +278,54 @@ impl Archive {
             verified.affected.extend(list);
         }
         Ok(())
+    }
+}
+
+/// Packs that the index names must be there, with all that it says of them.
+fn compare_index(index: &Index, packs: &mut Packs, verified: &mut Verified) -> Result<()> {
+    let (mut missing, mut short) = (BTreeSet::new(), BTreeSet::new());
+    for segment in &index.segments {
+        let mut names = Vec::with_capacity(segment.packs);
+        segment.each_pack(&mut |_, pack| names.push(pack.name))?;
+        segment.each_record(&mut |_, record| {
+            let Some(name) = names.get(record.pack as usize) else { return };
+            let end = u64::from(record.offset) + u64::from(record.stored);
+            match packs.there.get(name) {
+                Some(size) if *size >= end => return,
+                Some(_) => short.insert(*name),
+                None => missing.insert(*name),
+            };
+            packs.bad.entry(*name).or_default().insert(record.id);
+        })?;
+    }
+    for (names, what) in [(missing, "missing"), (short, "shorter than the index says")] {
+        for name in names {
+            verified.damage.push(Damage { object: pack::key(&name), what: what.into() });
+        }
+    }
+    Ok(())
+}
+
+impl Packs {
+    /// Chunks that can be read nowhere: one that is damaged in one pack may be whole in another.
+    fn lost(&self, index: &Index) -> Result<HashSet<Id>> {
+        let mut lost = HashSet::new();
+        for id in self.bad.values().flatten() {
+            let mut places = Vec::new();
+            index.places(id, &mut |found| {
+                places.push(found);
+                true
+            })?;
+            let mut whole = false;
+            for found in &places {
+                let name = index.pack_name(found)?.name;
+                whole |= !self.bad.get(&name).is_some_and(|ids| ids.contains(id));
+            }
+            if !whole {
+                lost.insert(*id);
+            }
+        }
+        Ok(lost)
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Writer<'a> {
     salt: Salt,
     next: AtomicU64,
     current: Mutex<Option<Pack>>,
+    /// Lists have packs of their own, which are written twice: without a list, chunks that are there cannot be found.
+    lists: Mutex<Pack>,
     full: Mutex<Option<SyncSender<Pack>>>,
     spare: Mutex<Receiver<Pack>>,
     pending: Mutex<(Pending, Instant)>,
@@ -111,6 +113,7 @@ pub(crate) fn session_with<T>(
         salt,
         next: AtomicU64::new(0),
         current: Mutex::new(Some(Pack::new(archive.config.pack_size))),
+        lists: Mutex::new(Pack::new(archive.config.pack_size)),
         full: Mutex::new(Some(full)),
         spare: Mutex::new(spare),
         pending: Mutex::new((Pending::default(), Instant::now())),
@@ -145,6 +148,7 @@ pub(crate) fn session_with<T>(
         if let Some(e) = lock(&writer.failed).take() {
             return Err(e);
         }
+        writer.write_lists(&mut lock(&writer.lists))?;
         writer.flush()?;
         let added = Added {
             chunks: writer.chunks.load(Relaxed),
@@ -167,7 +171,30 @@ impl Writer<'_> {
         self.chunks.fetch_add(1, Relaxed);
         self.plain.fetch_add(plain.len() as u64, Relaxed);
         self.stored.fetch_add(stored.len() as u64, Relaxed);
-        self.append(id, kind, stored)
+        match kind {
+            Kind::Data => self.append(id, stored),
+            Kind::Leaf | Kind::Root => self.append_list(id, kind, stored),
+        }
+    }
+
+    fn append_list(&self, id: &Id, kind: Kind, stored: &[u8]) -> Result<()> {
+        let mut lists = lock(&self.lists);
+        if !lists.takes(stored.len(), self.archive.config.pack_size) {
+            self.write_lists(&mut lists)?;
+        }
+        lists.push(*id, kind, stored);
+        Ok(())
+    }
+
+    /// Twice, as two packs that differ in the number that sealed the table, and so in name.
+    fn write_lists(&self, lists: &mut Pack) -> Result<()> {
+        if !lists.is_empty() {
+            self.write(lists)?;
+            lists.open_again();
+            self.write(lists)?;
+            lists.clear();
+        }
+        Ok(())
     }
 
     /// Bytes that were stored so far.
@@ -194,7 +221,7 @@ impl Writer<'_> {
         }
     }
 
-    fn append(&self, id: &Id, kind: Kind, stored: &[u8]) -> Result<()> {
+    fn append(&self, id: &Id, stored: &[u8]) -> Result<()> {
         let ended = || Error::new(ErrorKind::Cancelled, "the session has ended");
         let size = self.archive.config.pack_size;
         let mut current = lock(&self.current);
@@ -206,11 +233,11 @@ impl Writer<'_> {
             let mut other = lock(&self.spare).recv().map_err(|_| ended())?;
             std::mem::swap(pack, &mut other);
             let sender = lock(&self.full).clone().ok_or_else(ended)?;
-            pack.push(*id, kind, stored);
+            pack.push(*id, Kind::Data, stored);
             drop(current);
             return sender.send(other).map_err(|_| ended());
         }
-        pack.push(*id, kind, stored);
+        pack.push(*id, Kind::Data, stored);
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl<'a> Walk<'a> {
     }
 
     /// None at the end of the disk.
-    pub fn next(&mut self) -> Result<Option<Step>> {
+    pub fn step(&mut self) -> Result<Option<Step>> {
         let length = self.source.length();
         if self.at >= length {
             return Ok(None);

@@ -227,7 +227,7 @@ impl<'a> Job<'a> {
     fn work(&self) -> Result<()> {
         let mut desk = Desk::new(&self.shape).map_err(|e| Error::io("cannot set up a compressor", e))?;
         while !self.failed.load(Relaxed) && !self.cancelled() {
-            let step = lock(&self.plan).next()?;
+            let step = lock(&self.plan).step()?;
             match step {
                 None => break,
                 Some(Step::Hole(first, count)) => self.hole(first, count)?,
@@ -407,7 +407,7 @@ impl<'a> Job<'a> {
         }
         let mut rest = Walk::new(self.source, self.shape.chunk(), lock(&self.order).next);
         let mut bytes = 0;
-        while let Ok(Some(step)) = rest.next() {
+        while let Ok(Some(step)) = rest.step() {
             if let Step::Chunk(_, data) = step {
                 bytes += data.iter().map(|range| range.end - range.start).sum::<u64>();
             }
