@@ -45,6 +45,8 @@ pub struct About {
     pub description: serde_json::Value,
     /// Seconds since 1970-01-01 UTC.
     pub time: u64,
+    /// The snapshot of another archive that this is a copy of.
+    pub origin: Option<String>,
 }
 
 /// How to capture.
@@ -108,6 +110,7 @@ impl Archive {
                 machine: about.machine.clone(),
                 tags: about.tags.clone(),
                 parent: parent.map(|parent| parent.id.clone()),
+                origin: about.origin.clone(),
                 disks: made.what.clone(),
                 description: about.description.clone(),
                 added: made.added,

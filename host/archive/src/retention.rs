@@ -22,9 +22,9 @@ pub struct Retention {
     pub tags: Vec<String>,
 }
 
-/// Years, months and days of a day since 1970-01-01, in the proleptic Gregorian calendar: days are counted from 1 March of
+/// Year, month and day of the month of a day since 1970-01-01, in the proleptic Gregorian calendar: days are counted from 1 March of
 /// year 0, so that the leap day is a year's last.
-fn date(day: u64) -> (u64, u64) {
+pub fn date(day: u64) -> (u64, u64, u64) {
     let day = day + 719_468;
     let era = day / 146_097;
     let of_era = day % 146_097;
@@ -32,7 +32,8 @@ fn date(day: u64) -> (u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let year = era * 400 + year_of_era;
-    if month < 10 { (year, month + 3) } else { (year + 1, month - 9) }
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
 }
 
 impl Retention {
@@ -63,7 +64,7 @@ impl Retention {
     fn keep<'a>(&self, list: &[&'a Snapshot], keep: &mut BTreeSet<&'a str>) {
         let day = |time: u64| time / 86_400;
         let month = |time: u64| {
-            let (year, month) = date(day(time));
+            let (year, month, _) = date(day(time));
             year * 12 + month
         };
         let periods: [(usize, &dyn Fn(u64) -> u64); 6] = [
@@ -113,6 +114,7 @@ mod tests {
             machine: "m".into(),
             tags: if *time == TIMES[0].1 { vec!["gold".into()] } else { Vec::new() },
             parent: None,
+            origin: None,
             disks: Vec::new(),
             description: serde_json::Value::Null,
             added: crate::Added::default(),
@@ -123,6 +125,15 @@ mod tests {
     fn kept(rules: &Retention) -> Vec<usize> {
         let gone = rules.superfluous(&snapshots());
         (0..TIMES.len()).filter(|at| !gone.contains(&TIMES[*at].0.to_owned())).collect()
+    }
+
+    #[test]
+    fn days_have_dates() {
+        let days = TIMES.map(|(_, time)| date(time / 86_400));
+        for ((said, _), (year, month, day)) in TIMES.iter().zip(days) {
+            assert!(said.starts_with(&format!("{year}-{month:02}-{day:02}")), "{said}");
+        }
+        assert_eq!(date(0), (1970, 1, 1));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub tags: Vec<String>,
     /// The snapshot that it was compared with, if there was one.
     pub parent: Option<String>,
+    /// The snapshot of another archive that this is a copy of.
+    pub origin: Option<String>,
     /// The disks, in order.
     pub disks: Vec<DiskRecord>,
     /// What is known of the machine; `docs/formats/archive.md` lists the fields and their OVF elements.

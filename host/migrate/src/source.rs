@@ -1,6 +1,7 @@
 //! Opening `FORMAT:PATH`: read-only, in the format that was said, through the adapter of that format.
 
 use crate::convert::{concern_of, facts_of};
+use crate::vault;
 use crate::{Error, ErrorKind, Result};
 use block::{
     Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, SECTOR, Sectored,
@@ -99,8 +100,27 @@ fn sector(bytes: &str) -> Result<u32> {
     })
 }
 
+/// Opens disks; a snapshot's name stands for all disks in it.
+pub(crate) fn open_all(names: &[String], adapters: &Adapters) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for name in names {
+        match name.starts_with(vault::PREFIX) {
+            true => sources.extend(vault::sources(name)?),
+            false => sources.push(open(name, adapters)?),
+        }
+    }
+    Ok(sources)
+}
+
 /// Opens a disk and, where the operator named them, its backing files.
 pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
+    if name.starts_with(vault::PREFIX) {
+        let mut sources = vault::sources(name)?;
+        return match sources.len() {
+            1 => Ok(sources.remove(0)),
+            count => Err(Error::usage(format!("{name} has {count} disks; say one of them: {name}#0"))),
+        };
+    }
     let named = parse(name)?;
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     let adapter = known(&named.format, adapters)?;

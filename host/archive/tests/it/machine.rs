@@ -47,7 +47,7 @@ pub fn source(name: &str, bytes: &[u8]) -> Source {
 
 pub fn about(machine: &str, time: u64) -> About {
     let description = serde_json::json!({ "cpus": 2 });
-    About { machine: machine.into(), tags: Vec::new(), description, time }
+    About { machine: machine.into(), tags: Vec::new(), description, time, origin: None }
 }
 
 /// Small packs, so that there are many.
