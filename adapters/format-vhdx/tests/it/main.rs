@@ -1,0 +1,5 @@
+//! VHDX images written by us and read by QEMU, written by QEMU and read by us, crashed and damaged ones.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod qemu;
