@@ -82,14 +82,14 @@ pub(crate) fn replay(image: &dyn Blob, header: &Header) -> Result<(State, Replay
 impl Log {
     fn read(image: &dyn Blob, header: &Header) -> Result<Self> {
         let region = header.log;
+        if region.length > LENGTH_MOST {
+            let message = format!("a log of {} bytes, at most 64 MiB are replayed", region.length);
+            return Err(Error::unsupported(message));
+        }
         if !region.is_sound(image.size()) || region.length < MIB {
             let (at, length) = (region.offset, region.length);
             let message = format!("the log of {length} bytes at {at} is not whole MiB of the file");
             return Err(Error::corrupt(at, message));
-        }
-        if region.length > LENGTH_MOST {
-            let message = format!("a log of {} bytes, at most 64 MiB are replayed", region.length);
-            return Err(Error::unsupported(message));
         }
         let mut bytes = Vec::with_capacity(region.length as usize);
         while (bytes.len() as u64) < region.length {

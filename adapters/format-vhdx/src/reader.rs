@@ -99,7 +99,7 @@ impl Reader {
     fn check(&self, number: u64, offset: u64, length: u64) -> Result<()> {
         let place = Region { offset, length };
         let (taken, file) = (self.taken.iter().any(|taken| taken.overlaps(place)), self.image.size());
-        if taken || offset + length > file {
+        if taken || offset.checked_add(length).is_none_or(|end| end > file) {
             let message = format!(
                 "block {number} at {offset} lies in the image's tables or beyond the file's end at {file}: was it cut?"
             );

@@ -2,4 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod contract;
+mod edit;
+mod exercise;
+mod hostile;
+mod libvhdi;
+mod log;
 mod qemu;

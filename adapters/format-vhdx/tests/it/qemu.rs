@@ -7,8 +7,8 @@ use wherry_sdk::format::Place;
 use wherry_sdk::testing::image::{PATTERNS, Pattern, SparseDisk, data, decode, extents, open, run, text};
 
 const MIB: u64 = 1 << 20;
-const SIZES: [u64; 5] = [512, MIB - 512, 5 * MIB + 1024, 40 * MIB, 70 * MIB + 512];
-const BLOCKS: [&str; 4] = ["1M", "2M", "32M", "256M"];
+const SIZES: [u64; 4] = [512, MIB - 512, 5 * MIB + 1024, 40 * MIB];
+const BLOCKS: [&str; 3] = ["1M", "32M", "256M"];
 
 fn check(ours: &Path) {
     let report = run("qemu-img", &["check", "-f", "vhdx", text(ours)]);
@@ -113,4 +113,33 @@ fn blocks_in_any_order_are_read() {
         })
         .collect();
     assert_eq!(stored, [(0, 3, 0), (3, 2, 0), (7, 1, 1), (4095, 4, 4), (8191, 5, 5), (9215, 6, 6)]);
+}
+
+/// QEMU does not know where a VHDX has holes, so that it cannot compare two of this size: piece by piece it can.
+#[test]
+fn a_sparse_disk_of_63_tib_is_read_and_written() {
+    let folder = tempdir().unwrap();
+    let (vhdx, piece) = (folder.path().join("a.vhdx"), folder.path().join("piece"));
+    for (by_qemu, pattern) in
+        [(false, Pattern::Scattered), (true, Pattern::Scattered), (false, Pattern::LastSector)]
+    {
+        let disk = SparseDisk::new((63 << 40) + 512, pattern, 63);
+        if by_qemu {
+            let size = disk.size.to_string();
+            run("qemu-img", &["create", "-q", "-f", "vhdx", text(&vhdx), &size]);
+            disk.write_with_qemu(&vhdx, "vhdx");
+        } else {
+            disk.write_image::<Vhdx>(&vhdx, &[]);
+            check(&vhdx);
+        }
+        disk.check_image::<Vhdx>(&vhdx);
+        for (offset, bytes) in disk.pieces() {
+            let (from, to) = (format!("if={}", text(&vhdx)), format!("of={}", text(&piece)));
+            // Its count is where to stop.
+            let end = offset + bytes.len() as u64;
+            let (skip, count) = (format!("skip={}", offset / 512), format!("count={}", end / 512));
+            run("qemu-img", &["dd", "-f", "vhdx", "-O", "raw", "bs=512", &skip, &count, &from, &to]);
+            assert!(std::fs::read(&piece).unwrap() == bytes, "{offset}");
+        }
+    }
 }
