@@ -26,6 +26,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),
+    ("/usr/lib/python3/dist-packages/pyvhdi.cpython-311-x86_64-linux-gnu.so", "python3-libvhdi"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/sbin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
