@@ -316,7 +316,7 @@ fn answer(request: &Request, export: &Export, agreed: &Agreed, buffer: &mut Vec<
             disk.write_at(request.offset, buffer).map_err(failed)?;
             buffer.clear();
         }
-        wire::WRITE_ZEROES => zeroes(disk, request.offset, request.length.into()).map_err(failed)?,
+        wire::WRITE_ZEROES => disk.zero(request.offset, request.length.into()).map_err(failed)?,
         wire::FLUSH => disk.flush().map_err(failed)?,
         wire::BLOCK_STATUS if agreed.status && request.length > 0 => status(disk, request, buffer)?,
         wire::BLOCK_STATUS => return refusal(wire::EINVAL, "block status was not agreed on"),
@@ -324,17 +324,6 @@ fn answer(request: &Request, export: &Export, agreed: &Agreed, buffer: &mut Vec<
     }
     if writes && request.flags & wire::FLAG_FUA != 0 {
         disk.flush().map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn zeroes(disk: &dyn Disk, offset: u64, length: u64) -> block::Result<()> {
-    let blank = vec![0; length.min(1 << 20) as usize];
-    let mut at = offset;
-    while at < offset + length {
-        let take = (offset + length - at).min(blank.len() as u64);
-        disk.write_at(at, &blank[..take as usize])?;
-        at += take;
     }
     Ok(())
 }
