@@ -3,6 +3,8 @@
 
 mod address;
 mod client;
+mod handshake;
+mod link;
 mod server;
 mod wire;
 
