@@ -35,6 +35,8 @@ pub enum Place {
 pub(crate) trait Stream: io::Read + io::Write + Send {
     /// A second handle of the same connection, so that one thread can read while another writes.
     fn twin(&self) -> io::Result<Box<dyn Stream>>;
+    /// How long to wait for the other side until that is an error.
+    fn patience(&self, time: Duration) -> io::Result<()>;
     /// Ends both directions, which wakes a thread that reads.
     fn hang_up(&self);
 }
@@ -42,6 +44,10 @@ pub(crate) trait Stream: io::Read + io::Write + Send {
 impl Stream for TcpStream {
     fn twin(&self) -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(self.try_clone()?))
+    }
+    fn patience(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))?;
+        self.set_write_timeout(Some(time))
     }
     fn hang_up(&self) {
         let _gone = self.shutdown(std::net::Shutdown::Both);
@@ -51,6 +57,10 @@ impl Stream for TcpStream {
 impl Stream for UnixStream {
     fn twin(&self) -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(self.try_clone()?))
+    }
+    fn patience(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))?;
+        self.set_write_timeout(Some(time))
     }
     fn hang_up(&self) {
         let _gone = self.shutdown(std::net::Shutdown::Both);
@@ -95,20 +105,22 @@ impl Address {
         (!name.is_empty()).then_some(Self { place, export: decoded(export)? })
     }
 
+    /// Whether both are the same export, as far as names tell.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place == other.place && self.export == other.export
+    }
+
     pub(crate) fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        match &self.place {
+        let stream: Box<dyn Stream> = match &self.place {
             Place::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port))?;
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream))
+                Box::new(stream)
             }
-            Place::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream))
-            }
-        }
+            Place::Unix(path) => Box::new(UnixStream::connect(path)?),
+        };
+        stream.patience(PATIENCE)?;
+        Ok(stream)
     }
 }
 

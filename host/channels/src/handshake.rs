@@ -4,6 +4,9 @@ use crate::address::Stream;
 use crate::wire::{self, Fields, wrong};
 use std::io;
 
+/// Bytes of one request: what servers take that say nothing else.
+const REQUEST_MOST: u32 = 4 << 20;
+
 /// What the server said of the export.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Said {
@@ -11,8 +14,19 @@ pub(crate) struct Said {
     pub flags: u16,
     /// Smallest request in bytes.
     pub block: u32,
+    /// Largest payload in bytes; 0 if the server did not say.
+    pub payload: u32,
     pub structured: bool,
     pub context: Option<u32>,
+}
+
+impl Said {
+    /// Bytes of one request with a payload.
+    pub fn most(&self) -> usize {
+        let block = self.block.max(1);
+        let payload = if self.payload == 0 { REQUEST_MOST } else { self.payload.min(REQUEST_MOST) };
+        (payload - payload % block).max(block) as usize
+    }
 }
 
 fn option(stream: &mut dyn Stream, option: u32, data: &[u8]) -> io::Result<()> {
@@ -72,7 +86,9 @@ pub(crate) fn handshake(stream: &mut dyn Stream, export: &str) -> io::Result<Sai
             wire::REPLY_ACK if said.flags & wire::HAS_FLAGS != 0 => break,
             wire::REPLY_INFO => match data.u16()? {
                 wire::INFO_EXPORT => (said.length, said.flags) = (data.u64()?, data.u16()?),
-                wire::INFO_BLOCK_SIZE => said.block = data.u32()?,
+                wire::INFO_BLOCK_SIZE => {
+                    (said.block, _, said.payload) = (data.u32()?, data.u32()?, data.u32()?);
+                }
                 _ => {}
             },
             kind => return Err(refused(kind, export, data)),

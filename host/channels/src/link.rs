@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+/// A server that does not answer a request for this long will not any more; a flush of a slow disk may take minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Extents of one reply at most.
 const EXTENTS_MOST: u32 = 1 << 20;
 
@@ -52,6 +55,7 @@ impl Link {
     pub fn open(address: &Address) -> io::Result<(Self, Said)> {
         let mut stream = address.connect()?;
         let said = handshake(stream.as_mut(), &address.export)?;
+        stream.patience(PATIENCE)?;
         let reader = Some(stream.twin()?);
         let inbox = Inbox { reader, waiting: HashMap::new(), broken: None };
         let link = Self {
@@ -247,9 +251,10 @@ impl Link {
         if let Some(reply) = lock(&self.inbox).waiting.get_mut(&cookie) {
             reply.done |= done;
             if error != 0 {
-                let name = wire::error_name(error);
-                let message = if text.is_empty() { name } else { format!("{name} ({text})") };
-                reply.error = Some(io::Error::other(format!("the server says: {message}")));
+                let system = io::Error::from_raw_os_error(error as i32);
+                let more = if text.is_empty() { String::new() } else { format!(" ({text})") };
+                let message = format!("the server says: {system}{more}");
+                reply.error = Some(io::Error::new(system.kind(), message));
             }
         }
         Ok(())

@@ -287,8 +287,8 @@ fn transmit(stream: &mut dyn Stream, export: &Export, agreed: &Agreed) -> io::Re
 }
 
 fn failed(e: block::Error) -> Refusal {
-    let system = e.source.as_ref().and_then(io::Error::raw_os_error);
-    let number = if system == Some(wire::ENOSPC as i32) { wire::ENOSPC } else { wire::EIO };
+    let full = e.source.as_ref().is_some_and(|e| e.kind() == io::ErrorKind::StorageFull);
+    let number = if full { wire::ENOSPC } else { wire::EIO };
     (number, e.context)
 }
 

@@ -82,11 +82,6 @@ pub const PAYLOAD_MOST: u32 = 32 << 20;
 /// Longer options and names are nonsense.
 pub const OPTION_MOST: u32 = 64 << 10;
 
-/// What this machine calls an error.
-pub fn error_name(error: u32) -> String {
-    io::Error::from_raw_os_error(error as i32).to_string()
-}
-
 /// Reads big-endian fields.
 pub trait Fields: Read {
     fn u16(&mut self) -> io::Result<u16> {

@@ -127,10 +127,10 @@ struct Move {
 
 #[derive(Args)]
 struct Speed {
-    /// An empty block device that the target may write a disk to; may be repeated
+    /// An empty block device, or nbd:// export, that the target may write a disk to; may be repeated
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<PathBuf>,
-    /// The same, and what the device holds may be lost; may be repeated
+    /// The same, and what it holds may be lost; may be repeated
     #[arg(long = "overwrite-device", value_name = "DEVICE")]
     overwrite: Vec<PathBuf>,
     /// Read the target again and compare it with what was written
@@ -172,7 +172,7 @@ struct Convert {
     /// The disk's format
     #[arg(long, value_name = "FORMAT")]
     from: Option<String>,
-    /// FORMAT:PATH of the copy: a new file, or raw:DEVICE with --device
+    /// FORMAT:PATH of the copy: a new file, or with --device raw:DEVICE or nbd://HOST/NAME
     #[arg(long, value_name = "COPY")]
     to: String,
     /// What the new format's adapter is told, such as cluster-size=2M or compression=zstd; may be repeated

@@ -43,6 +43,9 @@ pub struct Source {
     /// Numbers of the block devices that it is read from.
     #[serde(skip)]
     pub devices: Vec<u64>,
+    /// Servers' exports that it is read from.
+    #[serde(skip)]
+    pub exports: Vec<Address>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
@@ -79,9 +82,7 @@ fn parse(name: &str) -> Result<Named> {
         Some((first, bytes)) => (first, Some(sector(bytes)?)),
         None => (first, None),
     };
-    // A server's disk is taken as it is, unless a format is said before the address.
-    let bare = first.starts_with("nbd:") || first.starts_with("nbd+unix:");
-    let Some((format, path)) = (if bare { Some(("raw", first)) } else { first.split_once(':') }) else {
+    let Some((format, path)) = split(first) else {
         return Err(Error::usage(format!(
             "`{first}` has no format; say raw:{first} if the file holds the disk's bytes as they are"
         )));
@@ -90,6 +91,11 @@ fn parse(name: &str) -> Result<Named> {
         return Err(Error::usage(format!("more than {BACKING_MOST} backing files behind {first}")));
     }
     Ok(Named { format: format.into(), path: path.into(), sector, backing })
+}
+
+/// Format and path. A server's disk is taken as it is, unless a format is said before the address.
+pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
+    if Address::parse(name).is_some() { Some(("raw", name)) } else { name.split_once(':') }
 }
 
 fn sector(bytes: &str) -> Result<u32> {
@@ -118,6 +124,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     if let Some(parent) = parent {
         opened.parts.push(parent.disk);
         opened.devices.extend(parent.devices);
+        opened.exports.extend(parent.exports);
         identity = format!("{identity}+{}", parent.identity);
         concerns = parent.concerns;
     }
@@ -149,6 +156,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
         concerns,
         image,
         devices: opened.devices,
+        exports: opened.exports,
         disk,
     })
 }
@@ -168,6 +176,7 @@ struct Opened {
     parts: Vec<Arc<dyn Disk>>,
     identity: Vec<String>,
     devices: Vec<u64>,
+    exports: Vec<Address>,
 }
 
 impl Opened {
@@ -176,6 +185,7 @@ impl Opened {
         let disk = NbdDisk::open(address)?;
         self.identity.push(format!("{address} {}", disk.length()));
         self.parts.push(Arc::new(disk));
+        self.exports.push(address.clone());
         Ok(())
     }
 

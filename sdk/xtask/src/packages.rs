@@ -27,6 +27,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
+    ("/usr/bin/nbdkit", "nbdkit"),
     ("/sbin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),
