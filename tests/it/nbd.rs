@@ -156,6 +156,17 @@ fn what_an_export_held_is_overwritten_only_where_that_is_said() {
     assert!(text(&itself.stderr).contains("which is never written"), "{}", text(&itself.stderr));
     let packed = place.convert(&format!("qcow2:{uri}"), &["--overwrite-device", &uri]).output().unwrap();
     assert_eq!(packed.status.code(), Some(2), "{}", text(&packed.stderr));
+    for wrong in [format!("{uri}&port=5"), "nbds://h/x?tls-psk-file=keys".into(), "nbd:///x".into()] {
+        for words in [["convert", "raw:disk", "--to", &wrong], ["convert", &wrong, "--to", "raw:x"]] {
+            let shown = place.command(&words).output().unwrap();
+            assert_eq!(shown.status.code(), Some(2), "{}", text(&shown.stderr));
+            assert!(
+                text(&shown.stderr).contains("is no address of an NBD server"),
+                "{}",
+                text(&shown.stderr)
+            );
+        }
+    }
     drop(server);
 
     let server = Server::qemu(&place.path("old"), "raw", &socket, &["-r"]);

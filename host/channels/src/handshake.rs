@@ -1,6 +1,8 @@
 //! What client and server agree on before the first request.
 
-use crate::address::Stream;
+use crate::address::Address;
+use crate::stream::Stream;
+use crate::tls;
 use crate::wire::{self, Fields, wrong};
 use std::io;
 
@@ -53,8 +55,11 @@ fn named(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// Agrees on the export and on what is spoken.
-pub(crate) fn handshake(stream: &mut dyn Stream, export: &str) -> io::Result<Said> {
+/// Agrees on encryption, the export and what is spoken.
+pub(crate) fn handshake(
+    mut stream: Box<dyn Stream>,
+    address: &Address,
+) -> io::Result<(Box<dyn Stream>, Said)> {
     if stream.u64()? != wire::NBD_MAGIC || stream.u64()? != wire::OPTION_MAGIC {
         return Err(wrong("this is no NBD server of our time (fixed newstyle)"));
     }
@@ -63,6 +68,18 @@ pub(crate) fn handshake(stream: &mut dyn Stream, export: &str) -> io::Result<Sai
     }
     let flags = u32::from(wire::FIXED_NEWSTYLE | wire::NO_ZEROES);
     stream.write_all(&flags.to_be_bytes())?;
+    if let Some(tls) = &address.tls {
+        option(stream.as_mut(), wire::STARTTLS, &[])?;
+        match option_reply(stream.as_mut(), wire::STARTTLS)? {
+            (wire::REPLY_ACK, _) => stream = tls::connect(stream, address, tls)?,
+            (kind, _) => return Err(wrong(format!("its server does not speak TLS ({kind:#x})"))),
+        }
+    }
+    let said = go(stream.as_mut(), &address.export)?;
+    Ok((stream, said))
+}
+
+fn go(stream: &mut dyn Stream, export: &str) -> io::Result<Said> {
     let mut said = Said::default();
     option(stream, wire::STRUCTURED_REPLY, &[])?;
     said.structured = option_reply(stream, wire::STRUCTURED_REPLY)?.0 == wire::REPLY_ACK;
@@ -105,7 +122,7 @@ pub(crate) fn handshake(stream: &mut dyn Stream, export: &str) -> io::Result<Sai
 fn refused(kind: u32, export: &str, text: &[u8]) -> io::Error {
     let why = match kind {
         wire::REPLY_UNKNOWN => format!("it has no export {export:?}"),
-        wire::REPLY_TLS_REQUIRED => "it wants TLS, which is not spoken here yet".to_owned(),
+        wire::REPLY_TLS_REQUIRED => "it wants TLS: say nbds:// instead of nbd://".to_owned(),
         wire::REPLY_UNSUPPORTED => "it is too old: it does not know NBD_OPT_GO".to_owned(),
         other => format!("it refused with {other:#x}"),
     };

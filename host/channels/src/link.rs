@@ -1,23 +1,20 @@
 //! One connection. Several threads share it: each sends its request at once, and the one whose turn it is to read hands
 //! the others their replies.
 
-use crate::address::{Address, Stream};
+use crate::address::Address;
 use crate::handshake::{Said, handshake};
+use crate::stream::{Stream, lock};
 use crate::wire::{self, Fields, wrong};
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A server that does not answer a request for this long will not any more; a flush of a slow disk may take minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Extents of one reply at most.
 const EXTENTS_MOST: u32 = 1 << 20;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// One connection.
 pub(crate) struct Link {
@@ -53,9 +50,8 @@ struct Reply {
 impl Link {
     /// Connects and agrees on the export.
     pub fn open(address: &Address) -> io::Result<(Self, Said)> {
-        let mut stream = address.connect()?;
-        let said = handshake(stream.as_mut(), &address.export)?;
-        stream.patience(PATIENCE)?;
+        let (stream, said) = handshake(address.connect()?, address)?;
+        stream.patience(Some(PATIENCE))?;
         let reader = Some(stream.twin()?);
         let inbox = Inbox { reader, waiting: HashMap::new(), broken: None };
         let link = Self {

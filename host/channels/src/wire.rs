@@ -13,6 +13,7 @@ pub const NO_ZEROES: u16 = 2;
 pub const EXPORT_NAME: u32 = 1;
 pub const ABORT: u32 = 2;
 pub const LIST: u32 = 3;
+pub const STARTTLS: u32 = 5;
 pub const INFO: u32 = 6;
 pub const GO: u32 = 7;
 pub const STRUCTURED_REPLY: u32 = 8;

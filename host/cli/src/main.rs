@@ -68,19 +68,7 @@ enum Verb {
     /// Copies a disk into another format; repeated after a kill, it goes on
     Convert(Convert),
     /// Exports a disk over NBD until it is interrupted
-    Serve {
-        /// FORMAT:PATH of the disk
-        disk: String,
-        /// Where to listen: a socket's path, or HOST:PORT (port 0: any free one)
-        #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:10809")]
-        listen: String,
-        /// The export's name
-        #[arg(long, default_value = "")]
-        name: String,
-        /// Clients may write: into memory, never to the disk; it is gone at the end
-        #[arg(long)]
-        overlay: bool,
-    },
+    Serve(serve::Serve),
     /// Looks at single disks
     Disk {
         #[command(subcommand)]
@@ -288,9 +276,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             plan::migrate(asked, speed, &adapters, format, arguments.log_format).map(blocked)
         }
         Verb::Convert(asked) => disk::convert(asked, &adapters, format, arguments.log_format).map(|()| 0),
-        Verb::Serve { disk, listen, name, overlay } => {
-            serve::run(disk, listen, name, *overlay, &adapters, format).map(|()| 0)
-        }
+        Verb::Serve(asked) => serve::run(asked, &adapters, format).map(|()| 0),
         Verb::Disk { verb } => match verb {
             DiskVerb::Info { disk } => disk::info(disk, &adapters, format).map(|()| 0),
             DiskVerb::Map { disk } => disk::map(disk, &adapters, format).map(|()| 0),

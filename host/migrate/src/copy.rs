@@ -49,7 +49,7 @@ pub fn copy(
     let identity = format!("{} {format} {:?} {}", source.identity, asked.options, asked.used_only);
     let options = how.options(identity, adapters);
     let path = Path::new(path);
-    let export = Address::parse(&path.to_string_lossy()).is_some();
+    let export = Address::is_uri(&path.to_string_lossy());
     if export || path.metadata().is_ok_and(|meta| meta.file_type().is_block_device()) {
         let arrived = to_device(&source, disk.as_ref(), (format, path), how, &options, watch)?;
         return Ok((source, arrived));
@@ -100,7 +100,7 @@ fn to_device(
 /// What a device's checkpoint is called after: an address becomes a name that no other has.
 fn file_name(device: &Path) -> String {
     let said = device.to_string_lossy();
-    let Some(address) = Address::parse(&said) else {
+    let Ok(address) = Address::parse(&said) else {
         return device.file_name().unwrap_or_default().to_string_lossy().into_owned();
     };
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };

@@ -1,7 +1,7 @@
 //! Devices and exports that a target names: each is looked at before the first byte is written, and refused where it may not be
 //! overwritten.
 
-use crate::source::Source;
+use crate::source::{Source, address};
 use crate::{Error, ErrorKind, Result};
 use block::{Disk, FileDisk, is_zero};
 use channels::{Address, NbdDisk};
@@ -53,9 +53,9 @@ impl Device {
 
 /// The one name of a device or file that has many, or of an export; none if there is no such file.
 pub(crate) fn name(said: &str) -> Option<PathBuf> {
-    match Address::parse(said) {
-        Some(address) => Some(address.to_string().into()),
-        None => Path::new(said).canonicalize().ok(),
+    match Address::is_uri(said) {
+        true => Address::parse(said).ok().map(|address| address.to_string().into()),
+        false => Path::new(said).canonicalize().ok(),
     }
 }
 
@@ -77,9 +77,9 @@ impl Wanted<'_> {
     /// The device, if the disk may be written to it: granted, of the right size and sectors, used by nobody, and empty or
     /// given up by the operator. Nothing is written.
     pub fn check(&self) -> Result<Device> {
-        match Address::parse(self.said) {
-            Some(address) => self.export(&address),
-            None => self.local(),
+        match Address::is_uri(self.said) {
+            true => self.export(&address(self.said)?),
+            false => self.local(),
         }
     }
 

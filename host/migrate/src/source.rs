@@ -95,7 +95,12 @@ fn parse(name: &str) -> Result<Named> {
 
 /// Format and path. A server's disk is taken as it is, unless a format is said before the address.
 pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
-    if Address::parse(name).is_some() { Some(("raw", name)) } else { name.split_once(':') }
+    if Address::is_uri(name) { Some(("raw", name)) } else { name.split_once(':') }
+}
+
+/// The address in a URI.
+pub(crate) fn address(uri: &str) -> Result<Address> {
+    Address::parse(uri).map_err(|e| Error::usage(e.to_string()))
 }
 
 fn sector(bytes: &str) -> Result<u32> {
@@ -111,9 +116,10 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     let adapter = known(&named.format, adapters)?;
     let mut opened = Opened::default();
-    match Address::parse(&named.path.to_string_lossy()) {
-        Some(address) => opened.connect(&address)?,
-        None => opened.add(&named.path)?,
+    let path = named.path.to_string_lossy();
+    match Address::is_uri(&path) {
+        true => opened.connect(&address(&path)?)?,
+        false => opened.add(&named.path)?,
     }
     let mut reader = FormatReader::open(adapter, opened.parts.clone())?;
     let mut facts = reader.facts()?;

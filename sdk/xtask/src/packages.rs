@@ -28,6 +28,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/qemu-img", "qemu-utils"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
+    ("/usr/bin/openssl", "openssl"),
     ("/sbin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),
