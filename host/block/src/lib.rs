@@ -29,6 +29,9 @@ use std::fmt;
 /// Bytes of a sector where nothing else is known.
 pub const SECTOR: u32 = 512;
 
+/// Zeroes that are written at once.
+const ZEROES: usize = 1 << 20;
+
 /// What could not be done with a disk.
 #[derive(Debug)]
 pub struct Error {
@@ -88,6 +91,16 @@ pub trait Disk: Send + Sync {
         Err(Error {
             context: format!("write {} bytes at {offset}: this disk is read-only", bytes.len()),
             source: None,
+        })
+    }
+    /// Makes a range read as zeroes; a range beyond the end is an error. Disks that can do it without sending the
+    /// zeroes do.
+    fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        let end = span(self.length(), offset, length)?;
+        let zeroes = vec![0; length.min(ZEROES as u64) as usize];
+        (offset..end).step_by(ZEROES).try_for_each(|at| {
+            let take = (end - at).min(ZEROES as u64);
+            self.write_at(at, &zeroes[..take as usize])
         })
     }
     /// Makes what was written durable.

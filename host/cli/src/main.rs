@@ -70,19 +70,7 @@ enum Verb {
     /// Copies a disk into another format; repeated after a kill, it goes on
     Convert(Convert),
     /// Exports a disk over NBD until it is interrupted
-    Serve {
-        /// FORMAT:PATH of the disk
-        disk: String,
-        /// Where to listen: a socket's path, or HOST:PORT (port 0: any free one)
-        #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:10809")]
-        listen: String,
-        /// The export's name
-        #[arg(long, default_value = "")]
-        name: String,
-        /// Clients may write: into memory, never to the disk; it is gone at the end
-        #[arg(long)]
-        overlay: bool,
-    },
+    Serve(serve::Serve),
     /// Copies a machine's disks into an archive, as a snapshot
     Capture(archive::CaptureArguments),
     /// Makes a new machine of a snapshot; repeated after a kill, it goes on
@@ -178,10 +166,10 @@ struct New {
 
 #[derive(Args)]
 struct Speed {
-    /// An empty block device that the target may write a disk to; may be repeated
+    /// An empty block device, or nbd:// export, that the target may write a disk to; may be repeated
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<PathBuf>,
-    /// The same, and what the device holds may be lost; may be repeated
+    /// The same, and what it holds may be lost; may be repeated
     #[arg(long = "overwrite-device", value_name = "DEVICE")]
     overwrite: Vec<PathBuf>,
     /// Read the target again and compare it with what was written
@@ -223,7 +211,7 @@ struct Convert {
     /// The disk's format
     #[arg(long, value_name = "FORMAT")]
     from: Option<String>,
-    /// FORMAT:PATH of the copy: a new file, or raw:DEVICE with --device
+    /// FORMAT:PATH of the copy: a new file, or with --device raw:DEVICE or nbd://HOST/NAME
     #[arg(long, value_name = "COPY")]
     to: String,
     /// What the new format's adapter is told, such as cluster-size=2M or compression=zstd; may be repeated
@@ -401,9 +389,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             files::copy(disk, (path, to), volume.as_deref(), &adapters, format).map(|()| 0)
         }
         Verb::Convert(asked) => disk::convert(asked, &adapters, format, arguments.log_format).map(|()| 0),
-        Verb::Serve { disk, listen, name, overlay } => {
-            serve::run(disk, listen, name, *overlay, &adapters, format).map(|()| 0)
-        }
+        Verb::Serve(asked) => serve::run(asked, &adapters, format).map(|()| 0),
         Verb::Disk { verb } => match verb {
             DiskVerb::Info { disk } => disk::info(disk, &adapters, format).map(|()| 0),
             DiskVerb::Map { disk } => disk::map(disk, &adapters, format).map(|()| 0),

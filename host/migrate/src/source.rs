@@ -44,6 +44,9 @@ pub struct Source {
     /// Numbers of the block devices that it is read from.
     #[serde(skip)]
     pub devices: Vec<u64>,
+    /// Servers' exports that it is read from.
+    #[serde(skip)]
+    pub exports: Vec<Address>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
@@ -80,9 +83,7 @@ fn parse(name: &str) -> Result<Named> {
         Some((first, bytes)) => (first, Some(sector(bytes)?)),
         None => (first, None),
     };
-    // A server's disk is taken as it is, unless a format is said before the address.
-    let bare = first.starts_with("nbd:") || first.starts_with("nbd+unix:");
-    let Some((format, path)) = (if bare { Some(("raw", first)) } else { first.split_once(':') }) else {
+    let Some((format, path)) = split(first) else {
         return Err(Error::usage(format!(
             "`{first}` has no format; say raw:{first} if the file holds the disk's bytes as they are"
         )));
@@ -91,6 +92,16 @@ fn parse(name: &str) -> Result<Named> {
         return Err(Error::usage(format!("more than {BACKING_MOST} backing files behind {first}")));
     }
     Ok(Named { format: format.into(), path: path.into(), sector, backing })
+}
+
+/// Format and path. A server's disk is taken as it is, unless a format is said before the address.
+pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
+    if Address::is_uri(name) { Some(("raw", name)) } else { name.split_once(':') }
+}
+
+/// The address in a URI.
+pub(crate) fn address(uri: &str) -> Result<Address> {
+    Address::parse(uri).map_err(|e| Error::usage(e.to_string()))
 }
 
 fn sector(bytes: &str) -> Result<u32> {
@@ -125,9 +136,10 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     let adapter = known(&named.format, adapters)?;
     let mut opened = Opened::default();
-    match Address::parse(&named.path.to_string_lossy()) {
-        Some(address) => opened.connect(&address)?,
-        None => opened.add(&named.path)?,
+    let path = named.path.to_string_lossy();
+    match Address::is_uri(&path) {
+        true => opened.connect(&address(&path)?)?,
+        false => opened.add(&named.path)?,
     }
     let mut reader = FormatReader::open(adapter, opened.parts.clone())?;
     let mut facts = reader.facts()?;
@@ -138,6 +150,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     if let Some(parent) = parent {
         opened.parts.push(parent.disk);
         opened.devices.extend(parent.devices);
+        opened.exports.extend(parent.exports);
         identity = format!("{identity}+{}", parent.identity);
         concerns = parent.concerns;
     }
@@ -169,6 +182,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
         concerns,
         image,
         devices: opened.devices,
+        exports: opened.exports,
         disk,
     })
 }
@@ -188,6 +202,7 @@ struct Opened {
     parts: Vec<Arc<dyn Disk>>,
     identity: Vec<String>,
     devices: Vec<u64>,
+    exports: Vec<Address>,
 }
 
 impl Opened {
@@ -196,6 +211,7 @@ impl Opened {
         let disk = NbdDisk::open(address)?;
         self.identity.push(format!("{address} {}", disk.length()));
         self.parts.push(Arc::new(disk));
+        self.exports.push(address.clone());
         Ok(())
     }
 

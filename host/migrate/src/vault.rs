@@ -118,6 +118,7 @@ fn source(
         concerns: Vec::new(),
         image: Image { unit: record.chunk_size, parent: None, files: Vec::new(), facts },
         devices: Vec::new(),
+        exports: Vec::new(),
         disk,
     }
 }
