@@ -194,8 +194,7 @@ fn concerns(state: State, by_copy: bool, unnamed: Option<&String>) -> Vec<Concer
             found.push(concern(Severity::Warning, "vhdx.log", message, Some(shut)));
         }
         State::Replayed(count) => {
-            let message =
-                format!("the image was not closed; {count} entries of its log were replayed in memory");
+            let message = format!("the image was not closed; entries of its log replayed in memory: {count}");
             found.push(concern(Severity::Warning, "vhdx.log", message, Some(shut)));
         }
         State::Damaged => {

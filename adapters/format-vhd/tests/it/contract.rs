@@ -1,5 +1,6 @@
 //! What reader and writer promise their host.
 
+use crate::edit::{COPY, HEADER, edit, footer};
 use format_vhd::Vhd;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
@@ -9,28 +10,6 @@ use wherry_sdk::{DiskFormat, ErrorKind, FormatReader, FormatWriter, Severity, fi
 
 const MIB: u64 = 1 << 20;
 const UUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
-
-/// A header or footer: its offset, its length, and where its checksum is in it.
-pub type Part = (usize, usize, usize);
-
-/// Edits a part and mends its checksum.
-pub fn edit(image: &mut [u8], (at, length, sum): Part, edits: &[(usize, &[u8])]) {
-    let part = &mut image[at..at + length];
-    for (at, bytes) in edits {
-        part[*at..at + bytes.len()].copy_from_slice(bytes);
-    }
-    part[sum..sum + 4].fill(0);
-    let all: u32 = part.iter().map(|byte| u32::from(*byte)).sum();
-    part[sum..sum + 4].copy_from_slice(&(!all).to_be_bytes());
-}
-
-/// The footer's copy and the dynamic header.
-pub const COPY: Part = (0, 512, 64);
-pub const HEADER: Part = (512, 1024, 36);
-
-pub fn footer(image: &[u8]) -> Part {
-    (image.len() - 512, 512, 64)
-}
 
 fn make(size: u64, pattern: Pattern, options: &[(&str, &str)]) -> (TempDir, PathBuf) {
     let folder = tempdir().unwrap();
