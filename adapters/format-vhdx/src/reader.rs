@@ -200,7 +200,8 @@ fn concerns(state: State, by_copy: bool, unnamed: Option<&String>) -> Vec<Concer
         State::Damaged => {
             let message =
                 "the image was not closed, and its log is damaged: its tables may be of different times";
-            let remedy = "open it once for writing with its own hypervisor (QEMU: `qemu-img check -r all`)";
+            let remedy = "open it once for writing with its own hypervisor; QEMU does without what it cannot replay: \
+                          `qemu-img check -r all`, then `qemu-img convert`";
             found.push(concern(Severity::Blocking, "vhdx.log", message, Some(remedy)));
         }
     }
