@@ -172,6 +172,29 @@ fn a_disk_of_63_tib_is_read_where_it_is_asked() {
     assert!(image.reader.extents(63 * TIB, 1).unwrap().is_empty());
 }
 
+/// Tables in which nothing is allocated are not looked at entry by entry: an answer reaches further.
+#[test]
+fn blank_tables_are_passed_quickly() {
+    const TIB: u64 = 1 << 40;
+    let folder = tempdir().unwrap();
+    let path = create(&folder, "subformat=monolithicSparse", TIB);
+    qemu::io(&path, &[format!("write -P 1 {} 64k", TIB / 2 + 512), format!("write -P 2 {} 512", TIB - 512)]);
+    let mut image = host::open(&path, None).unwrap();
+    let (mut at, mut answers, mut stored) = (0, 0, Vec::new());
+    while at < TIB {
+        answers += 1;
+        for extent in image.reader.extents(at, 1000).unwrap() {
+            assert_eq!(extent.logical, at);
+            at += extent.length;
+            if extent.at != Place::Zero {
+                stored.push((extent.logical, extent.length));
+            }
+        }
+    }
+    assert_eq!(stored, [(TIB / 2, 128 << 10), (TIB - (64 << 10), 64 << 10)]);
+    assert!(answers <= 4, "{answers}");
+}
+
 fn patch(path: &Path, at: u64, bytes: &[u8]) {
     File::options().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
 }
