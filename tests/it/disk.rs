@@ -208,6 +208,30 @@ fn a_served_disk_is_a_source_again() {
 }
 
 #[test]
+fn a_disk_is_served_only_encrypted_where_that_is_asked_for() {
+    let place = Place::new();
+    let (folder, socket) = (place.path("tls"), place.path("socket").display().to_string());
+    std::fs::create_dir(&folder).unwrap();
+    let (certificate, key) = (folder.join("server-cert.pem"), folder.join("server-key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]);
+    openssl.args(["-subj", "/CN=localhost", "-out"]).arg(certificate).arg("-keyout").arg(key);
+    assert!(openssl.output().unwrap().status.success());
+    let source = place.named("raw", "disk");
+    let served = Served::start(&[&source, "--listen", &socket, "--tls", folder.to_str().unwrap()]);
+    assert!(served.1.starts_with("nbds+unix:///?socket="), "{}", served.1);
+    assert_eq!(
+        json(&["disk", "compare", &source, &format!("{}&tls-verify-peer=0", served.1)])["identical"],
+        true
+    );
+    for (uri, why) in [(served.1.clone(), "certificate"), (served.1.replace("nbds", "nbd"), "say nbds://")] {
+        let refused = run(&["disk", "compare", &source, &uri]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
 fn what_clients_write_to_an_overlay_is_gone_at_the_end() {
     let place = Place::new();
     let before = std::fs::read(place.path("disk")).unwrap();

@@ -1,6 +1,6 @@
 //! Carrying out a plan: claim the place, pump each disk, define the machine. Every step can be repeated.
 
-use crate::device::{self, Grant};
+use crate::device::{self, Device, Grant, Wanted};
 use crate::plan::Plan;
 use crate::sink::Image;
 use crate::target::{Done, Job};
@@ -122,17 +122,17 @@ fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<V
     let plan = moving.plan;
     let devices = moving.devices(sinks, job)?;
     if devices.iter().any(Option::is_some) {
-        job.begun = devices.iter().flatten().cloned().collect();
+        job.begun = devices.iter().flatten().map(|device| device.name().into()).collect();
         plan.destination.keep(&plan.name, job)?;
     }
     let mut disks = Vec::new();
     for (number, ((disk, sink), device)) in plan.disks.iter().zip(sinks).zip(devices).enumerate() {
         disks.push(match (sink, device) {
             (contract::Sink::File(sink), _) => moving.to_file(disk.as_ref(), sink)?,
-            (_, Some(path)) if job.devices.contains(&path) => earlier(&path),
-            (_, Some(path)) => {
-                let arrived = moving.to_device(number, disk.as_ref(), &path)?;
-                job.devices.push(path);
+            (_, Some(Device::Done(path))) => earlier(&path),
+            (_, Some(device)) => {
+                let arrived = moving.to_device(number, disk.as_ref(), &device)?;
+                job.devices.push(device.name().into());
                 plan.destination.keep(&plan.name, job)?;
                 arrived
             }
@@ -147,7 +147,7 @@ fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<V
 /// The record of a run that finished this very migration, if its disks are still there.
 fn finished(plan: &Plan) -> Option<Done> {
     let job = plan.destination.job(&plan.name).filter(|job| job.key == plan.key)?;
-    job.done.filter(|done| done.disks.iter().all(|file| file.exists()))
+    job.done.filter(|done| done.disks.iter().all(|disk| device::name(&disk.to_string_lossy()).is_some()))
 }
 
 fn repeated(done: Done, started: Instant) -> Outcome {
@@ -171,24 +171,26 @@ struct Move<'a> {
 
 impl Move<'_> {
     /// Each device that the target names, checked before any is written to; none for a file.
-    fn devices(&self, sinks: &[contract::Sink], job: &Job) -> Result<Vec<Option<PathBuf>>> {
-        let mut found: Vec<Option<PathBuf>> = Vec::new();
+    fn devices(&self, sinks: &[contract::Sink], job: &Job) -> Result<Vec<Option<Device>>> {
+        let mut found: Vec<Option<Device>> = Vec::new();
         for (disk, sink) in self.plan.disks.iter().zip(sinks) {
             let contract::Sink::Device(said) = sink else {
                 found.push(None);
                 continue;
             };
-            let known = Path::new(said).canonicalize().ok().filter(|path| job.devices.contains(path));
-            let path = match known {
-                Some(path) => path,
-                None => {
-                    device::check(said, disk.as_ref(), &self.plan.sources, &self.how.devices, &job.begun)?
-                }
+            let known = device::name(said).filter(|name| job.devices.contains(name));
+            let wanted = Wanted {
+                said,
+                disk: disk.as_ref(),
+                sources: &self.plan.sources,
+                grants: &self.how.devices,
+                begun: &job.begun,
             };
-            if found.iter().flatten().any(|other| *other == path) {
+            let device = known.map_or_else(|| wanted.check(), |name| Ok(Device::Done(name)))?;
+            if found.iter().flatten().any(|other| other.name() == device.name()) {
                 return Err(Error::failed(format!("the target wants two disks on one device, {said}")));
             }
-            found.push(Some(path));
+            found.push(Some(device));
         }
         Ok(found)
     }
@@ -204,11 +206,16 @@ impl Move<'_> {
         self.pump(disk, Target::New(&file), &file, Box::new(layout), &identity)
     }
 
-    fn to_device(&self, number: usize, disk: &dyn Disk, path: &Path) -> Result<Arrived> {
+    fn to_device(&self, number: usize, disk: &dyn Disk, device: &Device) -> Result<Arrived> {
         let checkpoint = self.folder.join(format!(".{}.disk-{number}.wherry-checkpoint", self.plan.name));
-        let target = Target::Existing { path, checkpoint: &checkpoint };
         let layout = transfer::Raw { length: disk.length() };
-        self.pump(disk, target, path, Box::new(layout), &format!("disk {number}"))
+        self.pump(
+            disk,
+            device.target(&checkpoint),
+            device.name(),
+            Box::new(layout),
+            &format!("disk {number}"),
+        )
     }
 
     fn pump(

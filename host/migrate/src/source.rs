@@ -1,6 +1,7 @@
 //! Opening `FORMAT:PATH`: read-only, in the format that was said, through the adapter of that format.
 
 use crate::convert::{concern_of, facts_of};
+use crate::vault;
 use crate::{Error, ErrorKind, Result};
 use block::{
     Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, SECTOR, Sectored,
@@ -43,6 +44,9 @@ pub struct Source {
     /// Numbers of the block devices that it is read from.
     #[serde(skip)]
     pub devices: Vec<u64>,
+    /// Servers' exports that it is read from.
+    #[serde(skip)]
+    pub exports: Vec<Address>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
@@ -79,9 +83,7 @@ fn parse(name: &str) -> Result<Named> {
         Some((first, bytes)) => (first, Some(sector(bytes)?)),
         None => (first, None),
     };
-    // A server's disk is taken as it is, unless a format is said before the address.
-    let bare = first.starts_with("nbd:") || first.starts_with("nbd+unix:");
-    let Some((format, path)) = (if bare { Some(("raw", first)) } else { first.split_once(':') }) else {
+    let Some((format, path)) = split(first) else {
         return Err(Error::usage(format!(
             "`{first}` has no format; say raw:{first} if the file holds the disk's bytes as they are"
         )));
@@ -92,6 +94,16 @@ fn parse(name: &str) -> Result<Named> {
     Ok(Named { format: format.into(), path: path.into(), sector, backing })
 }
 
+/// Format and path. A server's disk is taken as it is, unless a format is said before the address.
+pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
+    if Address::is_uri(name) { Some(("raw", name)) } else { name.split_once(':') }
+}
+
+/// The address in a URI.
+pub(crate) fn address(uri: &str) -> Result<Address> {
+    Address::parse(uri).map_err(|e| Error::usage(e.to_string()))
+}
+
 fn sector(bytes: &str) -> Result<u32> {
     let known = bytes.parse().ok().filter(|bytes| SECTORS.contains(bytes));
     known.ok_or_else(|| {
@@ -99,15 +111,35 @@ fn sector(bytes: &str) -> Result<u32> {
     })
 }
 
+/// Opens disks; a snapshot's name stands for all disks in it.
+pub(crate) fn open_all(names: &[String], adapters: &Adapters) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for name in names {
+        match name.starts_with(vault::PREFIX) {
+            true => sources.extend(vault::sources(name)?),
+            false => sources.push(open(name, adapters)?),
+        }
+    }
+    Ok(sources)
+}
+
 /// Opens a disk and, where the operator named them, its backing files.
 pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
+    if name.starts_with(vault::PREFIX) {
+        let mut sources = vault::sources(name)?;
+        return match sources.len() {
+            1 => Ok(sources.remove(0)),
+            count => Err(Error::usage(format!("{name} has {count} disks; say one of them: {name}#0"))),
+        };
+    }
     let named = parse(name)?;
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     let adapter = known(&named.format, adapters)?;
     let mut opened = Opened::default();
-    match Address::parse(&named.path.to_string_lossy()) {
-        Some(address) => opened.connect(&address)?,
-        None => opened.add(&named.path)?,
+    let path = named.path.to_string_lossy();
+    match Address::is_uri(&path) {
+        true => opened.connect(&address(&path)?)?,
+        false => opened.add(&named.path)?,
     }
     let mut reader = FormatReader::open(adapter, opened.parts.clone())?;
     let mut facts = reader.facts()?;
@@ -118,6 +150,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     if let Some(parent) = parent {
         opened.parts.push(parent.disk);
         opened.devices.extend(parent.devices);
+        opened.exports.extend(parent.exports);
         identity = format!("{identity}+{}", parent.identity);
         concerns = parent.concerns;
     }
@@ -149,6 +182,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
         concerns,
         image,
         devices: opened.devices,
+        exports: opened.exports,
         disk,
     })
 }
@@ -168,6 +202,7 @@ struct Opened {
     parts: Vec<Arc<dyn Disk>>,
     identity: Vec<String>,
     devices: Vec<u64>,
+    exports: Vec<Address>,
 }
 
 impl Opened {
@@ -176,6 +211,7 @@ impl Opened {
         let disk = NbdDisk::open(address)?;
         self.identity.push(format!("{address} {}", disk.length()));
         self.parts.push(Arc::new(disk));
+        self.exports.push(address.clone());
         Ok(())
     }
 

@@ -7,7 +7,6 @@ mod held;
 mod journal;
 mod layout;
 mod pack;
-mod plan;
 mod progress;
 mod read;
 mod run;

@@ -28,6 +28,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/qemu-img", "qemu-utils"),
     ("/usr/lib/python3/dist-packages/pyvhdi.cpython-311-x86_64-linux-gnu.so", "python3-libvhdi"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
+    ("/usr/bin/nbdkit", "nbdkit"),
+    ("/usr/bin/openssl", "openssl"),
     ("/sbin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),

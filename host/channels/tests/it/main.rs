@@ -1,6 +1,8 @@
 //! Both ends against each other and against qemu-nbd, qemu-img, nbdinfo and nbdcopy.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod tls;
+
 use block::{Disk, FileDisk, Kind, MemoryDisk, Overlay};
 use std::fs::File;
 use std::io::{Read, Write};

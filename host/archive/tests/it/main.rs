@@ -1,0 +1,7 @@
+//! The archive from outside: what is captured is read again, whatever happens in between.
+
+mod capture;
+mod damage;
+mod keys;
+mod machine;
+mod prune;
