@@ -48,7 +48,9 @@ impl SparseDisk {
         };
         let mut piece = |number: u64| {
             let length = PIECE.min(size - number * PIECE) as usize;
-            let mut bytes: Vec<u8> = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+            // Text-like bytes, every third piece random ones, none of them all zero.
+            let letters = if random.below(3) == 0 { 255 } else { 4 };
+            let mut bytes: Vec<u8> = (0..length).map(|_| 1 + random.below(letters) as u8).collect();
             if pattern == Pattern::LastSector {
                 bytes[..length.saturating_sub(512)].fill(0);
             }
@@ -152,6 +154,7 @@ pub fn finish(file: &File, writer: &mut impl FormatWriter) {
         assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= (1 << 20) + 4096);
         for patch in &ending.patches {
             assert!(patch.offset + patch.bytes.len() as u64 <= ending.length, "a patch beyond the end");
+            assert!(patch.offset > 0 || !ending.more, "what begins the file comes last");
             file.write_all_at(&patch.bytes, patch.offset).expect("written");
         }
         if !ending.more {
