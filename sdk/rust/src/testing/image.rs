@@ -223,6 +223,31 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
+const LIBVHDI: &str = "
+import pyvhdi, sys
+files = []
+for path in sys.argv[2:]:
+    file = pyvhdi.file()
+    file.open(path)
+    if files:
+        files[-1].set_parent(file)
+    files.append(file)
+file = files[0]
+with open(sys.argv[1], 'wb') as out:
+    while file.get_offset() < file.media_size:
+        out.write(file.read_buffer(1 << 20))
+print(file.bytes_per_sector, file.parent_identifier)
+";
+
+/// A VHD or VHDX image and its parents, as libvhdi (Debian's python3-libvhdi) reads them; and what it says: the sector
+/// size and the parent's identity.
+pub fn by_libvhdi(parts: &[&Path]) -> (Vec<u8>, String) {
+    let out = parts[0].with_extension("raw");
+    let paths: Vec<&str> = parts.iter().map(|path| text(path)).collect();
+    let said = run("/usr/bin/python3", &[&["-c", LIBVHDI, text(&out)], &paths[..]].concat());
+    (std::fs::read(&out).expect("written"), said)
+}
+
 const EXERCISE_PARENT: u64 = 100_000;
 const EXERCISE_PAGES: u32 = 200;
 
