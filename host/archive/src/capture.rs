@@ -117,7 +117,7 @@ impl Archive {
             };
             let sound = || Ok(!made.raced(self)? && self.has(parent)?);
             if self.publish(&snapshot, sound)? {
-                index::merge(&self.keys, self.store.as_ref(), &made.index)?;
+                index::merge(self, &made.index)?;
                 return Ok(snapshot);
             }
         }

@@ -1,7 +1,9 @@
 //! The index: every segment, looked at together. What is held in memory are 8 bytes for each 92 chunks.
 
+use crate::archive::Archive;
 use crate::chunk::Id;
 use crate::keys::Keys;
+use crate::marks::{self, GONE};
 use crate::pack::{self, Entry};
 use crate::seal::Cipher;
 use crate::segment::{self, PackName, RECORDS_MOST, Record, Segment};
@@ -194,12 +196,15 @@ impl Pending {
 
 /// Merges small segments into large ones when there are too many of them. Killed anywhere, what is left are records that are
 /// there twice, which does no harm.
-pub(crate) fn merge(keys: &Keys, store: &dyn Store, index: &Index) -> Result<()> {
+pub(crate) fn merge(archive: &Archive, index: &Index) -> Result<()> {
+    let (keys, store) = (&archive.keys, archive.store.as_ref());
     let small: Vec<&Segment> = index.segments.iter().filter(|segment| segment.records < SMALL).collect();
     if small.len() < MANY {
         return Ok(());
     }
-    rewrite(keys, store, &small, &|_| true)?;
+    // What a prune took away meanwhile must not come back.
+    let gone = marks::read(archive, GONE)?;
+    rewrite(keys, store, &small, &|name| !gone.contains(name))?;
     small.iter().try_for_each(|segment| store.delete(&segment.key))
 }
 

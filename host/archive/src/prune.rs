@@ -114,8 +114,8 @@ impl Archive {
             return Ok(pruned);
         }
         let again: Names = goes.iter().filter(|name| packs[*name].live > 0).copied().collect();
-        self.store_again(&chunks, &live, &again, (cancel, tell))?;
         let gone: Names = goes.into_iter().chain(orphans.into_keys()).collect();
+        self.store_again((&chunks, &live), (&again, &gone), (cancel, tell))?;
         self.take_away(gone, &roots)?;
         Ok(pruned)
     }
@@ -156,19 +156,18 @@ impl Archive {
         Ok(orphans)
     }
 
-    /// Stores the needed chunks of these packs in new ones.
+    /// Stores the needed chunks of the packs `names` in new ones; no pack of `gone` counts as a place for them.
     fn store_again(
         &self,
-        chunks: &Chunks,
-        live: &Live,
-        names: &Names,
+        (chunks, live): (&Chunks, &Live),
+        (names, gone): (&Names, &Names),
         (cancel, tell): (&AtomicBool, TellBytes<'_>),
     ) -> Result<()> {
         if names.is_empty() {
             return Ok(());
         }
         let mut index = Index::open(&self.keys, self.store.as_ref())?;
-        index.forget(names)?;
+        index.forget(gone)?;
         session_with(self, index, |writer| {
             let (mut packer, mut unpacker) = (Packer::new(1)?, Unpacker::new()?);
             for (done, name) in names.iter().enumerate() {

@@ -5,6 +5,7 @@ use crate::archive::Archive;
 use crate::chunk::{Id, Unpacker, plain_length};
 use crate::chunks::Chunks;
 use crate::index::Index;
+use crate::marks::{self, GONE, Names};
 use crate::pack::{self, Entry, PACK_MOST, name_of};
 use crate::reach::{Affected, affected};
 use crate::seal::Cipher;
@@ -103,7 +104,7 @@ impl Archive {
                 .push(Damage { object: object.key, what: "no file of this format has such a name".into() }),
         })?;
         verified.packs = packs.there.len() as u64;
-        compare_index(&index, &mut packs, &mut verified)?;
+        compare_index(&index, &marks::read(self, GONE)?, &mut packs, &mut verified)?;
         self.read_packs(options, cancel, &mut packs, &mut verified, tell)?;
         let chunks = Chunks::new(self, index);
         let bad = packs.lost(&chunks.index)?;
@@ -281,8 +282,8 @@ impl Archive {
     }
 }
 
-/// Packs that the index names must be there, with all that it says of them.
-fn compare_index(index: &Index, packs: &mut Packs, verified: &mut Verified) -> Result<()> {
+/// Packs that the index names must be there, with all that it says of them, unless a prune has removed them.
+fn compare_index(index: &Index, gone: &Names, packs: &mut Packs, verified: &mut Verified) -> Result<()> {
     let (mut missing, mut short) = (BTreeSet::new(), BTreeSet::new());
     for segment in &index.segments {
         let mut names = Vec::with_capacity(segment.packs);
@@ -299,8 +300,8 @@ fn compare_index(index: &Index, packs: &mut Packs, verified: &mut Verified) -> R
         })?;
     }
     for (names, what) in [(missing, "missing"), (short, "shorter than the index says")] {
-        for name in names {
-            verified.damage.push(Damage { object: pack::key(&name), what: what.into() });
+        for name in names.difference(gone) {
+            verified.damage.push(Damage { object: pack::key(name), what: what.into() });
         }
     }
     Ok(())

@@ -97,7 +97,7 @@ fn a_lost_pack_loses_what_was_in_it_and_the_next_capture_brings_it_back() {
         assert!(verified.damage[0].what.contains("missing"), "{verified:?}");
         assert_eq!(ranges(&verified), case.unreadable());
         let lost: u64 = ranges(&verified).iter().map(|range| range.1).sum();
-        assert!(lost > 0 && lost < case.disk.len() as u64 / 2, "{lost} bytes");
+        assert!(lost > 0 && lost < case.disk.len() as u64 * 3 / 4, "{lost} bytes");
 
         let repaired = case.archive().repair(&Default::default(), &|_, _| {}).unwrap();
         assert!(!repaired.is_whole() && repaired.lost > 0, "{repaired:?}");
@@ -167,10 +167,14 @@ fn the_index_can_be_made_again() {
 #[test]
 fn a_sample_reads_its_part() {
     let case = Case::new(None);
-    let sample = VerifyOptions { percent: 40.0, deep: false, seed: 3 };
-    let verified = case.archive().verify(&sample, &Default::default(), &|_, _| {}).unwrap();
-    assert!(
-        verified.is_sound() && verified.packs_read > 0 && verified.packs_read < verified.packs,
-        "{verified:?}"
-    );
+    // Packs have random names, so that only many samples show the share.
+    let (mut read, mut all) = (0, 0);
+    for seed in 0..60 {
+        let sample = VerifyOptions { percent: 40.0, deep: false, seed };
+        let verified = case.archive().verify(&sample, &Default::default(), &|_, _| {}).unwrap();
+        assert!(verified.is_sound(), "{verified:?}");
+        read += verified.packs_read;
+        all += verified.packs;
+    }
+    assert!((all / 4..all * 6 / 10).contains(&read), "{read} of {all}");
 }

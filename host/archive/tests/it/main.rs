@@ -3,5 +3,6 @@
 mod capture;
 mod damage;
 mod keys;
+mod kills;
 mod machine;
 mod prune;
