@@ -194,14 +194,14 @@ fn concerns(state: State, by_copy: bool, unnamed: Option<&String>) -> Vec<Concer
             found.push(concern(Severity::Warning, "vhdx.log", message, Some(shut)));
         }
         State::Replayed(count) => {
-            let message =
-                format!("the image was not closed; {count} entries of its log were replayed in memory");
+            let message = format!("the image was not closed; entries of its log replayed in memory: {count}");
             found.push(concern(Severity::Warning, "vhdx.log", message, Some(shut)));
         }
         State::Damaged => {
             let message =
                 "the image was not closed, and its log is damaged: its tables may be of different times";
-            let remedy = "open it once for writing with its own hypervisor (QEMU: `qemu-img check -r all`)";
+            let remedy = "open it once for writing with its own hypervisor; QEMU does without what it cannot replay: \
+                          `qemu-img check -r all`, then `qemu-img convert`";
             found.push(concern(Severity::Blocking, "vhdx.log", message, Some(remedy)));
         }
     }

@@ -1,36 +1,18 @@
 //! What reader and writer promise their host.
 
+use crate::edit::{COPY, HEADER, edit, footer};
 use format_vhd::Vhd;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 use wherry_sdk::format::{Codec, Place, Unit};
-use wherry_sdk::testing::image::{Pattern, SparseDisk, decode, extents, open, run, text, writer};
+use wherry_sdk::image::Uuid;
+use wherry_sdk::testing::Random;
+use wherry_sdk::testing::image::{Pattern, SparseDisk, by_libvhdi, decode, extents, open, run, text, writer};
 use wherry_sdk::{DiskFormat, ErrorKind, FormatReader, FormatWriter, Severity, find};
 
 const MIB: u64 = 1 << 20;
 const UUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
-
-/// A header or footer: its offset, its length, and where its checksum is in it.
-pub type Part = (usize, usize, usize);
-
-/// Edits a part and mends its checksum.
-pub fn edit(image: &mut [u8], (at, length, sum): Part, edits: &[(usize, &[u8])]) {
-    let part = &mut image[at..at + length];
-    for (at, bytes) in edits {
-        part[*at..at + bytes.len()].copy_from_slice(bytes);
-    }
-    part[sum..sum + 4].fill(0);
-    let all: u32 = part.iter().map(|byte| u32::from(*byte)).sum();
-    part[sum..sum + 4].copy_from_slice(&(!all).to_be_bytes());
-}
-
-/// The footer's copy and the dynamic header.
-pub const COPY: Part = (0, 512, 64);
-pub const HEADER: Part = (512, 1024, 36);
-
-pub fn footer(image: &[u8]) -> Part {
-    (image.len() - 512, 512, 64)
-}
+const OTHER: &str = "10112233-4455-6677-8899-aabbccddeeff";
 
 fn make(size: u64, pattern: Pattern, options: &[(&str, &str)]) -> (TempDir, PathBuf) {
     let folder = tempdir().unwrap();
@@ -229,6 +211,32 @@ fn clear_bits_are_zero_or_the_parents() {
         .collect();
     let inherited = (3 * MIB - 2048, Place::StoredIn((1, 2048)));
     assert_eq!(places, [(2048, Place::Stored(4096)), inherited, (MIB, Place::Zero), (2 * MIB, last)]);
+}
+
+/// Random sector bitmaps over a parent, and blocks that are not there, judged by libvhdi.
+#[test]
+fn sector_bitmaps_decide_between_file_and_parent() {
+    let size = 9 * MIB + 512;
+    let (folder, child) = make(size, Pattern::Dense, &[("uuid", OTHER)]);
+    let base = folder.path().join("base.vhd");
+    SparseDisk::new(size, Pattern::Alternating, 2).write_image::<Vhd>(&base, &[("uuid", UUID)]);
+    change(&child, |bytes| {
+        edit(bytes, HEADER, &[(40, &Uuid::parse(UUID).unwrap().0)]);
+        edit(bytes, COPY, &[(60, &[0, 0, 0, 4])]);
+        let footer = footer(bytes);
+        edit(bytes, footer, &[(60, &[0, 0, 0, 4])]);
+        let mut random = Random::new(7);
+        for block in 0..3 {
+            let at = 4096 * (block + 1) + (block << 21) - 512;
+            // What follows the first set bit of a byte libvhdi takes for set.
+            bytes[at..at + 512].fill_with(|| [0, 0xff, 0x0f, 0x01, 0x7f][random.below(5) as usize]);
+        }
+    });
+    let parent = folder.path().join("parent.raw");
+    std::fs::write(&parent, decode::<Vhd>(&[&base], 9)).unwrap();
+    let (expected, said) = by_libvhdi(&[&child, &base]);
+    assert!(said.contains(UUID), "{said}");
+    assert!(decode::<Vhd>(&[&child, &parent], 7) == expected);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Images as the writer makes them, taken apart: where things are in them, and how they are changed.
 
+use crate::made;
 use format_vhdx::Vhdx;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
-use wherry_sdk::checksum::crc32c;
 use wherry_sdk::testing::image::{Pattern, SparseDisk};
 
 /// Bytes of a block in most tests.
@@ -38,10 +38,7 @@ pub type Part = (usize, usize);
 
 /// Mends the checksum of a structure.
 pub fn seal(image: &mut [u8], (at, length): Part) {
-    let part = &mut image[at..at + length];
-    part[4..8].fill(0);
-    let sum = !crc32c(!0, part);
-    part[4..8].copy_from_slice(&sum.to_le_bytes());
+    made::seal(&mut image[at..at + length]);
 }
 
 /// Changes a structure and mends its checksum.

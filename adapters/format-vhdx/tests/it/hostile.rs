@@ -1,17 +1,22 @@
 //! Damaged and malicious images.
 
 use crate::edit::{
-    BAT, DATA, FIRST, HEADERS, ITEMS, LOG, METADATA, Part, TABLES, difference, edit, entry, make, read, seal,
+    BAT, DATA, FIRST, HEADERS, ITEMS, LOG, METADATA, Part, TABLES, difference, edit, entry, make, read,
 };
 use crate::exercise::exercise;
 use crate::log::{Write, in_use, logged, put};
+use crate::made;
 use format_vhdx::Vhdx;
 use std::panic::catch_unwind;
-use wherry_sdk::testing::image::Pattern;
+use tempfile::tempdir;
+use wherry_sdk::testing::image::{Pattern, run, text};
 use wherry_sdk::testing::{MemoryBlob, damage};
 use wherry_sdk::{DiskFormat, ErrorKind, FormatReader};
 
 const MIB: u64 = 1 << 20;
+/// Structures that have checksums.
+const SEALED: [Part; 4] =
+    [(HEADERS[0], 4096), (HEADERS[1], 4096), (TABLES[0], 64 << 10), (TABLES[1], 64 << 10)];
 
 /// A dynamic image of one block, a fixed and a differencing one, and one with a log.
 fn images() -> [Vec<u8>; 4] {
@@ -37,25 +42,6 @@ fn images() -> [Vec<u8>; 4] {
     [dynamic, fixed, differencing, crashed]
 }
 
-/// Mends every checksum that there is.
-fn mend(image: &mut [u8]) {
-    for at in HEADERS {
-        seal(image, (at, 4096));
-    }
-    for at in TABLES {
-        seal(image, (at, 64 << 10));
-    }
-    let mut at = LOG;
-    while image[at..].starts_with(b"loge") && at < LOG + 4 * 4096 * 3 {
-        let length = u32::from_le_bytes(image[at + 8..at + 12].try_into().unwrap()) as usize;
-        if length == 0 || length > 64 << 10 {
-            break;
-        }
-        seal(image, (at, length));
-        at += length.next_multiple_of(4096);
-    }
-}
-
 /// Damage in every structure, half of it with mended checksums.
 #[test]
 fn damaged_structures_never_break_the_reader() {
@@ -79,7 +65,7 @@ fn damaged_structures_never_break_the_reader() {
         let (from, to) = places[seed as usize / 4 % places.len()];
         damage(&mut image, from, to, seed);
         if seed / 40 % 2 == 0 {
-            mend(&mut image);
+            made::mend(&mut image, &SEALED);
         }
         let outcome = catch_unwind(|| exercise(&image));
         opened += u32::from(outcome.unwrap_or_else(|_| panic!("seed {seed}")));
@@ -187,4 +173,23 @@ fn a_log_may_zero_anything() {
         put(&mut image, 0, &logged(1, 0, all, &[Write::Zero(offset, length)]));
         exercise(&image);
     }
+}
+
+/// What the fuzzer starts with (tests/fuzz/seeds.sh) can be opened.
+#[test]
+fn pieces_make_an_image() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("a.vhdx");
+    run("qemu-img", &["create", "-q", "-f", "vhdx", "-o", "block_size=1M", text(&path), "8M"]);
+    let image = read(&path);
+    let pieces =
+        [(128 << 10, 80), (192 << 10, 96), (2 << 20, 528), (3 << 20, 256), ((3 << 20) + (64 << 10), 256)];
+    let pieces: Vec<u8> = pieces
+        .into_iter()
+        .flat_map(|(at, length): (usize, usize)| &image[at..at + length])
+        .copied()
+        .collect();
+    assert!(exercise(&made::image(&pieces)));
+    assert!(!exercise(&made::image(&pieces[..100])));
+    exercise(&made::image(&[]));
 }

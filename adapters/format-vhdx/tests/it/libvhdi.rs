@@ -5,36 +5,11 @@ use format_vhdx::Vhdx;
 use std::path::Path;
 use tempfile::tempdir;
 use wherry_sdk::testing::Random;
-use wherry_sdk::testing::image::{Pattern, SparseDisk, decode, extents, open, run, text};
+use wherry_sdk::testing::image::{Pattern, SparseDisk, by_libvhdi, decode, extents, open};
 use wherry_sdk::{ErrorKind, FormatReader, Severity, find};
 
 const MIB: u64 = 1 << 20;
 const UUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
-
-/// Prints the sector size and the parent's identity, and writes the disk into a file.
-const SCRIPT: &str = "
-import pyvhdi, sys
-files = []
-for path in sys.argv[2:]:
-    file = pyvhdi.file()
-    file.open(path)
-    if files:
-        files[-1].set_parent(file)
-    files.append(file)
-file = files[0]
-with open(sys.argv[1], 'wb') as out:
-    while file.get_offset() < file.media_size:
-        out.write(file.read_buffer(1 << 20))
-print(file.bytes_per_sector, file.parent_identifier)
-";
-
-/// The image and its parents, as libvhdi (Debian's python3-libvhdi) reads them, and what it says.
-fn by_libvhdi(parts: &[&Path]) -> (Vec<u8>, String) {
-    let out = parts[0].with_extension("raw");
-    let paths: Vec<&str> = parts.iter().map(|path| text(path)).collect();
-    let said = run("/usr/bin/python3", &[&["-c", SCRIPT, text(&out)], &paths[..]].concat());
-    (read(&out), said)
-}
 
 #[test]
 fn sectors_of_4096_bytes() {

@@ -8,4 +8,5 @@ mod exercise;
 mod hostile;
 mod libvhdi;
 mod log;
+mod made;
 mod qemu;
