@@ -29,6 +29,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/openssl", "openssl"),
+    ("/usr/sbin/thin_delta", "thin-provisioning-tools"),
     ("/sbin/losetup", "mount"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),

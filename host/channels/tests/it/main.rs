@@ -1,6 +1,7 @@
 //! Both ends against each other and against qemu-nbd, qemu-img, nbdinfo and nbdcopy.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod dirty;
 mod tls;
 
 use block::{Disk, FileDisk, Kind, MemoryDisk, Overlay};
@@ -169,6 +170,14 @@ fn our_client_reads_and_writes_what_qemu_serves() {
     File::options().write(true).open(&path).unwrap().write_all_at(&bytes, 1 << 20).unwrap();
     tool("qemu-img", &["compare", path.to_str().unwrap(), image.to_str().unwrap()]);
     tool("qemu-img", &["check", image.to_str().unwrap()]);
+}
+
+#[test]
+fn a_server_with_room_for_few_connections_is_read_over_those() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, socket) = (file(folder.path()), folder.path().join("socket"));
+    let _qemu = Qemu::serve(&path, "raw", &socket, &["-r", "-e", "2"]);
+    same(&NbdDisk::open(&address(&socket, "")).unwrap(), &FileDisk::open_read(&path).unwrap());
 }
 
 #[test]
