@@ -1,6 +1,7 @@
 //! Damaged output of the tools.
 
 use crate::exercise::exercise;
+use crate::model::Random;
 
 /// As `thin_delta` and `era_invalidate` print it.
 const SEEDS: [&str; 3] = [
@@ -14,13 +15,8 @@ const SEEDS: [&str; 3] = [
 
 #[test]
 fn damaged_output_is_refused_or_sound() {
-    let mut random = 0x2545_f491_4f6c_dd1du64;
-    let mut next = |below: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random % below as u64) as usize
-    };
+    let mut random = Random::new(81);
+    let mut next = |below: usize| random.below(below as u64) as usize;
     let mut believed = 0;
     for seed in SEEDS {
         assert_eq!(exercise(seed.as_bytes()), 1);
