@@ -5,7 +5,7 @@ use crate::link::Link;
 use crate::wire;
 use block::{Disk, Error, Extent, Kind, Ranges, Result};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same for connections that are good to have.
 const PATIENCE_FOR_MORE: Duration = Duration::from_secs(3);
-/// Connections to a server that allows several.
-const CONNECTIONS: usize = 4;
+/// Connections to a server that allows several: with 4 instead of 8, writes took 1.7 times as long.
+const CONNECTIONS: usize = 8;
 /// Zeroes of one request: a server that has to write them does it before anybody's patience ends.
 const ZERO_MOST: usize = 256 << 20;
 /// Block status is asked for by this much; servers answer for less if they like.
@@ -32,7 +32,6 @@ pub struct NbdDisk {
     /// Whether the server tells what is zero, and whether it tells what changed.
     tells: (bool, bool),
     links: Vec<Link>,
-    next: AtomicUsize,
     /// Held while a part of a block is written: the rest of it is read and written again.
     edges: Mutex<()>,
 }
@@ -61,13 +60,13 @@ impl NbdDisk {
             most: said.most(),
             tells: (said.allocation.is_some(), said.dirty.is_some()),
             links,
-            next: AtomicUsize::new(0),
             edges: Mutex::new(()),
         })
     }
 
+    /// The connection with the fewest requests under way.
     fn link(&self) -> &Link {
-        &self.links[self.next.fetch_add(1, Relaxed) % self.links.len()]
+        self.links.iter().min_by_key(|link| link.busy.load(Relaxed)).unwrap_or(&self.links[0])
     }
 
     fn check(&self, offset: u64, length: u64) -> Result<()> {

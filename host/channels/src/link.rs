@@ -7,7 +7,7 @@ use crate::stream::{Stream, lock};
 use crate::wire::{self, Fields, wrong};
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(crate) struct Link {
     inbox: Mutex<Inbox>,
     arrived: Condvar,
     cookies: AtomicU64,
+    /// Requests under way.
+    pub busy: AtomicUsize,
     structured: bool,
     /// The number of the context that says what is zero.
     pub allocation: Option<u32>,
@@ -72,6 +74,7 @@ impl Link {
             inbox: Mutex::new(inbox),
             arrived: Condvar::new(),
             cookies: AtomicU64::new(1),
+            busy: AtomicUsize::new(0),
             structured: said.structured,
             allocation: said.allocation,
             dirty: said.dirty,
@@ -81,6 +84,20 @@ impl Link {
 
     /// Sends a request and waits for its reply: the states if it was about those.
     pub fn ask(
+        &self,
+        kind: u16,
+        offset: u64,
+        length: u32,
+        payload: &[u8],
+        into: &mut [u8],
+    ) -> io::Result<Vec<State>> {
+        self.busy.fetch_add(1, Relaxed);
+        let answer = self.exchange(kind, offset, length, payload, into);
+        self.busy.fetch_sub(1, Relaxed);
+        answer
+    }
+
+    fn exchange(
         &self,
         kind: u16,
         offset: u64,

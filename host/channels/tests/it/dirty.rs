@@ -50,6 +50,6 @@ fn a_server_without_contexts_is_not_believed_to_have_no_changes() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
     let path = crate::file(folder.path());
-    let _qemu = Qemu::serve(&path, "raw", &socket, &["-r", "-e", "8", "-x", "x"]);
+    let _qemu = Qemu::serve(&path, "raw", &socket, &["-r", "-e", "20", "-x", "x"]);
     assert!(open(&socket, "&bitmap=b").err().unwrap().contains("no dirty bitmap"));
 }

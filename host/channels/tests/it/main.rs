@@ -159,7 +159,7 @@ fn our_client_reads_and_writes_what_qemu_serves() {
     let image = folder.path().join("image.qcow2");
     tool("qemu-img", &["convert", "-O", "qcow2", path.to_str().unwrap(), image.to_str().unwrap()]);
     let socket = folder.path().join("socket");
-    let qemu = Qemu::serve(&image, "qcow2", &socket, &["-x", "name", "-e", "8"]);
+    let qemu = Qemu::serve(&image, "qcow2", &socket, &["-x", "name", "-e", "20"]);
     let client = NbdDisk::open(&address(&socket, "name")).unwrap();
     same(&client, &FileDisk::open_read(&path).unwrap());
     assert!(holes(&client) > 30 << 20);
@@ -248,7 +248,7 @@ fn damaged_answers_and_questions_end_in_errors() {
     let disk = std::thread::scope(|scope| {
         let opened = scope.spawn(|| NbdDisk::open(&address(&between, "disk")));
         // As many connections as the client makes where several are allowed; the first one is looked at.
-        for _ in 0..4 {
+        for _ in 0..8 {
             record(&listener, &real, &recorded);
         }
         opened.join().unwrap().unwrap()
