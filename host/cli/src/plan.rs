@@ -47,10 +47,11 @@ pub fn plan(disks: &[String], asked: &New, adapters: &Adapters, format: Format) 
     Ok(plan.blocking().next().is_some())
 }
 
-/// Plans, prints, and does it unless something blocks; whether something did.
+/// Plans, prints, and does it unless something blocks; whether something did. `update` brings a machine up to date that is
+/// there already.
 pub fn migrate(
     (disks, asked): (&[String], &New),
-    speed: &Speed,
+    (speed, update): (&Speed, bool),
     adapters: &Adapters,
     format: Format,
     log: Format,
@@ -68,7 +69,8 @@ pub fn migrate(
         return Ok(true);
     }
     let progress = Progress::new(log);
-    let outcome = migrate::migrate(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
+    let carry_out = if update { migrate::sync } else { migrate::migrate };
+    let outcome = carry_out(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
     match format {
         Format::Json => {
             put(&serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);
