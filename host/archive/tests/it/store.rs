@@ -2,10 +2,17 @@
 
 use crate::machine::noise;
 use crate::s3::server;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::tempdir;
 use wherry_archive::{ErrorKind, Local, Store, open};
+
+/// Says to a child where to look.
+const CONTRACT: &str = "WHERRY_TEST_CONTRACT";
+const NO_CACHE: &str = "WHERRY_TEST_NO_CACHE";
 
 fn listed(store: &dyn Store, prefix: &str) -> Vec<(String, u64)> {
     let mut list = Vec::new();
@@ -96,12 +103,48 @@ fn cut(store: &dyn Store, cut: impl Fn()) {
     assert_eq!(reader.read_at(1000, &mut [0; 4000]).unwrap_err().kind, ErrorKind::Corrupt);
 }
 
+/// Segments of the index are read from files of nobody else's, whole ones whoever opens them at the same time.
+fn segments(store: &Arc<dyn Store>) {
+    let content = noise(2, 3 << 20);
+    assert!(store.put_new("index/large", &content).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert!(store_bytes(store.as_ref(), "index/large") == content));
+        }
+    });
+    let cache = std::env::var("XDG_CACHE_HOME").unwrap();
+    let copies = copies(Path::new(&cache));
+    let [copy] = &copies[..] else { panic!("{copies:?}") };
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(copy), mode(copy.parent().unwrap())), (0o600, 0o700));
+    store.delete("index/large").unwrap();
+    assert_eq!(listed(store.as_ref(), "index/"), []);
+    assert!(!copy.exists(), "what is gone needs no copy");
+}
+
+fn store_bytes(store: &dyn Store, key: &str) -> Vec<u8> {
+    let reader = store.open(key).unwrap();
+    let mut bytes = vec![0; reader.length() as usize];
+    reader.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// Every file below a folder.
+fn copies(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return vec![folder.into()] };
+    entries.flat_map(|entry| copies(&entry.unwrap().path())).collect()
+}
+
 /// The child's part of the tests with a server, whose environment it needs.
 #[test]
 fn client() {
-    let Ok(address) = std::env::var("WHERRY_TEST_CONTRACT") else { return };
+    let Ok(address) = std::env::var(CONTRACT) else { return };
     let store = open(&address).unwrap();
     contract(&store);
+    if std::env::var_os(NO_CACHE).is_some() {
+        return;
+    }
+    segments(&store);
     let again = store.clone();
     cut(store.as_ref(), || {
         again.delete("packs/cut").unwrap();
@@ -130,16 +173,20 @@ fn client() {
 
 #[test]
 fn a_server_keeps_the_contract() {
-    let server = server();
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::client", "--nocapture"])
-        .envs(server.environment())
-        .env("WHERRY_TEST_CONTRACT", server.address("contract"))
-        .output()
-        .unwrap();
-    let words = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&words));
-    assert!(String::from_utf8_lossy(&words).contains("1 passed"));
+    let run = |name: &str, environment: &[(&str, &str)]| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::client", "--nocapture"])
+            .envs(server().environment())
+            .env(CONTRACT, server().address(name))
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let words = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success() && words.contains("1 passed"), "{words}");
+    };
+    run("contract", &[]);
+    // Nowhere to keep copies: a file stands where the folder would be.
+    run("no-cache", &[("XDG_CACHE_HOME", "/dev/null"), (NO_CACHE, "1")]);
 }
 
 #[test]
