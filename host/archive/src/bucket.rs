@@ -82,11 +82,18 @@ impl Place {
             object_store::Error::NotFound { .. } if !bucket => ErrorKind::Missing,
             _ => ErrorKind::Store,
         };
-        let next = self.next(e, &text, bucket);
-        Error::new(kind, format!("cannot {what} {}/{key}: {}{next}", self.address, reason(e, &text)))
+        let reason = reason(e, &text);
+        let next = if bucket {
+            "; make the bucket first, or correct the address".into()
+        } else if reason.contains("certificate") {
+            "; its authority must be one of this machine's, or in the file that SSL_CERT_FILE names".into()
+        } else {
+            self.next(e, &text)
+        };
+        Error::new(kind, format!("cannot {what} {}/{key}: {reason}{next}", self.address))
     }
 
-    fn next(&self, e: &object_store::Error, text: &str, bucket: bool) -> String {
+    fn next(&self, e: &object_store::Error, text: &str) -> String {
         let (credentials, endpoint) = match self.kind {
             Kind::S3 => ("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION", "AWS_ENDPOINT_URL"),
             Kind::Azure => {
@@ -97,7 +104,6 @@ impl Place {
         // Where the libraries look for credentials last: services of a provider's own machines.
         let asked = ["/latest/", "/metadata/", "/computeMetadata/"].iter().any(|path| text.contains(path));
         match e {
-            _ if bucket => "; make the bucket first, or correct the address".into(),
             _ if asked => format!("; there are no credentials in the environment ({credentials})"),
             _ if ["status code: 401", "status code: 403"].iter().any(|denied| text.contains(denied)) => {
                 format!(

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use wherry_archive::{ErrorKind, open};
 
 const ORDER: &str = "WHERRY_TEST_BROKEN";
+const SCHEME: &str = "WHERRY_TEST_SCHEME";
 /// Ends a client that has hung: far beyond what it may take.
 const WATCH: Duration = Duration::from_secs(100);
 const SECRET: &str = "topsecret";
@@ -22,31 +23,31 @@ fn refusal(status: &str, code: &str) -> String {
     answer(status, &format!("<Error><Code>{code}</Code><Message>in words</Message></Error>"))
 }
 
-/// The method of a request, which is read to its end.
-fn method(stream: &mut TcpStream) -> Option<String> {
+/// The head of a request, in capitals; the request is read to its end.
+fn head(stream: &mut TcpStream) -> Option<String> {
     let (mut request, mut part) = (Vec::new(), [0; 4096]);
     loop {
         let count = stream.read(&mut part).ok().filter(|count| *count > 0)?;
         request.extend_from_slice(&part[..count]);
-        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let text = String::from_utf8_lossy(&request).to_uppercase();
         let Some((head, _)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.split_once("content-length:").and_then(|(_, rest)| rest.lines().next());
+        let length = head.split_once("CONTENT-LENGTH:").and_then(|(_, rest)| rest.lines().next());
         let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
         if request.len() >= head.len() + 4 + length {
-            return head.split(' ').next().map(str::to_uppercase);
+            return Some(head.to_owned());
         }
     }
 }
 
-/// A server that answers the n-th request with this method; its endpoint.
+/// A server that answers the n-th request, with this head; silence for none. Its endpoint.
 fn serve(reply: impl Fn(usize, &str) -> Option<String> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let (count, mut silent) = (AtomicUsize::new(0), Vec::new());
         for mut stream in listener.incoming().flatten() {
-            let Some(method) = method(&mut stream) else { continue };
-            match reply(count.fetch_add(1, Ordering::Relaxed), &method) {
+            let Some(head) = head(&mut stream) else { continue };
+            match reply(count.fetch_add(1, Ordering::Relaxed), &head) {
                 Some(text) => drop(stream.write_all(text.as_bytes())),
                 None => silent.push(stream),
             }
@@ -55,19 +56,22 @@ fn serve(reply: impl Fn(usize, &str) -> Option<String> + Send + 'static) -> Stri
     endpoint
 }
 
-/// What the order (`get`, `put`, `own`, `open`, `list`) ends with there.
+/// What the order (a word of `worker`) ends with there.
 fn client(endpoint: &str, order: &str) -> String {
+    let secret = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    let secret = if order == "anonymous" { &[][..] } else { &secret };
+    let s3 =
+        [("AWS_ENDPOINT_URL", endpoint), ("AWS_METADATA_ENDPOINT", endpoint), ("AWS_ALLOW_HTTP", "true")];
+    let said = ordered("s3", order, &[&s3, secret].concat());
+    assert!(!said.contains(SECRET) && !said.contains(endpoint), "{said}");
+    said
+}
+
+fn ordered(scheme: &str, order: &str, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "broken::worker", "--nocapture"])
-        .env(ORDER, order)
-        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_METADATA_ENDPOINT", endpoint)])
-        .envs([("AWS_ALLOW_HTTP", "true"), ("AWS_REGION", "x"), ("WHERRY_STORE_PATIENCE", "2")])
-        .envs(
-            (order != "anonymous")
-                .then_some([("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", SECRET)])
-                .into_iter()
-                .flatten(),
-        )
+        .envs([(ORDER, order), (SCHEME, scheme), ("WHERRY_STORE_PATIENCE", "2")])
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -81,16 +85,14 @@ fn client(endpoint: &str, order: &str) -> String {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let said = text.lines().find_map(|line| line.strip_prefix("said: "));
-    let said = said.unwrap_or_else(|| panic!("{order}: {:?}: {text}", output.status)).to_owned();
-    assert!(!said.contains(SECRET) && !said.contains(endpoint), "{said}");
-    said
+    said.unwrap_or_else(|| panic!("{order}: {:?}: {text}", output.status)).to_owned()
 }
 
 /// The child's part; without an order it is a test that does nothing.
 #[test]
 fn worker() {
     let Ok(order) = std::env::var(ORDER) else { return };
-    let store = open("s3://bucket/prefix").unwrap();
+    let store = open(&format!("{}://bucket/prefix", std::env::var(SCHEME).unwrap())).unwrap();
     let said = match order.as_str() {
         "put" => store.put_new("packs/x", b"bytes").map(|made| made.to_string()),
         "large" => store.put_new("packs/x", &vec![1; 2 << 20]).map(|made| made.to_string()),
@@ -162,13 +164,13 @@ fn servers_that_fail_or_hang_are_given_up() {
 #[test]
 fn answers_that_are_lost_are_asked_for_again() {
     // It is done, and nobody hears of it; the second request finds it there.
-    let lost = |_: usize, method: &str, first: bool| match method {
-        "PUT" if first => String::new(),
-        "PUT" => refusal("412 Precondition Failed", "PreconditionFailed"),
-        _ => answer("200 OK", "bytes"),
+    let lost = |n, head: &str| match head.starts_with("PUT ") {
+        true if n == 0 => String::new(),
+        true => refusal("412 Precondition Failed", "PreconditionFailed"),
+        false => answer("200 OK", "bytes"),
     };
-    assert_eq!(client(&serve(move |n, method| Some(lost(n, method, n == 0))), "put"), "false");
-    assert_eq!(client(&serve(move |n, method| Some(lost(n, method, n == 0))), "own"), "true");
+    assert_eq!(client(&serve(move |n, head| Some(lost(n, head))), "put"), "false");
+    assert_eq!(client(&serve(move |n, head| Some(lost(n, head))), "own"), "true");
     // Half of a body came; the rest is asked for, as a range.
     let rest = answer("206 Partial Content", "tes").replace("etag", "content-range: bytes 2-4/5\r\netag");
     let half = answer("200 OK", "bytes").replace("bytes", "by");
@@ -179,11 +181,11 @@ fn answers_that_are_lost_are_asked_for_again() {
 /// "409 Conflict": two requests met and none was done; it is no sign that there is an object.
 #[test]
 fn a_conflict_is_not_an_object() {
-    let conflict = serve(|n, method| {
-        Some(match (n, method) {
-            (0, "PUT") => refusal("409 Conflict", "ConditionalRequestConflict"),
-            (3.., "PUT") => refusal("412 Precondition Failed", "PreconditionFailed"),
-            (_, "PUT") => answer("200 OK", ""),
+    let conflict = serve(|n, head| {
+        Some(match (n, head.starts_with("PUT ")) {
+            (0, true) => refusal("409 Conflict", "ConditionalRequestConflict"),
+            (3.., true) => refusal("412 Precondition Failed", "PreconditionFailed"),
+            (_, true) => answer("200 OK", ""),
             _ => answer("404 Not Found", ""),
         })
     });
@@ -194,4 +196,31 @@ fn a_conflict_is_not_an_object() {
 fn a_server_that_overwrites_is_not_used() {
     let said = client(&serve(|_, _| Some(answer("200 OK", ""))), "put");
     assert!(said.contains("needs a server that knows conditional writes"), "{said}");
+}
+
+/// Every provider is told to write only what is not there, in its own words.
+#[test]
+fn every_write_is_conditional() {
+    let provider = |condition: &'static str| {
+        serve(move |_, head| {
+            let told = !head.starts_with("PUT ") || head.contains(condition);
+            Some(if told { answer("412 Precondition Failed", "") } else { answer("501 Not Implemented", "") })
+        })
+    };
+    let exists = provider("IF-NONE-MATCH: *");
+    // Whoever says that it is there must also have it.
+    assert!(client(&exists, "put").starts_with("cannot look for s3://bucket/prefix/packs/x"));
+    let azure = [
+        ("AZURE_STORAGE_ENDPOINT", exists.as_str()),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "someone"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0"),
+        ("AZURE_ALLOW_HTTP", "true"),
+    ];
+    assert!(ordered("az", "put", &azure).starts_with("cannot look for az://bucket/prefix/packs/x"));
+    let endpoint = provider("X-GOOG-IF-GENERATION-MATCH: 0");
+    let account = format!(
+        r#"{{"gcs_base_url":"{endpoint}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#
+    );
+    let google = [("GOOGLE_SERVICE_ACCOUNT_KEY", account.as_str()), ("GOOGLE_ALLOW_HTTP", "true")];
+    assert!(ordered("gs", "put", &google).starts_with("cannot look for gs://bucket/prefix/packs/x"));
 }

@@ -14,6 +14,7 @@ const ACCESS: &str = "wherry-test";
 const SECRET: &str = "not-to-be-seen";
 /// The bucket that every test has a prefix in.
 const BUCKET: &str = "wherry";
+const CERTIFICATE: &str = "cert.pem";
 /// Ends the server and removes what it wrote when nobody holds the pipe any more, however the test ended.
 const KEEPER: &str = r#"folder=$1 sockets=$2; shift 2; "$@" > "$folder/log" 2>&1 & read -r end; kill -9 $!; rm -rf "$folder" $sockets"#;
 
@@ -22,6 +23,7 @@ pub struct Server {
     keeper: Child,
     pipe: Option<ChildStdin>,
     port: u16,
+    tls: u16,
     folder: PathBuf,
 }
 
@@ -54,6 +56,17 @@ fn program() -> PathBuf {
     program
 }
 
+/// A certificate of nobody's, for this machine.
+fn certify(folder: &Path) {
+    let config = "[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=end\n[dn]\nCN=nobody of wherry\n\
+        [end]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n";
+    std::fs::write(folder.join("openssl.cnf"), config).unwrap();
+    let mut openssl = Command::new("/usr/bin/openssl");
+    openssl.current_dir(folder).args(["req", "-x509", "-config", "openssl.cnf", "-noenc", "-days", "2"]);
+    openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    run(openssl.args(["-out", CERTIFICATE, "-keyout", "key.pem"]));
+}
+
 /// Ports that are free now, all at the same time.
 fn ports<const N: usize>() -> [u16; N] {
     let listeners: [_; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
@@ -68,7 +81,8 @@ impl Server {
             r#"{{"identities":[{{"name":"test","credentials":[{{"accessKey":"{ACCESS}","secretKey":"{SECRET}"}}],"actions":["Admin"]}}]}}"#
         );
         std::fs::write(folder.join("users.json"), users).unwrap();
-        let [port, port_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc] = ports();
+        certify(&folder);
+        let [port, tls, port_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc] = ports();
         let mut command = Command::new("/bin/sh");
         let sockets =
             [("s3", port_grpc), ("master", master_grpc), ("volume", volume_grpc), ("filer", filer_grpc)];
@@ -83,12 +97,15 @@ impl Server {
         command.arg(format!("-filer.localSocket={}", folder.join("filer.sock").display()));
         command.arg(format!("-s3.localSocket={}", folder.join("s3.sock").display()));
         command.arg(format!("-s3.config={}", folder.join("users.json").display()));
+        command.arg(format!("-s3.cert.file={}", folder.join(CERTIFICATE).display()));
+        command.arg(format!("-s3.key.file={}", folder.join("key.pem").display()));
+        command.arg(format!("-s3.port.https={tls}"));
         command.args([format!("-s3.port={port}"), format!("-s3.port.grpc={port_grpc}")]);
         command.args([format!("-master.port={master}"), format!("-master.port.grpc={master_grpc}")]);
         command.args([format!("-volume.port={volume}"), format!("-volume.port.grpc={volume_grpc}")]);
         command.args([format!("-filer.port={filer}"), format!("-filer.port.grpc={filer_grpc}")]);
         let mut keeper = command.stdin(Stdio::piped()).spawn().unwrap();
-        let server = Self { pipe: keeper.stdin.take(), keeper, port, folder };
+        let server = Self { pipe: keeper.stdin.take(), keeper, port, tls, folder };
         server.wait();
         server
     }
@@ -126,6 +143,12 @@ impl Server {
             ("AWS_REGION", "us-east-1".into()),
             ("XDG_CACHE_HOME", self.folder.join("cache").to_str().unwrap().into()),
         ]
+    }
+
+    /// The same over TLS, by the server's own certificate, which has to be trusted by this file.
+    pub fn encrypted(&self) -> [(&'static str, String); 2] {
+        let certificate = self.folder.join(CERTIFICATE).display().to_string();
+        [("AWS_ENDPOINT_URL", format!("https://127.0.0.1:{}", self.tls)), ("SSL_CERT_FILE", certificate)]
     }
 
     /// An address that nobody else has.

@@ -12,7 +12,8 @@ use wherry_archive::{ErrorKind, Local, Store, open};
 
 /// Says to a child where to look.
 const CONTRACT: &str = "WHERRY_TEST_CONTRACT";
-const NO_CACHE: &str = "WHERRY_TEST_NO_CACHE";
+/// The contract alone.
+const SHORT: &str = "WHERRY_TEST_SHORT";
 
 fn listed(store: &dyn Store, prefix: &str) -> Vec<(String, u64)> {
     let mut list = Vec::new();
@@ -141,7 +142,7 @@ fn client() {
     let Ok(address) = std::env::var(CONTRACT) else { return };
     let store = open(&address).unwrap();
     contract(&store);
-    if std::env::var_os(NO_CACHE).is_some() {
+    if std::env::var_os(SHORT).is_some() {
         return;
     }
     segments(&store);
@@ -171,22 +172,39 @@ fn client() {
     assert_eq!(listed(store.as_ref(), "many/").len(), 1200);
 }
 
+/// Runs the child with the server's environment and more; what it said if it failed.
+fn child(name: &str, more: &[(&str, String)]) -> Result<(), String> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::client", "--nocapture"])
+        .envs(server().environment())
+        .envs(more.iter().cloned())
+        .env(CONTRACT, server().address(name))
+        .output()
+        .unwrap();
+    let words = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    if output.status.success() && words.contains("1 passed") { Ok(()) } else { Err(words) }
+}
+
 #[test]
 fn a_server_keeps_the_contract() {
-    let run = |name: &str, environment: &[(&str, &str)]| {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "store::client", "--nocapture"])
-            .envs(server().environment())
-            .env(CONTRACT, server().address(name))
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap();
-        let words = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(output.status.success() && words.contains("1 passed"), "{words}");
-    };
-    run("contract", &[]);
-    // Nowhere to keep copies: a file stands where the folder would be.
-    run("no-cache", &[("XDG_CACHE_HOME", "/dev/null"), (NO_CACHE, "1")]);
+    child("contract", &[]).unwrap();
+}
+
+/// A file stands where the folder for copies would be.
+#[test]
+fn a_server_is_used_where_nothing_can_be_kept() {
+    let more = [("XDG_CACHE_HOME", "/dev/null".to_owned()), (SHORT, String::new())];
+    child("no-cache", &more).unwrap();
+}
+
+#[test]
+fn a_server_is_used_over_tls_if_it_is_trusted() {
+    let short = (SHORT, String::new());
+    let [endpoint, trust] = server().encrypted();
+    child("tls", &[endpoint.clone(), trust, short.clone()]).unwrap();
+    let patience = ("WHERRY_STORE_PATIENCE", "1".to_owned());
+    let refused = child("tls-unknown", &[endpoint, short, patience]).unwrap_err();
+    assert!(refused.contains("invalid peer certificate: UnknownIssuer; its authority must be"), "{refused}");
 }
 
 #[test]
