@@ -35,6 +35,12 @@ pub mod volume {
 pub mod filesystem {
     pub use crate::bindings::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
 }
+/// Types of the `machine-definition` world.
+pub mod definition {
+    pub use crate::bindings::machine_definition::exports::wherry::adapter::definition::{
+        Digest, Disk, Machine, Member, Nic, Place,
+    };
+}
 /// Types of the `source-os` world.
 pub mod source {
     pub use crate::bindings::source_os::exports::wherry::adapter::source::{Adaptation, OperatingSystem};
