@@ -3,7 +3,9 @@
 mod compare;
 mod convert;
 mod copy;
+mod definition;
 mod device;
+mod digest;
 mod error;
 mod machine;
 mod plan;
@@ -16,6 +18,7 @@ mod unused;
 
 pub use compare::{Comparison, compare};
 pub use copy::{Copy, copy};
+pub use definition::{Card, Definition, Described};
 pub use device::Grant;
 pub use error::{Error, ErrorKind, Result};
 pub use machine::{Device, Machine};

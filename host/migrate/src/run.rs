@@ -38,6 +38,15 @@ pub enum Event<'a> {
         /// How far it is.
         progress: transfer::Progress,
     },
+    /// A file is being compared with its digest, or its digest is made.
+    Checking {
+        /// Which one.
+        file: &'a str,
+        /// Bytes done.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
     /// Two disks are being compared.
     Comparing {
         /// The first.
@@ -96,13 +105,17 @@ pub fn migrate(
     if let Some(done) = finished(plan) {
         return Ok(repeated(done, started));
     }
+    let before = plan.destination.job(&plan.name).filter(|job| job.key == plan.key);
+    if !before.as_ref().is_some_and(|job| job.checked) {
+        check(plan, adapters, watch)?;
+    }
     let output = plan.destination.output()?;
     let folder = output.path.clone();
     let mut target = plan.destination.target(Some(output))?;
     let sinks = target.prepare(&plan.key, &plan.machine, &plan.device_profile)?;
-    let before = plan.destination.job(&plan.name).filter(|job| job.key == plan.key);
     let (begun, devices) = before.map(|job| (job.begun, job.devices)).unwrap_or_default();
-    let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), begun, devices, done: None };
+    let (key, time) = (plan.key.clone(), adapters.job.now());
+    let mut job = Job { key, time, checked: true, begun, devices, done: None };
     plan.destination.keep(&plan.name, &job)?;
     let disks = bring(&Move { plan, how, adapters, watch, folder: &folder }, &sinks, &mut job)?;
     let facts = target.finish(&plan.key, &plan.machine, &plan.device_profile)?;
@@ -115,6 +128,25 @@ pub fn migrate(
     plan.destination.keep(&plan.name, &job)?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Outcome { disks, definitions, next, already_done: false, seconds })
+}
+
+/// Compares the source's files with the digests that came with them.
+fn check(plan: &Plan, adapters: &Adapters, watch: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
+    for file in plan.definition.iter().flat_map(|definition| &definition.unchecked) {
+        let total = file.disk.length();
+        file.check(&mut |done| {
+            watch(Event::Checking { file: &file.name, done, total });
+            stopped(adapters)
+        })?;
+    }
+    Ok(())
+}
+
+fn stopped(adapters: &Adapters) -> Result<()> {
+    match adapters.job.cancelled() {
+        true => Err(Error::new(ErrorKind::Stopped, "stopped; the same command goes on from there")),
+        false => Ok(()),
+    }
 }
 
 /// Brings every disk into its place; what is there already stays.
