@@ -45,6 +45,7 @@ impl Progress {
                 (file, verb, progress)
             }
             Event::Checking { file, done, total } => (Path::new(file), "checking", self.reading(done, total)),
+            Event::Packing { file, done, total } => (file, "packing", self.reading(done, total)),
             Event::Comparing { file, done, total } => (file, "comparing", self.reading(done, total)),
         }
     }

@@ -208,9 +208,11 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let disks = masked(&found.machine, adapters);
     let bytes = amount(&found.machine, &disks)?;
     let profile = profile_of(&offer.profile);
-    if find(&profile.facts, "disk-sink") != Some("device") {
-        concerns.extend(destination.room(bytes.data));
-    }
+    concerns.extend(match find(&profile.facts, "disk-sink") {
+        Some("device") => None,
+        Some("packed") => destination.room(bytes.data.saturating_mul(2)),
+        _ => destination.room(bytes.data),
+    });
     concerns.sort_by_key(|concern| concern.severity);
     let (operating_system, source_adapter) = found.system.unzip();
     Ok(Plan {

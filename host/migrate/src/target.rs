@@ -35,8 +35,23 @@ pub struct Job {
     /// Devices that have their disk already: unlike files, they do not show it by being there.
     #[serde(default)]
     pub devices: Vec<PathBuf>,
+    /// Finished files whose digests the target needs.
+    #[serde(default)]
+    pub sums: Vec<Sum>,
     /// What was defined, once everything is done.
     pub done: Option<Done>,
+}
+
+/// A finished file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sum {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
 }
 
 /// The end of a migration.
@@ -49,6 +64,9 @@ pub struct Done {
     pub definitions: Vec<String>,
     /// What a person does next.
     pub next: Vec<String>,
+    /// Files that were packed into another, and are no longer needed.
+    #[serde(default)]
+    pub parts: Vec<PathBuf>,
 }
 
 impl Destination {

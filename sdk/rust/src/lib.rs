@@ -5,8 +5,10 @@
 //! [`Output`], and one line such as `wherry_sdk::register_disk_format!(Raw, "../adapter.toml");`.
 
 pub mod bindings;
+pub mod claim;
 mod host;
 pub mod image;
+pub mod platform;
 mod register;
 #[cfg(unix)]
 pub mod testing;
