@@ -8,6 +8,7 @@ mod guest;
 mod hostile;
 mod loops;
 mod migrate;
+mod ovf;
 mod rules;
 mod sandbox;
 mod sectors;

@@ -28,16 +28,17 @@ pub fn read(package: &Package, options: &[Fact]) -> Result<Machine> {
         let message = format!("the machine {:?} has no hardware section", id(system));
         return Err(Error::new(ErrorKind::Corrupt, message));
     };
+    let own = package.own();
     let mut machine = Machine {
         name: value(system, "Name").or_else(|| attribute(system, "id").map(str::to_owned)),
         cpus: hardware.cpus(),
         memory_mib: hardware.memory_mib(),
         firmware: vendor::firmware(system, section).map(str::to_owned),
-        members: vec![package.own()],
+        concerns: package.concerns.iter().cloned().chain(package.gap(&own)).collect(),
+        members: vec![own],
         disks: Vec::new(),
         nics: hardware.nics(),
         facts: vec![fact("ovf.version", version)],
-        concerns: package.concerns.clone(),
     };
     let cards = vendor::cards(system);
     if cards.len() == machine.nics.len() {

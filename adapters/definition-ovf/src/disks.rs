@@ -102,11 +102,7 @@ fn one(
             format!("{href:?} has {length} bytes, and {said} are expected: it is cut off or was replaced");
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
-    if package.is_checked() && member.digests.is_empty() {
-        let message =
-            format!("the manifest does not have {href:?}, so nothing shows whether it arrived unchanged");
-        machine.concerns.push(concern(Severity::Warning, "ovf.no-digest", message, None));
-    }
+    machine.concerns.extend(package.gap(&member));
     let unit = attribute(node, "capacityAllocationUnits");
     let mut facts = vec![fact("id", id), fact("address", address)];
     facts.extend(bus.map(|bus| fact("bus", bus)));

@@ -136,9 +136,12 @@ impl Package {
         Member { name: name.into(), at, digests }
     }
 
-    /// Whether there is a manifest.
-    pub fn is_checked(&self) -> bool {
-        self.manifest.is_some()
+    /// A warning if there is a manifest that lacks this file.
+    pub fn gap(&self, member: &Member) -> Option<Concern> {
+        let name = &member.name;
+        let message = format!("the manifest lacks {name:?}, so nothing shows whether it arrived unchanged");
+        let gap = self.manifest.is_some() && member.digests.is_empty();
+        gap.then(|| concern(Severity::Warning, "ovf.no-digest", message, None))
     }
 }
 
