@@ -38,8 +38,8 @@ fn envelope(plan: &Plan) -> String {
         ("xmlns:vssd", format!("{CIM}/CIM_VirtualSystemSettingData")),
     ];
     if plan.choice.version == 2 {
-        spaces.push(("xmlns:sasd", format!("{CIM}/CIM_StorageAllocationSettingData")));
-        spaces.push(("xmlns:epasd", format!("{CIM}/CIM_EthernetPortAllocationSettingData")));
+        spaces.push(("xmlns:sasd", format!("{CIM}/CIM_StorageAllocationSettingData.xsd")));
+        spaces.push(("xmlns:epasd", format!("{CIM}/CIM_EthernetPortAllocationSettingData.xsd")));
     }
     match plan.choice.flavour {
         Flavour::VMware => spaces.push(("xmlns:vmw", "http://www.vmware.com/schema/ovf".into())),

@@ -118,9 +118,10 @@ fn version_2_has_items_of_its_own() {
     make(&output, "k", &machine(&[("wish.ovf-version", "2"), ("wish.flavour", "dmtf")])).unwrap();
     let space = |path: &str| query(&output, &format!("namespace-uri({path})"));
     assert_eq!(space("/*"), "http://schemas.dmtf.org/ovf/envelope/2");
-    assert!(space("//*[local-name()='StorageItem']/*[1]").ends_with("CIM_StorageAllocationSettingData"));
+    assert!(space("//*[local-name()='StorageItem']/*[1]").ends_with("CIM_StorageAllocationSettingData.xsd"));
     assert!(
-        space("//*[local-name()='EthernetPortItem']/*[1]").ends_with("CIM_EthernetPortAllocationSettingData")
+        space("//*[local-name()='EthernetPortItem']/*[1]")
+            .ends_with("CIM_EthernetPortAllocationSettingData.xsd")
     );
     assert_eq!(query(&output, "count(//*[local-name()='VirtualSystemType'])"), "0");
 }
