@@ -231,3 +231,13 @@ printf 'default linux\nlabel linux\n kernel /vmlinuz\n append initrd=/initrd.img
 
 folder journal
 printf '\011\000\007\000\000\000\000\000\000\000\011\002\000\000\001\000\000\000\000\000' >framed
+
+folder ovf
+packages=$here/adapters/definition-ovf/tests/it/packages
+cp "$packages"/*.ovf .
+printf 'SHA256(mail.ovf)= %064d\nSHA1 (mail-disk001.vmdk) = %040d\n' 1 2 >mail.mf
+printf disk >mail-disk001.vmdk
+for format in v7 ustar gnu posix; do
+    tar -cf "$format" --format "$format" --transform s,virtualbox,mail, virtualbox.ovf mail.mf mail-disk001.vmdk
+done
+rm mail-disk001.vmdk

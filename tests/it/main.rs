@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod adapters;
+mod archive;
 mod devices;
 mod disk;
 mod guest;
@@ -9,6 +10,7 @@ mod hostile;
 mod loops;
 mod migrate;
 mod nbd;
+mod ovf;
 mod rules;
 mod sandbox;
 mod sectors;

@@ -4,8 +4,8 @@ use crate::components;
 use block::{Disk, ExtentMap, MapExtent, MappedDisk, MemoryDisk};
 use runtime::contract::{Codec, DeviceProfile, Extent, Fact, Machine, NicNeed, Place, Unit};
 use runtime::{
-    Adapters, Asks, Error, ErrorKind, FileSystem, FormatReader, FormatWriter, Limits, Output, Result, Target,
-    Volumes,
+    Adapters, Asks, Definition, Error, ErrorKind, FileSystem, FormatReader, FormatWriter, Limits, Output,
+    Result, Target, Volumes,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -92,6 +92,37 @@ fn an_adapter_that_behaves_is_heard() {
     let adapters = adapters(&limits());
     let mut volumes = Volumes::open(adapters.get("hostile-volume").unwrap()).unwrap();
     assert!(volumes.scan(&[disk(0)]).unwrap().parts.is_empty());
+}
+
+#[test]
+fn a_definition_that_leads_elsewhere_is_not_believed() {
+    let adapters = adapters(&limits());
+    let open = || Definition::open(adapters.get("hostile-definition").unwrap()).unwrap();
+    let read = |how: u8| open().read("a", &[("a".into(), disk(how))], &[]);
+    let good = read(0).unwrap();
+    assert_eq!((good.members.len(), good.disks.len()), (2, 2));
+    let cases = [
+        (b'a', "no name of a file"),
+        (b'A', "no name of a file"),
+        (b'b', "outside the file"),
+        (b'B', "outside the file"),
+        (b'd', "which there is not"),
+        (b'D', "two disks"),
+        (b'h', "no digest \"md5\""),
+        (b'H', "no digest by sha256"),
+        (b'm', "5000 files"),
+    ];
+    for (how, words) in cases {
+        let error = ends(&adapters, "hostile-definition", "definition.read", read(how));
+        assert!(error.kind == ErrorKind::Answer && error.to_string().contains(words), "{error}");
+    }
+    let large = ends(&adapters, "hostile-definition", "definition.read", read(b't'));
+    assert_eq!(large.kind, ErrorKind::Limit, "{large}");
+    for (word, words) in [("away", "no name of a file"), ("many", "1000 companions")] {
+        let answer = open().companions(word, "a");
+        let error = ends(&adapters, "hostile-definition", "definition.companions", answer);
+        assert!(error.kind == ErrorKind::Answer && error.to_string().contains(words), "{error}");
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Footer {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let sound = bytes.len() as u64 == LENGTH
             && bytes.starts_with(COOKIE)
-            && big(bytes, CHECKSUM_AT, 4) == checksum(bytes, CHECKSUM_AT).into();
+            && big(bytes, CHECKSUM_AT, 4) == u64::from(checksum(bytes, CHECKSUM_AT));
         let kind = match big(bytes, 60, 4) {
             2 => Kind::Fixed,
             3 => Kind::Dynamic,

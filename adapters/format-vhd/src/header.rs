@@ -36,7 +36,7 @@ impl Header {
         if !bytes.starts_with(COOKIE) {
             return Err(Error::corrupt(at, "the dynamic header does not start with `cxsparse`"));
         }
-        if big(&bytes, CHECKSUM_AT, 4) != checksum(&bytes, CHECKSUM_AT).into() {
+        if big(&bytes, CHECKSUM_AT, 4) != u64::from(checksum(&bytes, CHECKSUM_AT)) {
             return Err(Error::corrupt(at, "the dynamic header's checksum is wrong"));
         }
         let mut parent = [0; 16];

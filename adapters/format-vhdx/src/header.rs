@@ -121,7 +121,7 @@ pub(crate) fn checksum(bytes: &[u8]) -> u32 {
 }
 
 pub(crate) fn is_sealed(bytes: &[u8]) -> bool {
-    little(bytes, CHECKSUM_AT, 4) == checksum(bytes).into()
+    little(bytes, CHECKSUM_AT, 4) == u64::from(checksum(bytes))
 }
 
 pub(crate) fn seal(bytes: &mut [u8]) {

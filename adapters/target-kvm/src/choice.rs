@@ -2,6 +2,7 @@
 
 use crate::machine;
 use std::collections::BTreeSet;
+use wherry_sdk::platform::{check_name, unknown_wishes, wished};
 use wherry_sdk::target::{Machine, Offer};
 use wherry_sdk::{Concern, DeviceProfile, Error, ErrorKind, Fact, Result, Severity, concern, fact, find};
 
@@ -42,7 +43,7 @@ pub fn capabilities() -> Vec<Fact> {
 /// The profile of `machine`, and what speaks against it.
 pub fn offer(machine: &Machine) -> Offer {
     let mut concerns = Vec::new();
-    let mut wish = |key: &str, known: &[&'static str]| wished(machine, key, known, &mut concerns);
+    let mut wish = |key: &str, known: &[&'static str]| wished(machine, key, known, "kvm", &mut concerns);
     let disk_bus = wish("wish.disk-bus", DISK_BUSES);
     let nic_model = wish("wish.nic-model", NIC_MODELS);
     let board = wish("wish.machine", MACHINES);
@@ -53,7 +54,8 @@ pub fn offer(machine: &Machine) -> Offer {
         let message = "the source does not say whether it boots by bios or uefi; bios is assumed";
         concerns.push(concern(Severity::Warning, "kvm.firmware-assumed", message, None));
     }
-    concerns.extend(unknown_wishes(machine));
+    let known = ["disk-bus", "nic-model", "machine", "format", "cluster-size", "compression"];
+    concerns.extend(unknown_wishes(machine, &known, "kvm"));
     concerns.extend(odd_machine(machine, disk_bus, firmware));
     concerns.extend(same_macs(machine));
     concerns.extend(useless_options(machine, format));
@@ -71,29 +73,6 @@ pub fn offer(machine: &Machine) -> Offer {
     Offer { profile, concerns }
 }
 
-/// The wished value if it is known, or else the default, with a blocking concern when something else was wished.
-fn wished<'a>(machine: &Machine, key: &str, known: &[&'a str], concerns: &mut Vec<Concern>) -> &'a str {
-    let default = known.first().copied().unwrap_or_default();
-    let Some(value) = find(&machine.facts, key) else { return default };
-    if let Some(value) = known.iter().find(|one| **one == value) {
-        return value;
-    }
-    let message = format!("`{key}` is `{value}`, which KVM does not offer here");
-    concerns.push(blocking("kvm.unknown-wish", message, &format!("choose one of {}", known.join(", "))));
-    default
-}
-
-fn unknown_wishes(machine: &Machine) -> Vec<Concern> {
-    let known = ["disk-bus", "nic-model", "machine", "format", "cluster-size", "compression"];
-    let wishes = machine.facts.iter().filter_map(|fact| fact.key.strip_prefix("wish."));
-    let unknown = wishes.filter(|wish| !known.contains(wish));
-    let tell = |wish| {
-        let message = format!("`wish.{wish}` is not something this adapter knows");
-        blocking("kvm.unknown-wish", message, &format!("choose among {}", known.join(", ")))
-    };
-    unknown.map(tell).collect()
-}
-
 /// What no choice of devices can cure.
 fn odd_machine(machine: &Machine, disk_bus: &str, firmware: &str) -> Vec<Concern> {
     let mut concerns = Vec::new();
@@ -102,7 +81,7 @@ fn odd_machine(machine: &Machine, disk_bus: &str, firmware: &str) -> Vec<Concern
         concerns.push(blocking("kvm.architecture", message, "use another target"));
     }
     let checks = [
-        machine::check_name(&machine.name),
+        check_name(&machine.name),
         machine::check_size(machine),
         machine::check_nics(machine),
         machine::check_room(machine, disk_bus),

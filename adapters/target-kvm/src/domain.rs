@@ -1,8 +1,9 @@
 //! The libvirt domain definition (libvirt.org/formatdomain.html).
 
-use crate::escape::{option, xml};
+use crate::escape::option;
 use crate::machine::{Disk, Nic, Plan, SECTOR, nic_slots};
 use crate::script::DISCARD;
+use wherry_sdk::platform::xml;
 
 /// The XML of `plan`, its disks in `directory`.
 pub fn definition(plan: &Plan, directory: &str) -> String {

@@ -1,4 +1,4 @@
-//! Names on their way into XML, shell words and QEMU options.
+//! Names on their way into definitions, shell words and QEMU options.
 
 use wherry_sdk::{Error, ErrorKind, Result};
 
@@ -12,22 +12,6 @@ pub fn directory(path: &str) -> Result<String> {
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     Ok(path.trim_end_matches('/').to_owned())
-}
-
-/// For XML text and attributes.
-pub fn xml(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 /// One word for a POSIX shell.

@@ -4,17 +4,15 @@
 //! defines or starts the machine from there.
 
 mod choice;
-mod claim;
 mod domain;
 mod escape;
 mod machine;
 mod script;
 
 use choice::Choice;
-use claim::Claim;
 use machine::Plan;
 use wherry_sdk::target::{FileSink, Machine, Offer, Sink};
-use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Output, Result, TargetPlatform, fact};
+use wherry_sdk::{DeviceProfile, Fact, Output, Result, TargetPlatform, claim, fact};
 
 /// The `target-kvm` platform.
 pub struct Kvm;
@@ -35,7 +33,8 @@ impl TargetPlatform for Kvm {
         profile: &DeviceProfile,
     ) -> Result<Vec<Sink>> {
         let plan = plan(machine, profile)?;
-        claim::take(output, key, &plan)?;
+        let like_a_disk = |name: &str| plan.is_like_a_disk(name);
+        claim::take(output, key, &plan.name, plan.files().into_iter().collect(), &like_a_disk)?;
         let sink = |disk: &machine::Disk| {
             let options = plan.choice.disk_options.clone();
             let format = format!("format-{}", plan.choice.format);
@@ -51,14 +50,7 @@ impl TargetPlatform for Kvm {
         profile: &DeviceProfile,
     ) -> Result<Vec<Fact>> {
         let plan = plan(machine, profile)?;
-        match Claim::read(output, &plan.name)? {
-            Some(claim) if claim.key == key => {}
-            Some(_) => return Err(claim::taken(&plan.name)),
-            None => {
-                let message = format!("`{}` was never prepared here; prepare it first", plan.name);
-                return Err(Error::new(ErrorKind::NotFound, message));
-            }
-        }
+        claim::held(output, key, &plan.name)?;
         let directory = escape::directory(&output.path())?;
         let (xml, script) = (plan.file(".xml"), plan.file(".sh"));
         output.write(&xml, domain::definition(&plan, &directory).as_bytes(), false)?;
@@ -73,8 +65,7 @@ impl TargetPlatform for Kvm {
     }
 
     fn undo(output: &dyn Output, key: &str, machine: &Machine) -> Result<()> {
-        machine::check_name(&machine.name)?;
-        claim::release(output, key, &machine.name)
+        claim::release(output, key, &machine.name, &|file| machine::could_be_ours(file, &machine.name))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::choice::Choice;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use wherry_sdk::platform::{check_name, is_unicast};
 use wherry_sdk::target::Machine;
 use wherry_sdk::{Error, ErrorKind, Result, find};
 
@@ -65,6 +66,11 @@ impl Plan {
     /// A file of this machine.
     pub fn file(&self, suffix: &str) -> String {
         format!("{}{suffix}", self.name)
+    }
+
+    /// One that a person would take for a disk of this machine.
+    pub fn is_like_a_disk(&self, name: &str) -> bool {
+        [".qcow2", "-0.qcow2", ".raw", "-0.raw"].iter().any(|suffix| name == self.file(suffix))
     }
 
     /// Every file that this machine may leave, except the claim itself.
@@ -137,17 +143,6 @@ pub fn nic_slots(cards: usize) -> Range<usize> {
     NIC_SLOT..NIC_SLOT + cards.min(NICS_MOST)
 }
 
-/// Letters, digits, `.`, `_` and `-`, starting with a letter or digit: safe as a file name everywhere.
-pub fn check_name(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if starts && name.len() <= 64 && name.chars().all(allowed) {
-        return Ok(());
-    }
-    let rule = "at most 64 letters, digits, `.`, `_` and `-`, starting with a letter or digit";
-    invalid(format!("the machine name {name:?} cannot be used: it needs {rule}"))
-}
-
 /// Numbers that QEMU would refuse, and disks that would share a file.
 pub fn check_size(machine: &Machine) -> Result<()> {
     if machine.cpus == 0 || machine.memory_mib == 0 {
@@ -169,7 +164,7 @@ pub fn check_size(machine: &Machine) -> Result<()> {
 /// MAC addresses as libvirt takes them, networks by printable names.
 pub fn check_nics(machine: &Machine) -> Result<()> {
     for nic in &machine.nics {
-        if let Some(mac) = nic.mac.as_deref().filter(|mac| !unicast(mac)) {
+        if let Some(mac) = nic.mac.as_deref().filter(|mac| !is_unicast(mac)) {
             return invalid(format!("{mac:?} is not the MAC address of a card, such as 52:54:00:12:34:56"));
         }
         if let Some(network) = nic.network.as_deref()
@@ -198,11 +193,18 @@ pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
     Ok(())
 }
 
-fn unicast(mac: &str) -> bool {
-    let bytes: Vec<_> = mac.split(':').collect();
-    let pair = |byte: &&str| byte.len() == 2 && byte.chars().all(|c| c.is_ascii_hexdigit());
-    let first = bytes.first().and_then(|byte| u8::from_str_radix(byte, 16).ok());
-    bytes.len() == 6 && bytes.iter().all(pair) && first.is_some_and(|byte| byte & 1 == 0)
+/// `NAME.xml`, `NAME.sh`, `NAME-vars.fd`, `NAME.qcow2`, `NAME-3.qcow2` and the like.
+pub fn could_be_ours(file: &str, machine: &str) -> bool {
+    let Some(rest) = file.strip_prefix(machine) else { return false };
+    if [".xml", ".sh", "-vars.fd", "-vars.fd.new"].contains(&rest) {
+        return true;
+    }
+    let stem = rest.strip_suffix(".qcow2").or_else(|| rest.strip_suffix(".raw"));
+    let numbered = |stem: &str| {
+        stem.strip_prefix('-')
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    stem.is_some_and(|stem| stem.is_empty() || numbered(stem))
 }
 
 fn invalid<T>(message: String) -> Result<T> {

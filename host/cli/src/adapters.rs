@@ -12,6 +12,7 @@ fn describe(adapter: &Adapter) -> Value {
         "id": manifest.id,
         "version": manifest.version,
         "kind": manifest.kind.name(),
+        "names": manifest.words(),
         "contract": manifest.contract,
         "summary": manifest.summary,
         "asks": {

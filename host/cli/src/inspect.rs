@@ -3,7 +3,7 @@
 use crate::Format;
 use crate::words::{about, bytes, concerns, put, say};
 use anyhow::Result;
-use migrate::Inspection;
+use migrate::{Definition, Inspection};
 use runtime::Adapters;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,7 @@ fn answer(found: &Inspection) -> Value {
     };
     json!({
         "sources": found.sources,
+        "definition": found.definition,
         "operating-system": found.system.as_ref().map(|(os, _)| os),
         "source-adapter": found.system.as_ref().map(|(_, adapter)| adapter),
         "volumes": found.machine.devices.iter().map(volume).collect::<Vec<_>>(),
@@ -33,7 +34,34 @@ fn answer(found: &Inspection) -> Value {
     })
 }
 
+/// What a machine's definition says; what is kept verbatim is in the JSON answer.
+fn definition(found: &Definition) {
+    let number = |value: Option<u64>| value.map_or_else(|| "?".into(), |value| value.to_string());
+    let name = found.name.as_deref().unwrap_or("a machine without a name");
+    let (cpus, memory) = (number(found.cpus.map(u64::from)), number(found.memory_mib));
+    say!(
+        "{} is {name}: {cpus} cpus, {memory} MiB, {}",
+        found.source,
+        found.firmware.as_deref().unwrap_or("bios or uefi")
+    );
+    for card in &found.nics {
+        let said = [&card.model, &card.mac, &card.network].map(|one| one.as_deref().unwrap_or("?"));
+        say!("  {:<24} {}", "card", said.join(", "));
+    }
+    for disk in &found.disks {
+        let capacity = disk.capacity.map_or_else(|| "?".into(), bytes);
+        let checked = if disk.digests.is_empty() { "no digest".into() } else { disk.digests.join(", ") };
+        let facts: Vec<String> =
+            disk.facts.iter().map(|fact| format!("{} {}", fact.key, fact.value)).collect();
+        say!("  {:<24} {}: {}, {capacity}, {checked}, {}", "disk", disk.file, disk.format, facts.join(", "));
+    }
+    let shown = found.facts.iter().filter(|fact| !fact.key.starts_with("kept"));
+    shown.for_each(|fact| say!("  {:<24} {}", fact.key, fact.value.lines().next().unwrap_or_default()));
+    say!("");
+}
+
 fn show(found: &Inspection) {
+    found.definition.iter().for_each(definition);
     for source in &found.sources {
         say!("{} ({})", source.name, about(source));
     }

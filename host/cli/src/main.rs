@@ -54,7 +54,8 @@ enum Format {
 enum Verb {
     /// Shows what is on a machine's disks
     Inspect {
-        /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img]
+        /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img],
+        /// or a machine: ovf:PATH or ova:PATH[,system=ID][,manifest=ignore]
         #[arg(required = true, value_name = "DISK")]
         disks: Vec<String>,
     },
@@ -141,8 +142,8 @@ enum Verb {
 
 #[derive(Args)]
 struct Move {
-    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img]; or
-    /// snapshot:ARCHIVE#SNAPSHOT
+    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img], or a machine:
+    /// ovf:PATH or ova:PATH[,system=ID][,manifest=ignore], snapshot:ARCHIVE#SNAPSHOT
     #[arg(required = true, value_name = "DISK")]
     disks: Vec<String>,
     #[command(flatten)]
@@ -155,16 +156,17 @@ struct New {
     /// Where to: TARGET:DIRECTORY, such as kvm:/srv/machines
     #[arg(long, value_name = "TARGET")]
     to: String,
-    /// The new machine's name [default: the guest's hostname]
+    /// The new machine's name [default: the definition's, else the guest's hostname]
     #[arg(long)]
     name: Option<String>,
-    /// Virtual processors
-    #[arg(long, default_value_t = 2)]
-    cpus: u32,
-    /// Memory in MiB
-    #[arg(long, default_value_t = 2048, value_name = "MIB")]
-    memory: u64,
-    /// A network card: MAC, MAC,NETWORK or ,NETWORK; may be repeated [default: one, its address made from the name]
+    /// Virtual processors [default: the definition's, else 2]
+    #[arg(long)]
+    cpus: Option<u32>,
+    /// Memory in MiB [default: the definition's, else 2048]
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u64>,
+    /// A network card: MAC, MAC,NETWORK or ,NETWORK; may be repeated [default: the definition's, else one, its address made
+    /// from the name]
     #[arg(long = "nic", value_name = "MAC,NETWORK")]
     nics: Vec<String>,
     /// What the target should choose: disk-bus=virtio-scsi, nic-model=e1000e, format=raw ...; may be repeated

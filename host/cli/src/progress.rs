@@ -44,12 +44,15 @@ impl Progress {
                 };
                 (file, verb, progress)
             }
-            Event::Comparing { file, done, total } => {
-                let rate = (done as f64 / self.started.elapsed().as_secs_f64().max(0.001)) as u64;
-                let stage = transfer::Stage::Verify;
-                (file, "comparing", transfer::Progress { done, total, sent: 0, rate, stage })
-            }
+            Event::Checking { file, done, total } => (Path::new(file), "checking", self.reading(done, total)),
+            Event::Packing { file, done, total } => (file, "packing", self.reading(done, total)),
+            Event::Comparing { file, done, total } => (file, "comparing", self.reading(done, total)),
         }
+    }
+
+    fn reading(&self, done: u64, total: u64) -> transfer::Progress {
+        let rate = (done as f64 / self.started.elapsed().as_secs_f64().max(0.001)) as u64;
+        transfer::Progress { done, total, sent: 0, rate, stage: transfer::Stage::Verify }
     }
 
     /// Shows an event, unless the last one was shown just now.

@@ -52,7 +52,8 @@ pub fn capture(asked: &Capture, adapters: &Adapters, watch: archive::Tell<'_>) -
         return Err(Error::new(ErrorKind::Blocked, format!("nothing was captured: {}", blocking.join("; "))));
     }
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
-    let machine = asked.name.clone().or(own).unwrap_or_else(|| "machine".into());
+    let defined = found.definition.as_ref().and_then(|machine| machine.name.clone());
+    let machine = asked.name.clone().or(defined).or(own).unwrap_or_else(|| "machine".into());
     let parent = parent(asked, &archive, &machine)?;
     let disks: Vec<Arc<dyn Disk>> = match asked.used_only {
         true => masked(&found.machine, adapters),
@@ -111,18 +112,26 @@ fn parent(asked: &Capture, archive: &Archive, machine: &str) -> Result<Option<Sn
 
 /// What is known of the machine; `docs/formats/archive.md` lists the fields.
 fn describe(asked: &Capture, found: &Inspection, machine: &str) -> Value {
+    let defined = found.definition.as_ref();
     let volumes: Vec<Value> = found.machine.devices.iter().map(volume).collect();
     json!({
         "wherry": env!("CARGO_PKG_VERSION"),
         "name": machine,
-        "cpus": asked.cpus,
-        "memory-mib": asked.memory_mib,
+        "cpus": asked.cpus.or(defined.and_then(|machine| machine.cpus)),
+        "memory-mib": asked.memory_mib.or(defined.and_then(|machine| machine.memory_mib)),
+        "firmware": defined.and_then(|machine| machine.firmware.clone()).or_else(|| firmware(found)),
+        "nics": defined.map(|machine| machine.nics.clone()).unwrap_or_default(),
         "operating-system": found.system.as_ref().map(|(os, _)| os),
         "sources": found.sources,
         "used-only": asked.used_only,
         "volumes": volumes,
         "concerns": found.concerns,
     })
+}
+
+fn firmware(found: &Inspection) -> Option<String> {
+    let (os, _) = found.system.as_ref()?;
+    workload::find(&os.facts, "firmware").map(String::from)
 }
 
 /// A volume as it is told to machines.

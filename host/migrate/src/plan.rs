@@ -1,8 +1,9 @@
 //! What a migration would do. It is found by doing it, in overlays that are dropped: there is no second code path.
 
 use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
+use crate::definition::{self, Definition};
 use crate::machine::Machine;
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::target::Destination;
 use crate::tree::Tree;
 use crate::unused::unused;
@@ -15,6 +16,9 @@ use workload::{Concern, DeviceProfile, Edit, Fact, OperatingSystem, Severity, fi
 
 /// Pieces of 1 MiB that are read of each disk to learn the source's speed.
 const SAMPLES: usize = 16;
+/// What a machine gets that nobody describes.
+const CPUS: u32 = 2;
+const MEMORY_MIB: u64 = 2048;
 
 /// A network card of the new machine.
 #[derive(Clone, Debug, Serialize)]
@@ -29,17 +33,17 @@ pub struct Nic {
 /// What the operator asks for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `FORMAT:PATH` of each disk.
+    /// `FORMAT:PATH` of each disk, or one definition of a machine, such as `ova:PATH`.
     pub disks: Vec<String>,
     /// `TARGET:DIRECTORY`, such as `kvm:/srv/machines`.
     pub to: String,
-    /// The new machine's name; the guest's own if none is said.
+    /// The new machine's name; the definition's or the guest's own if none is said.
     pub name: Option<String>,
-    /// Virtual processors.
-    pub cpus: u32,
-    /// MiB.
-    pub memory_mib: u64,
-    /// Cards; one with an address made from the machine's name if none is said.
+    /// Virtual processors; the definition's if none are said, else 2.
+    pub cpus: Option<u32>,
+    /// MiB; the definition's if nothing is said, else 2048.
+    pub memory_mib: Option<u64>,
+    /// Cards; the definition's, or one with an address made from the machine's name if none is said.
     pub nics: Vec<(Option<String>, Option<String>)>,
     /// `disk-bus`, `format` and the like, as the target documents them.
     pub wishes: Vec<Fact>,
@@ -65,6 +69,8 @@ pub struct Amount {
 pub struct Plan {
     /// The source's disks.
     pub sources: Vec<Source>,
+    /// What the source's definition says, if it has one.
+    pub definition: Option<Definition>,
     /// What lives on them.
     pub operating_system: Option<OperatingSystem>,
     /// The adapter that knows it.
@@ -116,6 +122,8 @@ impl Plan {
 pub struct Inspection {
     /// The disks.
     pub sources: Vec<Source>,
+    /// What the machine's definition says, if it has one.
+    pub definition: Option<Definition>,
     /// Their volumes, and what was wrong.
     pub machine: Machine,
     /// The system, and the adapter that knows it.
@@ -147,9 +155,11 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 
 /// Opens the disks and lets every adapter look.
 pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
-    let sources = source::open_all(disks, adapters)?;
+    let (sources, definition) = definition::open(disks, adapters)?;
     let machine = Machine::open(sources.iter().map(|source| source.disk.clone()).collect(), adapters);
-    let mut concerns: Vec<Concern> = sources.iter().flat_map(|source| source.concerns.clone()).collect();
+    let mut concerns: Vec<Concern> =
+        definition.iter().flat_map(|definition| definition.concerns.clone()).collect();
+    concerns.extend(sources.iter().flat_map(|source| source.concerns.clone()));
     concerns.extend(machine.concerns.iter().cloned());
     let mut tree = machine.tree(adapters);
     let mut found = None;
@@ -166,7 +176,7 @@ pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
         Some((os, id, source)) => (Some((os, id)), Some(source)),
         None => (None, None),
     };
-    Ok(Inspection { sources, machine, system, concerns, source, tree })
+    Ok(Inspection { sources, definition, machine, system, concerns, source, tree })
 }
 
 /// Plans by doing it in overlays.
@@ -174,14 +184,16 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let destination = Destination::parse(&request.to, adapters)?;
     let mut found = inspect(&request.disks, adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
-    let name = name(request.name.as_deref(), own.as_deref())?;
-    let key = key(request, &found.sources, &name);
+    let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
+    let name = name(request.name.as_deref(), [defined, own])?;
+    let key = key(request, &found, &name);
     // The time of a run that is being resumed: the same edits must give the same bytes.
     if let Some(job) = destination.job(&name).filter(|job| job.key == key) {
         adapters.job.set_now(job.time);
     }
-    let nics = cards(request, &name);
-    let machine = describe(request, &found, &name, &nics);
+    let nics = cards(request, found.definition.as_ref(), &name);
+    let mut machine = describe(request, &found, &name, &nics);
+    machine.facts.push(contract::Fact { key: "target.name".into(), value: destination.word.clone() });
     let mut target = destination.target(None)?;
     let offer = target.profile(&machine)?;
     let mut concerns = std::mem::take(&mut found.concerns);
@@ -203,13 +215,16 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let disks = masked(&found.machine, adapters);
     let bytes = amount(&found.machine, &disks)?;
     let profile = profile_of(&offer.profile);
-    if find(&profile.facts, "disk-sink") != Some("device") {
-        concerns.extend(destination.room(bytes.data));
-    }
+    concerns.extend(match find(&profile.facts, "disk-sink") {
+        Some("device") => None,
+        Some("packed") => destination.room(bytes.data.saturating_mul(2)),
+        _ => destination.room(bytes.data),
+    });
     concerns.sort_by_key(|concern| concern.severity);
     let (operating_system, source_adapter) = found.system.unzip();
     Ok(Plan {
         sources: found.sources,
+        definition: found.definition,
         operating_system,
         source_adapter,
         target_adapter: destination.adapter.manifest.id.clone(),
@@ -231,8 +246,9 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     })
 }
 
-/// What was said, else the guest's own word if it can name files, which the guest may not choose otherwise.
-fn name(said: Option<&str>, own: Option<&str>) -> Result<String> {
+/// What was said, else the first word of the definition's and the guest's that can name files, which neither may choose
+/// otherwise.
+fn name(said: Option<&str>, own: [Option<String>; 2]) -> Result<String> {
     let plain = |name: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         name.chars().all(known) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64
@@ -243,7 +259,7 @@ fn name(said: Option<&str>, own: Option<&str>) -> Result<String> {
             Err(Error::usage(format!("a machine cannot be called {name:?}: {rule}")))
         }
         Some(name) => Ok(name.into()),
-        None => Ok(own.filter(|name| plain(name)).unwrap_or("machine").into()),
+        None => Ok(own.into_iter().flatten().find(|name| plain(name)).unwrap_or_else(|| "machine".into())),
     }
 }
 
@@ -257,28 +273,33 @@ fn unknown_system() -> Concern {
 }
 
 /// The same source, name and wishes have the same key.
-fn key(request: &Request, sources: &[Source], name: &str) -> String {
+fn key(request: &Request, found: &Inspection, name: &str) -> String {
     let mut hash = blake3::Hasher::new();
     let mut add = |text: &str| {
         hash.update(&(text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     };
-    sources.iter().for_each(|source| add(&source.identity));
+    found.sources.iter().for_each(|source| add(&source.identity));
+    found.definition.iter().for_each(|definition| add(&definition.identity));
     add(name);
-    add(&format!("{} {} {:?} {:?}", request.cpus, request.memory_mib, request.nics, request.wishes));
+    add(&format!("{:?} {:?} {:?} {:?}", request.cpus, request.memory_mib, request.nics, request.wishes));
     hash.finalize().to_hex()[..32].into()
 }
 
-/// The cards that were asked for, or one; addresses that were not said are made from the name, locally administered
+/// The cards that were asked for, else the definition's, else one; addresses that were not said are made from the name, locally administered
 /// in QEMU's range 52:54:00.
-fn cards(request: &Request, name: &str) -> Vec<Nic> {
+fn cards(request: &Request, definition: Option<&Definition>, name: &str) -> Vec<Nic> {
     let mac = |number: usize| {
         let hash = blake3::hash(format!("{name} {number}").as_bytes());
         let [a, b, c, ..] = *hash.as_bytes();
         format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
     };
-    let one = vec![(None, None)];
-    let asked = if request.nics.is_empty() { &one } else { &request.nics };
+    // Networks of another platform mean nothing here; the target hears of them by a fact.
+    let defined = |definition: &Definition| {
+        definition.nics.iter().map(|card| (card.mac.clone(), None)).collect::<Vec<_>>()
+    };
+    let usual = definition.map_or_else(|| vec![(None, None)], defined);
+    let asked = if request.nics.is_empty() { &usual } else { &request.nics };
     let nic = |(number, (said, network)): (usize, &(Option<String>, Option<String>))| Nic {
         mac: said.as_ref().map_or_else(|| mac(number), |mac| mac.to_ascii_lowercase()),
         network: network.clone(),
@@ -295,10 +316,13 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
         if os.architecture != "unknown" {
             facts.push(Fact { key: "os.architecture".into(), value: os.architecture.clone() });
         }
-        let firmware = find(&os.facts, "firmware");
-        facts.extend(firmware.map(|value| Fact { key: "firmware".into(), value: value.into() }));
         boot = boot_disk(found, os).unwrap_or(0);
     }
+    let definition = found.definition.as_ref();
+    let firmware = definition.and_then(|definition| definition.firmware.as_deref());
+    let firmware = firmware.or_else(|| find(&found.system.as_ref()?.0.facts, "firmware"));
+    facts.extend(firmware.map(|value| Fact { key: "firmware".into(), value: value.into() }));
+    facts.extend(definition.into_iter().flat_map(Definition::handed_on));
     let large = found.sources.iter().enumerate().filter(|(_, source)| source.sector_size != SECTOR);
     facts.extend(large.map(|(index, source)| Fact {
         key: format!("disk.{index}.sector-size"),
@@ -314,8 +338,8 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
     let nic = |nic: &Nic| contract::NicNeed { mac: Some(nic.mac.clone()), network: nic.network.clone() };
     contract::Machine {
         name: name.into(),
-        cpus: request.cpus,
-        memory_mib: request.memory_mib,
+        cpus: request.cpus.or(definition.and_then(|one| one.cpus)).unwrap_or(CPUS),
+        memory_mib: request.memory_mib.or(definition.and_then(|one| one.memory_mib)).unwrap_or(MEMORY_MIB),
         disks: found.sources.iter().enumerate().map(disk).collect(),
         nics: nics.iter().map(nic).collect(),
         facts: facts_to(&facts),
@@ -393,11 +417,14 @@ mod tests {
 
     #[test]
     fn a_guest_cannot_choose_where_files_go() {
+        let name = |said, own: Option<&str>| name(said, [None, own.map(str::to_owned)]);
         assert_eq!(name(None, Some("web-1.example")).unwrap(), "web-1.example");
         for hostile in ["../../etc/x", "a/b", "", ".hidden", "-n", "a\0b", "a\nb"] {
             assert_eq!(name(None, Some(hostile)).unwrap(), "machine", "{hostile:?}");
             assert_eq!(name(Some(hostile), None).unwrap_err().kind, ErrorKind::Usage, "{hostile:?}");
         }
         assert_eq!(name(Some("db"), Some("web")).unwrap(), "db");
+        let both = |defined: &str| super::name(None, [Some(defined.into()), Some("web".into())]).unwrap();
+        assert_eq!((both("mail").as_str(), both("../mail").as_str()), ("mail", "web"));
     }
 }

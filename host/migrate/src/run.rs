@@ -1,16 +1,19 @@
 //! Carrying out a plan: claim the place, pump each disk, define the machine. Every step can be repeated.
 
+use crate::convert::facts_of;
 use crate::device::{self, Device, Grant, Wanted};
+use crate::digest::digests;
 use crate::plan::Plan;
 use crate::sink::Image;
-use crate::target::{Done, Job};
-use crate::{Error, ErrorKind, Result};
-use block::Disk;
+use crate::target::{Done, Job, Sum};
+use crate::{Error, ErrorKind, Result, pack};
+use block::{Disk, FileDisk};
 use runtime::{Adapters, contract};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use transfer::{Layout, Target};
+use workload::{Fact, find};
 
 /// How to move the bytes.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,24 @@ pub enum Event<'a> {
         file: &'a Path,
         /// How far it is.
         progress: transfer::Progress,
+    },
+    /// A file is being compared with its digest, or its digest is made.
+    Checking {
+        /// Which one.
+        file: &'a str,
+        /// Bytes done.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// Finished files are being packed into one.
+    Packing {
+        /// The one.
+        file: &'a Path,
+        /// Bytes done.
+        done: u64,
+        /// Of how many.
+        total: u64,
     },
     /// Two disks are being compared.
     Comparing {
@@ -96,27 +117,74 @@ pub fn migrate(
         return Err(Error::new(ErrorKind::Blocked, format!("nothing was written: {}", blocking.join("; "))));
     }
     if let Some(done) = finished(plan) {
+        pack::clear(&done.parts)?;
         return Ok(repeated(done, started));
+    }
+    let before = plan.destination.job(&plan.name).filter(|job| job.key == plan.key);
+    if !before.as_ref().is_some_and(|job| job.checked) {
+        check(plan, adapters, watch)?;
     }
     let output = plan.destination.output()?;
     let folder = output.path.clone();
     let mut target = plan.destination.target(Some(output))?;
     let sinks = target.prepare(&plan.key, &plan.machine, &plan.device_profile)?;
-    let before = plan.destination.job(&plan.name).filter(|job| job.key == plan.key);
-    let (begun, devices) = before.map(|job| (job.begun, job.devices)).unwrap_or_default();
-    let mut job = Job { key: plan.key.clone(), time: adapters.job.now(), begun, devices, done: None };
+    let (begun, devices, sums) = before.map(|job| (job.begun, job.devices, job.sums)).unwrap_or_default();
+    let (key, time) = (plan.key.clone(), adapters.job.now());
+    let mut job = Job { key, time, checked: true, begun, devices, sums, done: None };
     plan.destination.keep(&plan.name, &job)?;
-    let disks = bring(&Move { plan, how, adapters, watch, folder: &folder }, &sinks, &mut job)?;
-    let facts = target.finish(&plan.key, &plan.machine, &plan.device_profile)?;
-    let all = |prefix: &str| -> Vec<String> {
-        facts.iter().filter(|fact| fact.key.starts_with(prefix)).map(|fact| fact.value.clone()).collect()
+    let moving = Move { plan, how, adapters, watch, folder: &folder };
+    let mut disks = bring(&moving, &sinks, &mut job)?;
+    let mut machine = plan.machine.clone();
+    if needs_sums(&mut target)? {
+        machine.facts.extend(moving.sums(&disks, &mut job)?);
+    }
+    let facts = facts_of(target.finish(&plan.key, &machine, &plan.device_profile)?);
+    let mut done = Done {
+        disks: disks.iter().map(|disk| disk.file.clone()).collect(),
+        definitions: all(&facts, "definition."),
+        next: all(&facts, "next."),
+        parts: Vec::new(),
     };
-    let (definitions, next) = (all("definition."), all("next."));
-    let files = disks.iter().map(|disk| disk.file.clone()).collect();
-    job.done = Some(Done { disks: files, definitions: definitions.clone(), next: next.clone() });
+    if let Some(name) = find(&facts, "pack") {
+        let file = folder.join(name);
+        done.parts = moving.pack(name, &all(&facts, "pack."), job.time)?;
+        (done.disks, done.definitions) = (vec![file.clone()], vec![name.into()]);
+        disks.iter_mut().for_each(|disk| disk.file.clone_from(&file));
+    }
+    job.done = Some(done.clone());
     plan.destination.keep(&plan.name, &job)?;
+    pack::clear(&done.parts)?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Outcome { disks, definitions, next, already_done: false, seconds })
+    Ok(Outcome { disks, definitions: done.definitions, next: done.next, already_done: false, seconds })
+}
+
+fn all(facts: &[Fact], prefix: &str) -> Vec<String> {
+    facts.iter().filter(|fact| fact.key.starts_with(prefix)).map(|fact| fact.value.clone()).collect()
+}
+
+/// Whether the target writes the digests of files down.
+fn needs_sums(target: &mut runtime::Target) -> Result<bool> {
+    let all = target.capabilities()?;
+    Ok(all.iter().any(|fact| fact.key == "needs" && fact.value == "disk.sha256"))
+}
+
+/// Compares the source's files with the digests that came with them.
+fn check(plan: &Plan, adapters: &Adapters, watch: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
+    for file in plan.definition.iter().flat_map(|definition| &definition.unchecked) {
+        let total = file.disk.length();
+        file.check(&mut |done| {
+            watch(Event::Checking { file: &file.name, done, total });
+            stopped(adapters)
+        })?;
+    }
+    Ok(())
+}
+
+fn stopped(adapters: &Adapters) -> Result<()> {
+    match adapters.job.cancelled() {
+        true => Err(Error::new(ErrorKind::Stopped, "stopped; the same command goes on from there")),
+        false => Ok(()),
+    }
 }
 
 /// Brings the disks of a machine that an earlier `migrate` made to the source's present state: what differs is written, the
@@ -282,6 +350,43 @@ impl Move<'_> {
             Box::new(layout),
             &format!("disk {number}"),
         )
+    }
+
+    /// Sizes and digests of the finished files, for the target; those that an earlier run has made are believed.
+    fn sums(&self, disks: &[Arrived], job: &mut Job) -> Result<Vec<contract::Fact>> {
+        let mut facts = Vec::new();
+        for (need, arrived) in self.plan.machine.disks.iter().zip(disks) {
+            let file = FileDisk::open_read(&arrived.file)?;
+            let (name, total) = (arrived.file.display().to_string(), file.length());
+            let known = job.sums.iter().find(|sum| sum.file == arrived.file && sum.size == total).cloned();
+            let sum = match known {
+                Some(sum) => sum,
+                None => {
+                    let mut told = |done| {
+                        (self.watch)(Event::Checking { file: &name, done, total });
+                        stopped(self.adapters)
+                    };
+                    let sha256 = digests(&file, &["sha256"], &mut told)?.remove(0);
+                    let sum = Sum { file: arrived.file.clone(), size: total, sha256 };
+                    job.sums.push(sum.clone());
+                    self.plan.destination.keep(&self.plan.name, job)?;
+                    sum
+                }
+            };
+            let fact =
+                |what: &str, value| contract::Fact { key: format!("disk.{}.{what}", need.index), value };
+            facts.extend([fact("stored-size", sum.size.to_string()), fact("sha256", sum.sha256)]);
+        }
+        Ok(facts)
+    }
+
+    /// Packs these files of the folder into one.
+    fn pack(&self, name: &str, members: &[String], time: u64) -> Result<Vec<PathBuf>> {
+        let file = self.folder.join(name);
+        pack::pack(self.folder, name, members, time, &mut |done, total| {
+            (self.watch)(Event::Packing { file: &file, done, total });
+            stopped(self.adapters)
+        })
     }
 
     fn pump(

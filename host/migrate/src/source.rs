@@ -135,20 +135,49 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
             count => Err(Error::usage(format!("{name} has {count} disks; say one of them: {name}#0"))),
         };
     }
-    let named = parse(name)?;
-    let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
-    let adapter = known(&named.format, adapters)?;
+    let Named { format, path, sector, backing } = parse(name)?;
+    let parent = backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
+    known(&format, adapters)?;
     let mut opened = Opened::default();
-    let path = named.path.to_string_lossy();
-    match Address::is_uri(&path) {
-        true => opened.connect(&address(&path)?)?,
-        false => opened.add(&named.path)?,
+    let said = path.to_string_lossy();
+    match Address::is_uri(&said) {
+        true => opened.connect(&address(&said)?)?,
+        false => opened.add(&path)?,
     }
+    read(&Wanted { name, format: &format, path: &path, beside: true, sector }, opened, parent, adapters)
+}
+
+/// What to make of opened bytes.
+pub(crate) struct Wanted<'a> {
+    /// As the operator or a definition named it.
+    pub name: &'a str,
+    pub format: &'a str,
+    /// Of the file that the bytes are in.
+    pub path: &'a Path,
+    /// Whether files beside that one may belong to the disk.
+    pub beside: bool,
+    pub sector: Option<u32>,
+}
+
+/// The disk in an image whose bytes are opened already.
+pub(crate) fn read(
+    wanted: &Wanted<'_>,
+    mut opened: Opened,
+    parent: Option<Source>,
+    adapters: &Adapters,
+) -> Result<Source> {
+    let Wanted { name, format, path, beside, sector: wished } = *wanted;
+    let adapter = known(format, adapters)?;
     let mut reader = FormatReader::open(adapter, opened.parts.clone())?;
     let mut facts = reader.facts()?;
     let files = facts.files.clone();
-    files.iter().try_for_each(|name| opened.add(&sibling(&named.path, name)?))?;
-    let mut identity = format!("{}:{}", named.format, opened.identity.join("+"));
+    if !beside && !files.is_empty() {
+        return Err(Error::failed(format!(
+            "{name} names further files, which an image in a container cannot"
+        )));
+    }
+    files.iter().try_for_each(|name| opened.add(&sibling(path, name)?))?;
+    let mut identity = format!("{format}:{}", opened.identity.join("+"));
     let mut concerns = Vec::new();
     if let Some(parent) = parent {
         opened.parts.push(parent.disk);
@@ -171,9 +200,9 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
         Image { unit: facts.unit, parent: facts.parent.clone(), files, facts: facts_of(facts.facts.clone()) };
     let said = find(&image.facts, "sector-size").map(sector).transpose()?;
     // An export's bitmap speaks of the export's bytes; those are the disk's where no format is in between.
-    let plain = named.format == "raw";
+    let plain = format == "raw";
     let disk = decoded(reader, &facts, opened.parts)?;
-    let disk = sectored(disk, &named.path, named.sector.or(said))?;
+    let disk = sectored(disk, path, wished.or(said))?;
     let sector_size = disk.sector_size();
     if sector_size != SECTOR {
         identity = format!("{identity} sectors of {sector_size}");
@@ -204,11 +233,11 @@ pub(crate) fn known<'a>(format: &str, adapters: &'a Adapters) -> Result<&'a Arc<
 
 /// The files of an image.
 #[derive(Default)]
-struct Opened {
-    parts: Vec<Arc<dyn Disk>>,
-    identity: Vec<String>,
-    devices: Vec<u64>,
-    exports: Vec<Address>,
+pub(crate) struct Opened {
+    pub parts: Vec<Arc<dyn Disk>>,
+    pub identity: Vec<String>,
+    pub devices: Vec<u64>,
+    pub exports: Vec<Address>,
     changed: Option<Ranges>,
 }
 
@@ -225,7 +254,7 @@ impl Opened {
         Ok(())
     }
 
-    fn add(&mut self, path: &Path) -> Result<()> {
+    pub fn add(&mut self, path: &Path) -> Result<()> {
         self.parts.push(Arc::new(FileDisk::open_read(path)?));
         self.identity.push(identity(path)?);
         self.devices.extend(device(path));
@@ -234,7 +263,7 @@ impl Opened {
 }
 
 /// A file that an image names: only one beside it, by plain name, since an image may come from anybody.
-fn sibling(image: &Path, name: &str) -> Result<PathBuf> {
+pub(crate) fn sibling(image: &Path, name: &str) -> Result<PathBuf> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {
         (Some(Component::Normal(only)), None) if only == name => Ok(image.with_file_name(name)),

@@ -13,6 +13,8 @@ use workload::{Concern, Severity};
 #[derive(Clone)]
 pub struct Destination {
     pub(crate) adapter: Arc<Adapter>,
+    /// What the operator called the target.
+    pub(crate) word: String,
     pub(crate) directory: PathBuf,
 }
 
@@ -24,14 +26,32 @@ pub struct Job {
     pub key: String,
     /// Seconds since 1970-01-01 UTC at the start of the first run.
     pub time: u64,
+    /// Whether the source's files were compared with their digests.
+    #[serde(default)]
+    pub checked: bool,
     /// Devices that may have been written to.
     #[serde(default)]
     pub begun: Vec<PathBuf>,
     /// Devices that have their disk already: unlike files, they do not show it by being there.
     #[serde(default)]
     pub devices: Vec<PathBuf>,
+    /// Finished files whose digests the target needs.
+    #[serde(default)]
+    pub sums: Vec<Sum>,
     /// What was defined, once everything is done.
     pub done: Option<Done>,
+}
+
+/// A finished file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sum {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
 }
 
 /// The end of a migration.
@@ -44,15 +64,15 @@ pub struct Done {
     pub definitions: Vec<String>,
     /// What a person does next.
     pub next: Vec<String>,
+    /// Files that were packed into another, and are no longer needed.
+    #[serde(default)]
+    pub parts: Vec<PathBuf>,
 }
 
 impl Destination {
     /// `kvm:/srv/machines`; the directory may be missing.
     pub(crate) fn parse(to: &str, adapters: &Adapters) -> Result<Self> {
-        let known = || {
-            let ids = adapters.of(Kind::TargetPlatform).map(|adapter| adapter.manifest.id.as_str());
-            ids.filter_map(|id| id.strip_prefix("target-")).collect::<Vec<_>>().join(", ")
-        };
+        let known = || adapters.words(Kind::TargetPlatform).join(", ");
         let Some((target, directory)) = to.split_once(':').filter(|(_, directory)| !directory.is_empty())
         else {
             return Err(Error::usage(format!(
@@ -61,11 +81,11 @@ impl Destination {
             )));
         };
         let adapter = adapters
-            .get(&format!("target-{target}"))
-            .map_err(|_| Error::usage(format!("there is no target `{target}`; known are: {}", known())))?;
+            .named(Kind::TargetPlatform, target)
+            .ok_or_else(|| Error::usage(format!("there is no target `{target}`; known are: {}", known())))?;
         let directory =
             std::path::absolute(directory).map_err(|e| Error::failed(format!("{directory}: {e}")))?;
-        Ok(Self { adapter: adapter.clone(), directory })
+        Ok(Self { adapter: adapter.clone(), word: target.into(), directory })
     }
 
     /// An instance of the target's adapter; it may write into `output` only.

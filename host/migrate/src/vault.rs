@@ -1,9 +1,12 @@
 //! Opening archives, and the disks of their snapshots: `snapshot:ARCHIVE#SNAPSHOT[#DISK]`.
 
+use crate::definition::Definition;
 use crate::source::{Image, Source};
 use crate::{Error, ErrorKind, Result};
 use archive::{Archive, Secret, Snapshot};
+use block::Disk;
 use std::path::Path;
+use std::sync::Arc;
 use workload::Fact;
 
 /// What a snapshot's disk begins with where a disk is named.
@@ -58,39 +61,80 @@ pub fn open_archive_with(address: &str, secret: Option<&Secret>) -> Result<Archi
     })
 }
 
-/// A snapshot's disks as sources: all of them, or the one that is named.
-pub(crate) fn sources(name: &str) -> Result<Vec<Source>> {
+/// A snapshot's name taken apart.
+struct Named<'a> {
+    archive: &'a str,
+    snapshot: &'a str,
+    disk: Option<usize>,
+}
+
+fn parse(name: &str) -> Result<Named<'_>> {
     let usage = || {
         Error::usage(format!("`{name}` is no snapshot; say snapshot:ARCHIVE#SNAPSHOT or ...#SNAPSHOT#DISK"))
     };
     let rest = name.strip_prefix(PREFIX).ok_or_else(usage)?;
-    let (address, rest) =
-        rest.split_once('#').filter(|(address, _)| !address.is_empty()).ok_or_else(usage)?;
-    let (wanted, disk) = match rest.split_once('#') {
-        Some((wanted, disk)) => (wanted, Some(disk.parse::<usize>().map_err(|_| usage())?)),
+    let (archive, rest) =
+        rest.split_once('#').filter(|(archive, _)| !archive.is_empty()).ok_or_else(usage)?;
+    let (snapshot, disk) = match rest.split_once('#') {
+        Some((snapshot, disk)) => (snapshot, Some(disk.parse::<usize>().map_err(|_| usage())?)),
         None => (rest, None),
     };
-    let archive = open_archive(address)?;
-    let snapshot = archive.choose(wanted)?;
-    let all = archive.disks(&snapshot)?;
-    if let Some(number) = disk.filter(|number| *number >= all.len()) {
-        let what = format!(
-            "snapshot {} of {} has {} disks, counted from 0",
-            snapshot.id,
-            snapshot.machine,
-            all.len()
-        );
-        return Err(Error::usage(format!("{name}: there is no disk {number}; {what}")));
-    }
-    let of = |(number, bytes): (usize, std::sync::Arc<dyn block::Disk>)| {
-        source(format!("{PREFIX}{address}#{}#{number}", snapshot.id), &archive, &snapshot, number, bytes)
+    Ok(Named { archive, snapshot, disk })
+}
+
+/// Whether a name means a whole machine.
+pub(crate) fn is_machine(name: &str) -> bool {
+    name.starts_with(PREFIX) && parse(name).is_ok_and(|named| named.disk.is_none())
+}
+
+/// A snapshot's disks as sources: all of them, or the one that is named.
+pub(crate) fn sources(name: &str) -> Result<Vec<Source>> {
+    let named = parse(name)?;
+    let (archive, snapshot) = find(&named)?;
+    let sources = disks(&named, &archive, &snapshot)?;
+    let Some(number) = named.disk else { return Ok(sources) };
+    let count = sources.len();
+    sources.into_iter().nth(number).map(|source| vec![source]).ok_or_else(|| {
+        let what =
+            format!("snapshot {} of {} has {count} disks, counted from 0", snapshot.id, snapshot.machine);
+        Error::usage(format!("{name}: there is no disk {number}; {what}"))
+    })
+}
+
+/// A snapshot's machine: its disks, and what the snapshot says of it.
+pub(crate) fn machine(name: &str) -> Result<(Vec<Source>, Definition)> {
+    let named = parse(name)?;
+    let (archive, snapshot) = find(&named)?;
+    let sources = disks(&named, &archive, &snapshot)?;
+    let told = &snapshot.description;
+    let definition = Definition {
+        source: name.into(),
+        name: Some(snapshot.machine.clone()),
+        cpus: told["cpus"].as_u64().and_then(|cpus| u32::try_from(cpus).ok()),
+        memory_mib: told["memory-mib"].as_u64(),
+        firmware: told["firmware"].as_str().map(String::from),
+        nics: serde_json::from_value(told["nics"].clone()).unwrap_or_default(),
+        disks: Vec::new(),
+        facts: Vec::new(),
+        identity: format!("snapshot {} {}", archive.config.id, snapshot.id),
+        concerns: Vec::new(),
+        unchecked: Vec::new(),
     };
-    Ok(all
-        .into_iter()
-        .enumerate()
-        .filter(|(number, _)| disk.is_none_or(|disk| disk == *number))
-        .map(of)
-        .collect())
+    Ok((sources, definition))
+}
+
+fn find(named: &Named<'_>) -> Result<(Archive, Snapshot)> {
+    let archive = open_archive(named.archive)?;
+    let snapshot = archive.choose(named.snapshot)?;
+    Ok((archive, snapshot))
+}
+
+fn disks(named: &Named<'_>, archive: &Archive, snapshot: &Snapshot) -> Result<Vec<Source>> {
+    let of = |(number, bytes): (usize, Arc<dyn Disk>)| {
+        let name = format!("{PREFIX}{}#{}#{number}", named.archive, snapshot.id);
+        source(name, archive, snapshot, number, bytes)
+    };
+    Ok(archive.disks(snapshot)?.into_iter().enumerate().map(of).collect())
 }
 
 fn source(
@@ -98,7 +142,7 @@ fn source(
     archive: &Archive,
     snapshot: &Snapshot,
     number: usize,
-    disk: std::sync::Arc<dyn block::Disk>,
+    disk: Arc<dyn Disk>,
 ) -> Source {
     let record = &snapshot.disks[number];
     let fact = |key: &str, value: String| Fact { key: key.into(), value };

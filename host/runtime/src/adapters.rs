@@ -71,6 +71,16 @@ impl Adapters {
         self.list.iter().filter(move |adapter| adapter.manifest.kind == kind)
     }
 
+    /// The adapter of a kind that the operator calls `word`.
+    pub fn named(&self, kind: Kind, word: &str) -> Option<&Arc<Adapter>> {
+        self.of(kind).find(|adapter| adapter.manifest.words().contains(&word))
+    }
+
+    /// What the operator may call the adapters of a kind.
+    pub fn words(&self, kind: Kind) -> Vec<&str> {
+        self.of(kind).flat_map(|adapter| adapter.manifest.words()).collect()
+    }
+
     /// The adapter called `id`.
     pub fn get(&self, id: &str) -> Result<&Arc<Adapter>> {
         self.list.iter().find(|adapter| adapter.manifest.id == id).ok_or_else(|| {

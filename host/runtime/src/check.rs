@@ -95,6 +95,68 @@ pub(crate) fn heads(heads: &[u8], units: usize, lead: u32) -> Checked {
     refuse(format!("{} bytes in front of {units} units of {lead} each", heads.len()))
 }
 
+/// More than a definition has; each may be opened.
+const COMPANIONS_MOST: usize = 16;
+/// More disks than any machine has.
+const DISKS_MOST: usize = 1024;
+
+/// No name, or one that leads elsewhere.
+fn leads_away(name: &str) -> bool {
+    name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0'])
+}
+
+/// A few plain names.
+pub(crate) fn companions(names: &[String]) -> Checked {
+    count("companions", names.len(), COMPANIONS_MOST as u32)?;
+    match names.iter().find(|name| leads_away(name)) {
+        Some(name) => refuse(format!("{name:?} is no name of a file")),
+        None => Ok(()),
+    }
+}
+
+/// Files beside the definition by plain names, ranges inside it, digests that can be compared, and each disk in one of the
+/// files, of which none holds two.
+pub(crate) fn definition(machine: &c::DefinedMachine, length: u64) -> Checked {
+    count("disks", machine.disks.len(), DISKS_MOST as u32)?;
+    count("files", machine.members.len(), 2 * DISKS_MOST as u32)?;
+    for member in &machine.members {
+        match &member.at {
+            c::MemberPlace::Beside(name) if leads_away(name) => {
+                return refuse(format!("{name:?} is no name of a file"));
+            }
+            c::MemberPlace::Within(range)
+                if range.offset.checked_add(range.length).is_none_or(|end| end > length) =>
+            {
+                return refuse(format!("{range:?} lies outside the file of {length} bytes"));
+            }
+            _ => {}
+        }
+        member.digests.iter().try_for_each(digest)?;
+    }
+    let mut seen = vec![false; machine.members.len()];
+    for disk in &machine.disks {
+        match seen.get_mut(disk.member as usize) {
+            None => return refuse(format!("a disk is in file {}, which there is not", disk.member)),
+            Some(true) => return refuse(format!("two disks are in file {}", disk.member)),
+            Some(seen) => *seen = true,
+        }
+    }
+    Ok(())
+}
+
+fn digest(digest: &c::Digest) -> Checked {
+    let digits = [("sha1", 40), ("sha256", 64), ("sha512", 128)]
+        .into_iter()
+        .find(|(name, _)| *name == digest.algorithm)
+        .ok_or_else(|| format!("there is no digest {:?}", digest.algorithm))?
+        .1;
+    let hex = digest.hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if digest.hex.len() != digits || !hex {
+        return refuse(format!("{:?} is no digest by {}", digest.hex, digest.algorithm));
+    }
+    Ok(())
+}
+
 /// Files are at most as long as the system's largest offset.
 const FILE_MOST: u64 = i64::MAX as u64;
 
@@ -131,10 +193,9 @@ pub(crate) fn sinks(sinks: &[c::Sink], disks: usize) -> Checked {
     if sinks.len() != disks {
         return refuse(format!("{} places for {disks} disks", sinks.len()));
     }
-    let odd = |name: &str| name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']);
     for sink in sinks {
         if let c::Sink::File(file) = sink
-            && odd(&file.name)
+            && leads_away(&file.name)
         {
             return refuse(format!("{:?} is no name of a file", file.name));
         }

@@ -7,7 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::manifest::{Asks, Kind};
 use crate::state::{Blob, GuestTree, Output, State, Tree};
-use crate::wit::{disk_format, filesystem_driver, shared, source_os, target_platform, volume_map};
+use crate::wit::{
+    disk_format, filesystem_driver, machine_definition, shared, source_os, target_platform, volume_map,
+};
 use block::Disk;
 use std::sync::{Arc, Mutex};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceAny};
@@ -450,6 +452,50 @@ impl FileSystem {
         self.with_content(content, "mounted.append", |s, world, mounted, blob| {
             world.wherry_adapter_filesystem().mounted().call_append(s, mounted, path, blob)
         })
+    }
+}
+
+/// A machine definition's adapter.
+pub struct Definition {
+    room: Room,
+    world: machine_definition::MachineDefinition,
+}
+
+impl Definition {
+    /// A fresh instance.
+    pub fn open(adapter: &Arc<Adapter>) -> Result<Self> {
+        let mut room = Room::new(adapter, Kind::MachineDefinition, Asks::default(), None)?;
+        let linker = room.linker()?;
+        let component = &adapter.component;
+        let world =
+            room.call("load", |s| machine_definition::MachineDefinition::instantiate(s, component, &linker))?;
+        Ok(Self { room, world })
+    }
+
+    /// Plain names of files beside `name` that are read together with it.
+    pub fn companions(&mut self, word: &str, name: &str) -> Result<Vec<String>> {
+        let world = self.world.wherry_adapter_definition();
+        let names = self.room.call("definition.companions", |s| world.call_companions(s, word, name))?;
+        self.room.believe("definition.companions", check::companions(&names))?;
+        Ok(names)
+    }
+
+    /// The machine in the first of these files; the others are its companions.
+    pub fn read(
+        &mut self,
+        word: &str,
+        files: &[(String, Arc<dyn Disk>)],
+        options: &[c::Fact],
+    ) -> Result<c::DefinedMachine> {
+        let length = files.first().map_or(0, |(_, file)| file.length());
+        let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let lent =
+            files.iter().map(|(_, file)| self.room.lend(file.clone(), false)).collect::<Result<Vec<_>>>()?;
+        let world = self.world.wherry_adapter_definition();
+        let machine =
+            self.room.ask("definition.read", |s| world.call_read(s, word, &names, &lent, options))?;
+        self.room.believe("definition.read", check::definition(&machine, length))?;
+        Ok(machine)
     }
 }
 

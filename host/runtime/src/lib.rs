@@ -12,7 +12,7 @@ mod wit;
 
 pub use adapters::{Adapter, Adapters};
 pub use error::{Error, ErrorKind, Result};
-pub use instance::{FileSystem, FormatReader, FormatWriter, Source, Target, Volumes};
+pub use instance::{Definition, FileSystem, FormatReader, FormatWriter, Source, Target, Volumes};
 pub use job::{Cost, Job};
 pub use limits::Limits;
 pub use manifest::{Asks, Kind, Manifest};
@@ -24,6 +24,10 @@ pub mod contract {
         Codec, Ending, Extent, ImageFacts, Patch, Place, Shape, Unit,
     };
     pub use crate::wit::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
+    pub use crate::wit::machine_definition::exports::wherry::adapter::definition::{
+        Digest, Disk as DefinedDisk, Machine as DefinedMachine, Member, Nic as DefinedNic,
+        Place as MemberPlace,
+    };
     pub use crate::wit::shared::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};
     pub use crate::wit::shared::wherry::adapter::tree::Volume;
     pub use crate::wit::shared::wherry::adapter::types::{

@@ -17,6 +17,9 @@ pub struct Manifest {
     /// One line for people.
     #[serde(default)]
     pub summary: String,
+    /// What the operator calls it, where that is not the end of its id (`target-kvm` is called `kvm`).
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Rights it asks for; it gets their intersection with the operator's grant.
     #[serde(default)]
     pub asks: Asks,
@@ -25,7 +28,7 @@ pub struct Manifest {
     pub limits: Wishes,
 }
 
-/// The five worlds.
+/// The six worlds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -35,10 +38,20 @@ pub enum Kind {
     VolumeMap,
     /// Files in a volume.
     FilesystemDriver,
+    /// Machines written down in files.
+    MachineDefinition,
     /// The operating system.
     SourceOs,
     /// Where machines go.
     TargetPlatform,
+}
+
+impl Manifest {
+    /// What the operator may call it: its names, else its id without what its kind begins with.
+    pub fn words(&self) -> Vec<&str> {
+        let own = self.id.split_once('-').map_or(self.id.as_str(), |(_, word)| word);
+        if self.names.is_empty() { vec![own] } else { self.names.iter().map(String::as_str).collect() }
+    }
 }
 
 impl Kind {
@@ -48,6 +61,7 @@ impl Kind {
             Kind::DiskFormat => "disk-format",
             Kind::VolumeMap => "volume-map",
             Kind::FilesystemDriver => "filesystem-driver",
+            Kind::MachineDefinition => "machine-definition",
             Kind::SourceOs => "source-os",
             Kind::TargetPlatform => "target-platform",
         }
@@ -56,7 +70,9 @@ impl Kind {
     /// The interfaces this world may import, besides `types` and `files`.
     pub fn imports(self) -> &'static [&'static str] {
         match self {
-            Kind::DiskFormat | Kind::VolumeMap | Kind::FilesystemDriver => &["log", "job", "storage"],
+            Kind::DiskFormat | Kind::VolumeMap | Kind::FilesystemDriver | Kind::MachineDefinition => {
+                &["log", "job", "storage"]
+            }
             Kind::SourceOs => &["log", "job", "tree"],
             Kind::TargetPlatform => &["log", "job", "http", "connection", "output"],
         }

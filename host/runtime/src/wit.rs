@@ -52,6 +52,10 @@ world!(filesystem_driver, "filesystem-driver", {
     "wherry:adapter/types": types, "wherry:adapter/log": log, "wherry:adapter/job": job,
     "wherry:adapter/storage": storage, "wherry:adapter/files": files,
 });
+world!(machine_definition, "machine-definition", {
+    "wherry:adapter/types": types, "wherry:adapter/log": log, "wherry:adapter/job": job,
+    "wherry:adapter/storage": storage,
+});
 world!(source_os, "source-os", {
     "wherry:adapter/types": types, "wherry:adapter/log": log, "wherry:adapter/job": job,
     "wherry:adapter/files": files, "wherry:adapter/tree": tree,

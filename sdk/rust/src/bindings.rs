@@ -67,6 +67,12 @@ world!(filesystem_driver, "filesystem-driver", "export_filesystem_driver", "wher
     "wherry:adapter/storage@0.1.0": storage,
     "wherry:adapter/files@0.1.0": files
 });
+world!(machine_definition, "machine-definition", "export_machine_definition", "wherry_sdk::bindings::machine_definition", {
+    "wherry:adapter/types@0.1.0": types,
+    "wherry:adapter/log@0.1.0": log,
+    "wherry:adapter/job@0.1.0": job,
+    "wherry:adapter/storage@0.1.0": storage
+});
 world!(source_os, "source-os", "export_source_os", "wherry_sdk::bindings::source_os", {
     "wherry:adapter/types@0.1.0": types,
     "wherry:adapter/log@0.1.0": log,

@@ -6,8 +6,10 @@
 
 pub mod bindings;
 pub mod checksum;
+pub mod claim;
 mod host;
 pub mod image;
+pub mod platform;
 mod register;
 #[cfg(unix)]
 pub mod testing;
@@ -35,6 +37,12 @@ pub mod volume {
 /// Types of the `filesystem-driver` world.
 pub mod filesystem {
     pub use crate::bindings::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
+}
+/// Types of the `machine-definition` world.
+pub mod definition {
+    pub use crate::bindings::machine_definition::exports::wherry::adapter::definition::{
+        Digest, Disk, Machine, Member, Nic, Place,
+    };
 }
 /// Types of the `source-os` world.
 pub mod source {

@@ -4,7 +4,10 @@
 
 use crate::bindings::imports::wherry::adapter::storage::Blob as HostBlob;
 use crate::bindings::imports::wherry::adapter::tree::GuestTree;
-use crate::bindings::{disk_format, filesystem_driver, source_os, target_platform, volume_map};
+use crate::bindings::{
+    disk_format, filesystem_driver, machine_definition, source_os, target_platform, volume_map,
+};
+use crate::definition;
 use crate::filesystem::Identity;
 use crate::format::{Ending, Extent, ImageFacts, Shape, Unit};
 use crate::host::{HostOutput, report_panics};
@@ -12,8 +15,8 @@ use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Sink};
 use crate::volume::Layout;
 use crate::{
-    Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Meta, Range,
-    Result, Room, SourceOs, TargetPlatform, VolumeMap,
+    Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter,
+    MachineDefinition, Meta, Range, Result, Room, SourceOs, TargetPlatform, VolumeMap,
 };
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -139,6 +142,23 @@ mod filesystem_glue {
     }
 }
 
+impl<T: MachineDefinition> machine_definition::exports::wherry::adapter::definition::Guest for Exported<T> {
+    fn companions(word: String, name: String) -> Vec<String> {
+        report_panics();
+        T::companions(&word, &name)
+    }
+    fn read(
+        word: String,
+        names: Vec<String>,
+        files: Vec<HostBlob>,
+        options: Vec<Fact>,
+    ) -> Result<definition::Machine> {
+        report_panics();
+        let files: Vec<(String, Box<dyn Blob>)> = names.into_iter().zip(boxed(files)).collect();
+        T::read(&word, &files, &options)
+    }
+}
+
 impl<T: SourceOs> source_os::exports::wherry::adapter::source::Guest for Exported<T> {
     fn identify(guest: &GuestTree) -> Result<Option<OperatingSystem>> {
         report_panics();
@@ -214,6 +234,8 @@ register! {
     register_volume_map, volume_map, export_volume_map;
     /// `register_filesystem_driver!(Type, "path/of/adapter.toml")`: the type implements [`FileSystem`].
     register_filesystem_driver, filesystem_driver, export_filesystem_driver;
+    /// `register_machine_definition!(Type, "path/of/adapter.toml")`: the type implements [`MachineDefinition`].
+    register_machine_definition, machine_definition, export_machine_definition;
     /// `register_source_os!(Type, "path/of/adapter.toml")`: the type implements [`SourceOs`].
     register_source_os, source_os, export_source_os;
     /// `register_target_platform!(Type, "path/of/adapter.toml")`: the type implements [`TargetPlatform`].

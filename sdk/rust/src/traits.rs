@@ -1,5 +1,6 @@
 //! One trait for each world. Every byte an adapter reads comes from a [`Blob`] or a [`Tree`], and is not to be trusted.
 
+use crate::definition;
 use crate::filesystem::Identity;
 use crate::format::{Ending, Extent, ImageFacts, Shape, Unit};
 use crate::source::{Adaptation, OperatingSystem};
@@ -141,6 +142,14 @@ pub trait FileSystem: Sized + 'static {
     fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()>;
     fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>>;
     fn sync(&mut self) -> Result<()>;
+}
+
+/// World `machine-definition`.
+pub trait MachineDefinition: 'static {
+    /// Plain names of files beside `name` that are read together with it.
+    fn companions(word: &str, name: &str) -> Vec<String>;
+    /// Reads a definition and its companions, each with its name.
+    fn read(word: &str, files: &[(String, Box<dyn Blob>)], options: &[Fact]) -> Result<definition::Machine>;
 }
 
 /// World `source-os`.

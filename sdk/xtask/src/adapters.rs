@@ -7,8 +7,14 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Components that only tests load.
-const HOSTILE: [&str; 5] =
-    ["hostile-devices", "hostile-files", "hostile-format", "hostile-target", "hostile-volume"];
+const HOSTILE: [&str; 6] = [
+    "hostile-definition",
+    "hostile-devices",
+    "hostile-files",
+    "hostile-format",
+    "hostile-target",
+    "hostile-volume",
+];
 
 /// Builds every adapter that registers a world.
 pub fn build() -> Result<()> {

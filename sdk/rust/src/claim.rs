@@ -1,21 +1,22 @@
 //! `NAME.wherry.json`: whose files these are. What no claim of the same key covers is never written or removed.
 
-use crate::machine::{Plan, check_name};
+use crate::platform::check_name;
+use crate::{Error, ErrorKind, Output, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use wherry_sdk::{Error, ErrorKind, Output, Result};
 
-const SUFFIX: &str = ".wherry.json";
+/// What a claim's name ends with, behind the machine's name.
+pub const SUFFIX: &str = ".wherry.json";
 
 /// A claim as it was read.
-pub struct Claim {
-    pub key: String,
+struct Claim {
+    key: String,
     files: BTreeSet<String>,
 }
 
 impl Claim {
     /// None: nobody has claimed this name.
-    pub fn read(output: &dyn Output, machine: &str) -> Result<Option<Self>> {
+    fn read(output: &dyn Output, machine: &str) -> Result<Option<Self>> {
         let name = format!("{machine}{SUFFIX}");
         if !output.names()?.contains(&name) {
             return Ok(None);
@@ -41,56 +42,69 @@ impl Claim {
     }
 }
 
-/// Claims the names of `plan` for `key`.
-pub fn take(output: &dyn Output, key: &str, plan: &Plan) -> Result<()> {
-    let mut files: BTreeSet<_> = plan.files().into_iter().collect();
-    let old = Claim::read(output, &plan.name)?;
+/// Claims `files` of `machine` for `key`. `like` knows names that a person would take for the machine's, and which must
+/// not be there either; `exists` where something is in the way or another key was first.
+pub fn take(
+    output: &dyn Output,
+    key: &str,
+    machine: &str,
+    mut files: BTreeSet<String>,
+    like: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    let old = Claim::read(output, machine)?;
     if old.as_ref().is_some_and(|claim| claim.key != key) {
-        return Err(taken(&plan.name));
+        return Err(taken(machine));
     }
     let ours = old.map(|claim| claim.files).unwrap_or_default();
     let names = output.names()?;
-    if let Some(file) = names.iter().find(|name| in_the_way(name, plan, &files) && !ours.contains(*name)) {
+    let in_the_way = |name: &&String| (files.contains(*name) || like(name)) && !ours.contains(*name);
+    if let Some(file) = names.iter().find(in_the_way) {
         let message = format!(
             "{file} exists in the output directory and was not made by this run; \
              move it away, or use another name or directory"
         );
         return Err(Error::new(ErrorKind::Exists, message));
     }
-    claimed_by_others(output, &names, plan, &files)?;
+    claimed_by_others(output, &names, machine, &files)?;
     files.extend(ours);
     let claim = Claim { key: key.to_owned(), files };
-    output.write(&plan.file(SUFFIX), &claim.bytes(&plan.name), false)
-}
-
-/// A file of ours to be, or one that a person would take for a disk of this machine.
-fn in_the_way(name: &str, plan: &Plan, files: &BTreeSet<String>) -> bool {
-    let like_a_disk =
-        || [".qcow2", "-0.qcow2", ".raw", "-0.raw"].iter().any(|suffix| *name == plan.file(suffix));
-    files.contains(name) || like_a_disk()
+    output.write(&format!("{machine}{SUFFIX}"), &claim.bytes(machine), false)
 }
 
 /// Machine `web` with a disk 1 and machine `web-1` would both use `web-1.qcow2`, perhaps not yet written.
 fn claimed_by_others(
     output: &dyn Output,
     names: &[String],
-    plan: &Plan,
+    machine: &str,
     files: &BTreeSet<String>,
 ) -> Result<()> {
-    let machines = names.iter().filter_map(|name| name.strip_suffix(SUFFIX));
-    for machine in machines.filter(|machine| *machine != plan.name && check_name(machine).is_ok()) {
-        let Some(other) = Claim::parse(&output.read(&format!("{machine}{SUFFIX}"))?) else { continue };
-        if let Some(file) = other.files.intersection(files).next() {
-            let message =
-                format!("{file} belongs to machine `{machine}` in this directory; use another name");
+    let others = names.iter().filter_map(|name| name.strip_suffix(SUFFIX));
+    for other in others.filter(|other| *other != machine && check_name(other).is_ok()) {
+        let Some(claim) = Claim::parse(&output.read(&format!("{other}{SUFFIX}"))?) else { continue };
+        if let Some(file) = claim.files.intersection(files).next() {
+            let message = format!("{file} belongs to machine `{other}` in this directory; use another name");
             return Err(Error::new(ErrorKind::Exists, message));
         }
     }
     Ok(())
 }
 
-/// Removes what `key` made under this name; the claim goes last, so that an interrupted run can be repeated.
-pub fn release(output: &dyn Output, key: &str, machine: &str) -> Result<()> {
+/// An error unless `key` holds the claim of this machine.
+pub fn held(output: &dyn Output, key: &str, machine: &str) -> Result<()> {
+    match Claim::read(output, machine)? {
+        Some(claim) if claim.key == key => Ok(()),
+        Some(_) => Err(taken(machine)),
+        None => {
+            let message = format!("`{machine}` was never prepared here; prepare it first");
+            Err(Error::new(ErrorKind::NotFound, message))
+        }
+    }
+}
+
+/// Removes what `key` made under this name; the claim goes last, so that an interrupted run can be repeated. The list was
+/// on disk: only names that `ours` takes for this machine's are believed.
+pub fn release(output: &dyn Output, key: &str, machine: &str, ours: &dyn Fn(&str) -> bool) -> Result<()> {
+    check_name(machine)?;
     let name = format!("{machine}{SUFFIX}");
     let names = output.names()?;
     if !names.contains(&name) {
@@ -101,30 +115,14 @@ pub fn release(output: &dyn Output, key: &str, machine: &str) -> Result<()> {
         // Another run's, or not a claim at all: nothing here is ours.
         _ => return Ok(()),
     };
-    // The list was on disk: only names that this machine can have are believed.
-    let believed = |file: &&String| could_be_ours(file, machine) && names.contains(file);
-    for file in claim.files.iter().filter(believed) {
+    for file in claim.files.iter().filter(|file| ours(file) && names.contains(file)) {
         output.remove(file)?;
     }
     output.remove(&name)
 }
 
-/// `NAME.xml`, `NAME.sh`, `NAME-vars.fd`, `NAME.qcow2`, `NAME-3.qcow2` and the like.
-fn could_be_ours(file: &str, machine: &str) -> bool {
-    let Some(rest) = file.strip_prefix(machine) else { return false };
-    if [".xml", ".sh", "-vars.fd", "-vars.fd.new"].contains(&rest) {
-        return true;
-    }
-    let stem = rest.strip_suffix(".qcow2").or_else(|| rest.strip_suffix(".raw"));
-    let numbered = |stem: &str| {
-        stem.strip_prefix('-')
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-    };
-    stem.is_some_and(|stem| stem.is_empty() || numbered(stem))
-}
-
 /// The error for a name that another key holds.
-pub fn taken(machine: &str) -> Error {
+fn taken(machine: &str) -> Error {
     let message = format!(
         "`{machine}` is claimed by another run ({machine}{SUFFIX}); undo that run, or use another name or directory"
     );

@@ -1,0 +1,185 @@
+//! The machine to make, checked: names that are safe in files and XML, and where each disk goes.
+
+use crate::choice::Choice;
+use std::collections::BTreeSet;
+use wherry_sdk::platform::{check_name, is_unicast};
+use wherry_sdk::target::{DiskNeed, Machine, NicNeed};
+use wherry_sdk::{Error, ErrorKind, Result, find};
+
+/// What ESXi 6.5 gives a machine; others have less.
+const CPUS_MOST: u32 = 128;
+/// VirtualBox has 8 cards with the default chipset, VMware 10.
+const CARDS_MOST: usize = 8;
+
+/// A disk and its file in the output directory.
+pub struct Disk {
+    pub index: u32,
+    pub file: String,
+    pub capacity: u64,
+}
+
+/// What the host says of a finished file.
+pub struct Stored {
+    pub size: u64,
+    pub sha256: String,
+}
+
+impl Disk {
+    /// By the facts that `needs` in the capabilities asks for.
+    pub fn stored(&self, machine: &Machine) -> Result<Stored> {
+        let said = |what: &str| find(&machine.facts, &format!("disk.{}.{what}", self.index));
+        let size = said("stored-size").and_then(|size| size.parse().ok());
+        let hex = |text: &&str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match (size, said("sha256").filter(hex)) {
+            (Some(size), Some(sha256)) => Ok(Stored { size, sha256: sha256.to_owned() }),
+            _ => invalid(format!(
+                "the size and digest of {} are not known, so no manifest can be written",
+                self.file
+            )),
+        }
+    }
+}
+
+/// A network card.
+pub struct Card {
+    pub mac: Option<String>,
+    pub network: String,
+}
+
+/// A machine that can be written down without further checks.
+pub struct Plan {
+    pub name: String,
+    pub cpus: u32,
+    pub memory_mib: u64,
+    /// Those that firmware starts from first.
+    pub disks: Vec<Disk>,
+    pub cards: Vec<Card>,
+    pub choice: Choice,
+    /// Whether the host packs it into a container.
+    pub packed: bool,
+}
+
+impl Plan {
+    pub fn new(machine: &Machine, choice: Choice) -> Result<Self> {
+        check_name(&machine.name)?;
+        check(machine)?;
+        check_room(machine, &choice.disk_bus)?;
+        if let Some(index) = large_sectors(machine) {
+            return invalid(format!("disk {index} has sectors of 4096 bytes, and VMDK knows 512 alone"));
+        }
+        // Importers start from the first disk.
+        let mut order: Vec<_> = machine.disks.iter().collect();
+        order.sort_by_key(|need| !need.bootable);
+        let disk = |(place, need): (usize, &&DiskNeed)| Disk {
+            index: need.index,
+            file: format!("{}-disk{}.vmdk", machine.name, place + 1),
+            capacity: need.virtual_size,
+        };
+        let disks: Vec<Disk> = order.iter().enumerate().map(disk).collect();
+        Ok(Self {
+            name: machine.name.clone(),
+            cpus: machine.cpus,
+            memory_mib: machine.memory_mib,
+            disks,
+            cards: cards(machine, &choice),
+            choice,
+            packed: is_packed(machine),
+        })
+    }
+
+    /// A file of this machine.
+    pub fn file(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.name)
+    }
+
+    /// Every file that this machine may leave, except the claim itself.
+    pub fn files(&self) -> Vec<String> {
+        let mut files: Vec<String> = self.disks.iter().map(|disk| disk.file.clone()).collect();
+        files.extend([self.file(".ovf"), self.file(".mf")]);
+        files.extend(self.packed.then(|| self.file(".ova")));
+        files
+    }
+}
+
+/// Whether the operator said `ova`.
+pub fn is_packed(machine: &Machine) -> bool {
+    find(&machine.facts, "target.name") == Some("ova")
+}
+
+/// A network that was named, else the one the source had, else what the importer knows.
+fn cards(machine: &Machine, choice: &Choice) -> Vec<Card> {
+    let usual = match choice.flavour {
+        crate::choice::Flavour::VMware => "VM Network",
+        crate::choice::Flavour::VirtualBox => "NAT",
+        crate::choice::Flavour::Dmtf => "network",
+    };
+    let card = |(number, need): (usize, &NicNeed)| {
+        let had = find(&machine.facts, &format!("source.nic.{number}.network")).map(str::to_owned);
+        Card {
+            mac: need.mac.as_ref().map(|mac| mac.to_ascii_lowercase()),
+            network: need.network.clone().or(had).unwrap_or_else(|| usual.to_owned()),
+        }
+    };
+    machine.nics.iter().enumerate().map(card).collect()
+}
+
+/// Numbers that importers would refuse.
+pub fn check(machine: &Machine) -> Result<()> {
+    if machine.cpus == 0 || machine.memory_mib == 0 {
+        return invalid("the machine needs at least one cpu and some memory".into());
+    }
+    if machine.cpus > CPUS_MOST {
+        return invalid(format!("the machine has {} cpus; at most {CPUS_MOST} work here", machine.cpus));
+    }
+    if machine.disks.is_empty() {
+        return invalid("the machine has no disks".into());
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(disk) = machine.disks.iter().find(|disk| !seen.insert(disk.index)) {
+        return invalid(format!("two disks have the index {}", disk.index));
+    }
+    for nic in &machine.nics {
+        if let Some(mac) = nic.mac.as_deref().filter(|mac| !is_unicast(mac)) {
+            return invalid(format!("{mac:?} is not the MAC address of a card, such as 52:54:00:12:34:56"));
+        }
+        if let Some(network) = nic.network.as_deref()
+            && (network.is_empty() || network.contains(char::is_control))
+        {
+            return invalid(format!("{network:?} cannot be the name of a network"));
+        }
+    }
+    Ok(())
+}
+
+/// Places on one controller: 15 on a SCSI bus (7 is the controller's own), 30 on AHCI, 15 on NVMe.
+pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
+    let most = if disk_bus == "ahci" { 30 } else { 15 };
+    let (disks, cards) = (machine.disks.len(), machine.nics.len());
+    if disks > most {
+        return invalid(format!("{disks} disks on {disk_bus}, where {most} have room"));
+    }
+    if cards > CARDS_MOST {
+        return invalid(format!("{cards} network cards, where {CARDS_MOST} have room"));
+    }
+    Ok(())
+}
+
+/// The first disk whose sectors are not of 512 bytes.
+pub fn large_sectors(machine: &Machine) -> Option<u32> {
+    let large = |index: u32| {
+        find(&machine.facts, &format!("disk.{index}.sector-size")).is_some_and(|size| size != "512")
+    };
+    machine.disks.iter().map(|disk| disk.index).find(|index| large(*index))
+}
+
+/// `NAME.ovf`, `NAME.mf`, `NAME.ova`, `NAME-disk1.vmdk` and the like.
+pub fn could_be_ours(file: &str, machine: &str) -> bool {
+    let Some(rest) = file.strip_prefix(machine) else { return false };
+    let number = rest.strip_prefix("-disk").and_then(|rest| rest.strip_suffix(".vmdk"));
+    let numbered = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    [".ovf", ".mf", ".ova"].contains(&rest) || number.is_some_and(numbered)
+}
+
+fn invalid<T>(message: String) -> Result<T> {
+    Err(Error::new(ErrorKind::InvalidInput, message))
+}
