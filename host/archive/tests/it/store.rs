@@ -4,7 +4,6 @@ use crate::machine::noise;
 use crate::s3::server;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::tempdir;
@@ -172,17 +171,9 @@ fn client() {
     assert_eq!(listed(store.as_ref(), "many/").len(), 1200);
 }
 
-/// Runs the child with the server's environment and more; what it said if it failed.
 fn child(name: &str, more: &[(&str, String)]) -> Result<(), String> {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::client", "--nocapture"])
-        .envs(server().environment())
-        .envs(more.iter().cloned())
-        .env(CONTRACT, server().address(name))
-        .output()
-        .unwrap();
-    let words = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    if output.status.success() && words.contains("1 passed") { Ok(()) } else { Err(words) }
+    let place = (CONTRACT, server().address(name));
+    server().run("store::client", &[more, &[place]].concat())
 }
 
 #[test]
