@@ -17,6 +17,14 @@ const SILENCE: u64 = 30;
 /// A connection that takes so many seconds will not come.
 const CONNECT: u64 = 15;
 const REPEAT: usize = 8;
+/// No upload takes so many seconds: `upload_limit` is less.
+const UPLOAD: u64 = 30 * 24 * 3600;
+/// A pack of the usual size.
+const PACK: usize = 32 << 20;
+pub(crate) const LATE: &str = "no answer came in time";
+/// Where credentials are looked for last: services on a provider's own machines.
+const METADATA: [&str; 4] =
+    ["/latest/meta-data/", "/latest/api/token", "/metadata/identity/", "/computeMetadata/v1/"];
 
 /// A bucket, by two clients: a large upload hears nothing while it lasts.
 pub(crate) struct Bucket {
@@ -87,10 +95,20 @@ impl Place {
             "; make the bucket first, or correct the address".into()
         } else if reason.contains("certificate") {
             "; its authority must be one of this machine's, or in the file that SSL_CERT_FILE names".into()
+        } else if reason.contains("scheme is not allowed") {
+            format!("; an endpoint without TLS must be allowed: {}_ALLOW_HTTP=true", self.family())
         } else {
             self.next(e, &text)
         };
         Error::new(kind, format!("cannot {what} {}/{key}: {reason}{next}", self.address))
+    }
+
+    fn family(&self) -> &str {
+        match self.kind {
+            Kind::S3 => "AWS",
+            Kind::Azure => "AZURE",
+            Kind::Google => "GOOGLE",
+        }
     }
 
     fn next(&self, e: &object_store::Error, text: &str) -> String {
@@ -101,8 +119,7 @@ impl Place {
             }
             Kind::Google => ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_BASE_URL"),
         };
-        // Where the libraries look for credentials last: services of a provider's own machines.
-        let asked = ["/latest/", "/metadata/", "/computeMetadata/"].iter().any(|path| text.contains(path));
+        let asked = METADATA.iter().any(|path| text.contains(path));
         match e {
             _ if asked => format!("; there are no credentials in the environment ({credentials})"),
             _ if ["status code: 401", "status code: 403"].iter().any(|denied| text.contains(denied)) => {
@@ -120,14 +137,21 @@ impl Place {
 }
 
 impl Bucket {
+    /// How long an upload may take: a pack for every five minutes, about a megabit a second.
+    pub fn upload_limit(&self, length: usize) -> Duration {
+        let packs = u32::try_from(length / PACK).unwrap_or(u32::MAX).saturating_add(1);
+        (self.patience.saturating_mul(5) / 2).saturating_mul(packs)
+    }
+
     pub fn open(place: &Place) -> Result<Self> {
         let patience = std::env::var(PATIENCE_KEY).ok().and_then(|text| text.parse().ok());
         let patience: u64 = patience.unwrap_or(PATIENCE).max(1);
         // reqwest takes the process's provider of TLS; it may be there already.
         let _there = rustls::crypto::ring::default_provider().install_default();
         let seconds = |number: u64| format!("{number}s");
-        // The slowest upload: a pack at a megabit a second.
+        // A body that is cut there is asked for from there on.
         let whole = (ClientConfigKey::Timeout, seconds(patience.saturating_mul(5) / 2));
+        let upload = (ClientConfigKey::Timeout, seconds(UPLOAD));
         let connect = (ClientConfigKey::ConnectTimeout, seconds(CONNECT.min(patience)));
         let silence = (ClientConfigKey::ReadTimeout, seconds(SILENCE.min(patience)));
         let patience = Duration::from_secs(patience);
@@ -138,8 +162,8 @@ impl Bucket {
             })
         };
         Ok(Self {
-            store: build(&[whole.clone(), connect.clone(), silence])?,
-            uploads: build(&[whole, connect])?,
+            store: build(&[whole, connect.clone(), silence])?,
+            uploads: build(&[upload, connect])?,
             place: place.clone(),
             patience,
         })
@@ -209,7 +233,7 @@ fn reason(e: &object_store::Error, text: &str) -> String {
     } else if let Some((_, status)) = text.split_once("status code: ") {
         format!("the server answered {}", status.split([':', '\n']).next().unwrap_or_default())
     } else if transport(e) == Some(HttpErrorKind::Timeout) {
-        "no answer came in time".into()
+        LATE.into()
     } else {
         chain(e).last().map(ToString::to_string).unwrap_or_default()
     };

@@ -1,7 +1,7 @@
 //! An archive in an object store: S3 and what speaks like it, Azure Blob Storage, Google Cloud Storage. Credentials and
 //! endpoints come from the environment, as the providers' own tools take them.
 
-use crate::bucket::{Bucket, Place, transport};
+use crate::bucket::{Bucket, LATE, Place, transport};
 use crate::kept::{self, Kept};
 use crate::store::{Object, Reader, Store};
 use crate::{Error, ErrorKind, Result};
@@ -80,7 +80,13 @@ impl Cloud {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let bucket = &self.bucket;
         let client = if payload.content_length() < LARGE { &bucket.store } else { &bucket.uploads };
-        self.runtime.block_on(client.put_opts(&self.key(key), payload.clone(), options)).map(|_| ())
+        let (path, limit) = (self.key(key), bucket.upload_limit(payload.content_length()));
+        let put = async {
+            let put = client.put_opts(&path, payload.clone(), options);
+            let late = |_| object_store::Error::Generic { store: "upload", source: LATE.into() };
+            tokio::time::timeout(limit, put).await.map_err(late)?.map(|_| ())
+        };
+        self.runtime.block_on(put)
     }
 
     /// A server that overwrites would let two writers lose each other's work. The first small object is written twice: the

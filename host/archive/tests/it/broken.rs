@@ -60,9 +60,9 @@ fn serve(reply: impl Fn(usize, &str) -> Option<String> + Send + 'static) -> Stri
 fn client(endpoint: &str, order: &str) -> String {
     let secret = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
     let secret = if order == "anonymous" { &[][..] } else { &secret };
-    let s3 =
-        [("AWS_ENDPOINT_URL", endpoint), ("AWS_METADATA_ENDPOINT", endpoint), ("AWS_ALLOW_HTTP", "true")];
-    let said = ordered("s3", order, &[&s3, secret].concat());
+    let s3 = [("AWS_ENDPOINT_URL", endpoint), ("AWS_METADATA_ENDPOINT", endpoint), ("AWS_REGION", "x")];
+    let http = [("AWS_ALLOW_HTTP", if order == "plain" { "false" } else { "true" })];
+    let said = ordered("s3", order, &[&s3[..], &http, secret].concat());
     assert!(!said.contains(SECRET) && !said.contains(endpoint), "{said}");
     said
 }
@@ -148,6 +148,7 @@ fn servers_that_are_none_are_told() {
         &["get", "put"],
         "is the server up, and the endpoint (AWS_ENDPOINT_URL) right?",
     );
+    refused(&format!("http://{nobody}"), &["plain"], "AWS_ALLOW_HTTP=true");
     refused(&format!("http://{nobody}"), &["anonymous"], "there are no credentials in the environment");
 }
 
