@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use wherry_archive::{ErrorKind, open};
 
@@ -11,6 +12,7 @@ const ORDER: &str = "WHERRY_TEST_BROKEN";
 const SCHEME: &str = "WHERRY_TEST_SCHEME";
 /// Ends a client that has hung: far beyond what it may take.
 const WATCH: Duration = Duration::from_secs(100);
+const THREADS: usize = 20;
 const SECRET: &str = "topsecret";
 
 /// An answer with a body; the connection is closed behind it.
@@ -70,7 +72,11 @@ fn client(endpoint: &str, order: &str) -> String {
 fn ordered(scheme: &str, order: &str, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "broken::worker", "--nocapture"])
-        .envs([(ORDER, order), (SCHEME, scheme), ("WHERRY_STORE_PATIENCE", "2")])
+        .envs([
+            (ORDER, order),
+            (SCHEME, scheme),
+            ("WHERRY_STORE_PATIENCE", if order == "threads" { "30" } else { "2" }),
+        ])
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
@@ -99,6 +105,11 @@ fn worker() {
         "own" => store.put_own("packs/x", b"bytes").map(|made| made.to_string()),
         "open" => store.open("packs/x").map(|reader| reader.length().to_string()),
         "index" => store.open("index/x").map(|reader| reader.length().to_string()),
+        "threads" => Ok(std::thread::scope(|scope| {
+            let get = || store.get("packs/x").is_ok_and(|bytes| bytes == b"bytes");
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(get)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).filter(|got| *got).count().to_string()
+        })),
         "list" => store.list("packs/", &mut |_| {}).map(|()| "all".into()),
         "delete" => store.delete("packs/x").map(|()| "gone".into()),
         _ => store.get("packs/x").map(|bytes| bytes.len().to_string()),
@@ -197,6 +208,25 @@ fn a_conflict_is_not_an_object() {
 fn a_server_that_overwrites_is_not_used() {
     let said = client(&serve(|_, _| Some(answer("200 OK", ""))), "put");
     assert!(said.contains("needs a server that knows conditional writes"), "{said}");
+}
+
+/// As many requests are under way as there are threads: the server answers none before all are there.
+#[test]
+fn requests_do_not_wait_for_each_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let all = Arc::new(Barrier::new(THREADS));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let all = all.clone();
+            std::thread::spawn(move || {
+                head(&mut stream).unwrap();
+                all.wait();
+                stream.write_all(answer("200 OK", "bytes").as_bytes()).unwrap();
+            });
+        }
+    });
+    assert_eq!(client(&endpoint, "threads"), THREADS.to_string());
 }
 
 /// Every provider is told to write only what is not there, in its own words.
