@@ -30,7 +30,7 @@ impl Server {
     /// `qemu-nbd` with these options.
     pub fn qemu(file: &Path, format: &str, socket: &Path, more: &[&str]) -> Self {
         let mut command = Command::new("qemu-nbd");
-        command.args(["-t", "-e", "8", "-f", format, "-k"]).arg(socket).args(more).arg(file);
+        command.args(["-t", "-e", "20", "-f", format, "-k"]).arg(socket).args(more).arg(file);
         Self::start(&mut command, socket)
     }
 

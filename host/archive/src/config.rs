@@ -104,7 +104,7 @@ impl Config {
 
     pub(crate) fn write(&self, store: &dyn Store) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|e| Error::store(KEY, e))?;
-        match store.put_new(KEY, &with_check(&text))? {
+        match store.put_own(KEY, &with_check(&text))? {
             true => Ok(()),
             false => {
                 Err(Error::new(ErrorKind::Exists, format!("there is an archive at {} already", store.name())))

@@ -201,7 +201,7 @@ pub(crate) fn add(
         slot.sealed = hex(&sealed) + &hex(&tag);
     }
     let text = serde_json::to_string(&slot).map_err(|e| Error::store("a key slot", e))?;
-    if !store.put_new(&format!("{FOLDER}{}", slot.id), &with_check(&text))? {
+    if !store.put_own(&format!("{FOLDER}{}", slot.id), &with_check(&text))? {
         return Err(Error::new(ErrorKind::Exists, format!("there is a key slot {} already", slot.id)));
     }
     Ok(slot)

@@ -5,6 +5,7 @@ mod archive;
 mod capture;
 mod chunk;
 mod chunks;
+mod cloud;
 mod config;
 mod copy;
 mod disk;
@@ -28,6 +29,7 @@ mod writer;
 
 pub use archive::Archive;
 pub use capture::{About, Options, Progress, Source, Tell};
+pub use cloud::Cloud;
 pub use config::{Config, Settings};
 pub use disk::ArchiveDisk;
 pub use error::{Error, ErrorKind, Result};

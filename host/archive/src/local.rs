@@ -124,14 +124,7 @@ impl Store for Local {
     }
 
     fn open(&self, key: &str) -> Result<Box<dyn Reader>> {
-        let path = self.path(key);
-        let open = || {
-            let file = File::open(&path)?;
-            let length = file.metadata()?.len();
-            Ok((file, length))
-        };
-        let (file, length) = open().map_err(|e| self.error("open", key, &e))?;
-        Ok(Box::new(LocalReader { file, path, length }))
+        read_file(&self.path(key)).map_err(|e| self.error("open", key, &e))
     }
 
     fn list(&self, prefix: &str, tell: &mut dyn FnMut(Object)) -> Result<()> {
@@ -195,6 +188,13 @@ impl Local {
         }
         Ok(())
     }
+}
+
+/// A file as an opened object.
+pub(crate) fn read_file(path: &Path) -> io::Result<Box<dyn Reader>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok(Box::new(LocalReader { file, path: path.into(), length }))
 }
 
 struct LocalReader {

@@ -147,7 +147,7 @@ impl Archive {
         let candidate = format!("{CANDIDATES}{}", snapshot.id);
         self.store.put_new(&candidate, &bytes)?;
         let sound = sound()?;
-        if sound && !self.store.put_new(&key(&snapshot.id), &bytes)? {
+        if sound && !self.store.put_own(&key(&snapshot.id), &bytes)? {
             return Err(Error::new(
                 ErrorKind::Exists,
                 format!("there is a snapshot {} already", snapshot.id),

@@ -1,7 +1,10 @@
 //! Where an archive lies: immutable objects under plain names. An object is written once, whole, and only if there is none
 //! of that name; so two writers cannot lose each other's work, and nothing needs a lock.
 
-use crate::Result;
+use crate::cloud::Cloud;
+use crate::local::Local;
+use crate::{Error, ErrorKind, Result};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// An object in a listing.
@@ -39,6 +42,12 @@ pub trait Store: Send + Sync {
     /// Removes what writers that were killed have left half-written and that is older than `before`.
     fn sweep(&self, before: SystemTime) -> Result<()>;
 
+    /// The same as `put_new` for bytes that nobody else can have: a request that was repeated because its answer was lost finds
+    /// its own object.
+    fn put_own(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+        Ok(self.put_new(key, bytes)? || self.get(key)? == bytes)
+    }
+
     /// All of an object.
     fn get(&self, key: &str) -> Result<Vec<u8>> {
         let reader = self.open(key)?;
@@ -48,7 +57,20 @@ pub trait Store: Send + Sync {
     }
 }
 
-/// The store at an address: a directory.
-pub fn open(address: &str) -> Result<std::sync::Arc<dyn Store>> {
-    Ok(std::sync::Arc::new(crate::Local::new(address)))
+/// The store at an address: `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`, `file:///PATH`, or a path.
+pub fn open(address: &str) -> Result<Arc<dyn Store>> {
+    if let Some(cloud) = Cloud::open(address) {
+        return Ok(Arc::new(cloud?));
+    }
+    let path = address.strip_prefix("file://").unwrap_or(address);
+    let other =
+        path.split_once("://").is_some_and(|(scheme, _)| scheme.chars().all(|c| c.is_ascii_alphanumeric()));
+    if other || path.is_empty() {
+        let known = "a path, file:///PATH, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX";
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("`{address}` is no archive's address; say {known}"),
+        ));
+    }
+    Ok(Arc::new(Local::new(path)))
 }

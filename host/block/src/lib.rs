@@ -1,6 +1,7 @@
 //! A disk is length + extents + read + write + flush.
 
 mod buffer;
+pub mod changes;
 mod codec;
 mod extents;
 mod file;
@@ -8,6 +9,7 @@ mod mapped;
 mod masked;
 mod memory;
 mod overlay;
+mod ranges;
 mod sectored;
 mod segments;
 mod walk;
@@ -20,6 +22,7 @@ pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
 pub use masked::Masked;
 pub use memory::MemoryDisk;
 pub use overlay::Overlay;
+pub use ranges::Ranges;
 pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
 pub use walk::{Step, Walk, fill};

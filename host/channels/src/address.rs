@@ -8,12 +8,9 @@ use std::io;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The port that IANA gave to NBD.
 const PORT: u16 = 10809;
-/// A server that does not answer for this long is not there.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server and one of its exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +21,8 @@ pub struct Address {
     pub export: String,
     /// How the connection is encrypted, if it is.
     pub tls: Option<Tls>,
+    /// `bitmap`: the dirty bitmap that says what changed (qemu's `qemu:dirty-bitmap:NAME`).
+    pub bitmap: Option<String>,
 }
 
 /// Where a server listens.
@@ -89,6 +88,7 @@ struct Query {
     certificates: Option<String>,
     hostname: Option<String>,
     verify: Option<bool>,
+    bitmap: Option<String>,
 }
 
 impl Query {
@@ -99,6 +99,7 @@ impl Query {
             let value = decoded(value).ok_or_else(|| format!("`{pair}` is not encoded as URIs are"))?;
             match (key, value.as_str()) {
                 ("socket", _) => query.socket = Some(value),
+                ("bitmap", name) if !name.is_empty() => query.bitmap = Some(value),
                 ("tls-certificates", _) => query.certificates = Some(value),
                 ("tls-hostname", _) => query.hostname = Some(value),
                 ("tls-verify-peer", "1" | "true") => query.verify = Some(true),
@@ -148,7 +149,8 @@ impl Address {
             (false, None) => tcp(host)?,
             (false, Some(_)) => return Err("sockets go with nbd+unix://".into()),
         };
-        Ok(Self { place, export, tls: query.tls(tls)? })
+        let bitmap = query.bitmap.take();
+        Ok(Self { place, export, tls: query.tls(tls)?, bitmap })
     }
 
     /// Whether both are the same export, as far as names tell.
@@ -157,16 +159,14 @@ impl Address {
     }
 
     pub(crate) fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let stream: Box<dyn Stream> = match &self.place {
+        Ok(match &self.place {
             Place::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port))?;
                 stream.set_nodelay(true)?;
                 Box::new(stream)
             }
             Place::Unix(path) => Box::new(UnixStream::connect(path)?),
-        };
-        stream.patience(Some(PATIENCE))?;
-        Ok(stream)
+        })
     }
 }
 
@@ -207,6 +207,7 @@ mod tests {
             place: Place::Tcp(host.into(), port),
             export: export.into(),
             tls: None,
+            bitmap: None,
         };
         let unix = Address { place: Place::Unix("/run/a b".into()), ..tcp("", 0, "x") };
         for (uri, address) in [
@@ -231,6 +232,7 @@ mod tests {
             "nbd://a/x?socket=/y",
             "nbd+unix://h/x?socket=/y",
             "nbd://a?more=1",
+            "nbd://a?bitmap=",
             "nbd://a?tls-hostname=b",
             "nbds://a?tls-verify-peer=2",
             "nbds://a?tls-type=psk",
@@ -249,5 +251,6 @@ mod tests {
         let plain = Address::parse("nbds://a/x?tls-type=x509").unwrap();
         assert_eq!(plain.tls, Some(Tls { certificates: None, hostname: None, verify: true }));
         assert_eq!(plain.to_string(), "nbds://a:10809/x");
+        assert_eq!(Address::parse("nbd://a?bitmap=b%200").unwrap().bitmap.as_deref(), Some("b 0"));
     }
 }

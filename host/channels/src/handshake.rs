@@ -9,6 +9,9 @@ use std::io;
 /// Bytes of one request: what servers take that say nothing else.
 const REQUEST_MOST: u32 = 4 << 20;
 
+/// Replies to one option.
+const REPLIES_MOST: usize = 64;
+
 /// What the server said of the export.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Said {
@@ -19,7 +22,10 @@ pub(crate) struct Said {
     /// Largest payload in bytes; 0 if the server did not say.
     pub payload: u32,
     pub structured: bool,
-    pub context: Option<u32>,
+    /// The number of the context that says what is zero.
+    pub allocation: Option<u32>,
+    /// The number of the one that says what changed.
+    pub dirty: Option<u32>,
 }
 
 impl Said {
@@ -75,32 +81,64 @@ pub(crate) fn handshake(
             (kind, _) => return Err(wrong(format!("its server does not speak TLS ({kind:#x})"))),
         }
     }
-    let said = go(stream.as_mut(), &address.export)?;
+    let said = go(stream.as_mut(), address)?;
     Ok((stream, said))
 }
 
-fn go(stream: &mut dyn Stream, export: &str) -> io::Result<Said> {
+fn go(stream: &mut dyn Stream, address: &Address) -> io::Result<Said> {
+    let export = &address.export;
     let mut said = Said::default();
     option(stream, wire::STRUCTURED_REPLY, &[])?;
     said.structured = option_reply(stream, wire::STRUCTURED_REPLY)?.0 == wire::REPLY_ACK;
     if said.structured {
-        let query = [named(export), 1u32.to_be_bytes().to_vec(), named(wire::ALLOCATION)].concat();
-        option(stream, wire::SET_META_CONTEXT, &query)?;
-        loop {
-            let (kind, data) = option_reply(stream, wire::SET_META_CONTEXT)?;
-            match kind {
-                wire::REPLY_META_CONTEXT => said.context = Some(data.as_slice().u32()?),
-                _ => break,
-            }
-        }
+        contexts(stream, address, &mut said)?;
+    }
+    if let (Some(name), None) = (&address.bitmap, said.dirty) {
+        let next = "qemu-nbd serves one that is named with -B";
+        return Err(wrong(format!("it has no dirty bitmap {name:?} for this export; {next}")));
     }
     let infos = [1u16.to_be_bytes(), wire::INFO_BLOCK_SIZE.to_be_bytes()].concat();
     option(stream, wire::GO, &[named(export), infos].concat())?;
-    loop {
+    information(stream, export, &mut said)?;
+    if said.length > i64::MAX as u64
+        || (said.block != 0 && !(said.block.is_power_of_two() && said.block <= 64 << 10))
+    {
+        return Err(wrong(format!("an export of {} bytes in blocks of {}", said.length, said.block)));
+    }
+    Ok(said)
+}
+
+/// Asks for what is said about ranges: which are zero, and which changed if somebody wants to know.
+fn contexts(stream: &mut dyn Stream, address: &Address, said: &mut Said) -> io::Result<()> {
+    let dirty = address.bitmap.as_ref().map(|name| format!("{}{name}", wire::DIRTY_BITMAP));
+    let queries: Vec<&str> = [wire::ALLOCATION].into_iter().chain(dirty.as_deref()).collect();
+    let count = (queries.len() as u32).to_be_bytes().to_vec();
+    let names = queries.iter().map(|query| named(query));
+    let data: Vec<u8> = [named(&address.export), count].into_iter().chain(names).flatten().collect();
+    option(stream, wire::SET_META_CONTEXT, &data)?;
+    for _ in 0..REPLIES_MOST {
+        let (kind, data) = option_reply(stream, wire::SET_META_CONTEXT)?;
+        if kind != wire::REPLY_META_CONTEXT {
+            return Ok(());
+        }
+        let mut name = data.as_slice();
+        let number = name.u32()?;
+        match dirty.as_ref().is_some_and(|dirty| name == dirty.as_bytes()) {
+            true => said.dirty = Some(number),
+            false if name == wire::ALLOCATION.as_bytes() => said.allocation = Some(number),
+            false => return Err(wrong("a context that nobody asked for")),
+        }
+    }
+    Err(wrong("contexts without end"))
+}
+
+/// What the server says of the export before it begins.
+fn information(stream: &mut dyn Stream, export: &str, said: &mut Said) -> io::Result<()> {
+    for _ in 0..REPLIES_MOST {
         let (kind, data) = option_reply(stream, wire::GO)?;
         let mut data = data.as_slice();
         match kind {
-            wire::REPLY_ACK if said.flags & wire::HAS_FLAGS != 0 => break,
+            wire::REPLY_ACK if said.flags & wire::HAS_FLAGS != 0 => return Ok(()),
             wire::REPLY_INFO => match data.u16()? {
                 wire::INFO_EXPORT => (said.length, said.flags) = (data.u64()?, data.u16()?),
                 wire::INFO_BLOCK_SIZE => {
@@ -111,12 +149,7 @@ fn go(stream: &mut dyn Stream, export: &str) -> io::Result<Said> {
             kind => return Err(refused(kind, export, data)),
         }
     }
-    if said.length > i64::MAX as u64
-        || (said.block != 0 && !(said.block.is_power_of_two() && said.block <= 64 << 10))
-    {
-        return Err(wrong(format!("an export of {} bytes in blocks of {}", said.length, said.block)));
-    }
-    Ok(said)
+    Err(wrong("information without end"))
 }
 
 fn refused(kind: u32, export: &str, text: &[u8]) -> io::Error {

@@ -7,7 +7,7 @@ use crate::stream::{Stream, lock};
 use crate::wire::{self, Fields, wrong};
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +22,21 @@ pub(crate) struct Link {
     inbox: Mutex<Inbox>,
     arrived: Condvar,
     cookies: AtomicU64,
+    /// Requests under way.
+    pub busy: AtomicUsize,
     structured: bool,
-    context: u32,
+    /// The number of the context that says what is zero.
+    pub allocation: Option<u32>,
+    /// The number of the one that says what changed.
+    pub dirty: Option<u32>,
+}
+
+/// What a context says of the next bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub context: u32,
+    pub length: u32,
+    pub flags: u32,
 }
 
 struct Inbox {
@@ -42,15 +55,17 @@ struct Reply {
     data: Option<Vec<u8>>,
     is_read: bool,
     received: u64,
-    states: Vec<(u32, u32)>,
+    states: Vec<State>,
     error: Option<io::Error>,
     done: bool,
 }
 
 impl Link {
     /// Connects and agrees on the export.
-    pub fn open(address: &Address) -> io::Result<(Self, Said)> {
-        let (stream, said) = handshake(address.connect()?, address)?;
+    pub fn open(address: &Address, patience: Duration) -> io::Result<(Self, Said)> {
+        let stream = address.connect()?;
+        stream.patience(Some(patience))?;
+        let (stream, said) = handshake(stream, address).map_err(silent)?;
         stream.patience(Some(PATIENCE))?;
         let reader = Some(stream.twin()?);
         let inbox = Inbox { reader, waiting: HashMap::new(), broken: None };
@@ -59,8 +74,10 @@ impl Link {
             inbox: Mutex::new(inbox),
             arrived: Condvar::new(),
             cookies: AtomicU64::new(1),
+            busy: AtomicUsize::new(0),
             structured: said.structured,
-            context: said.context.unwrap_or_default(),
+            allocation: said.allocation,
+            dirty: said.dirty,
         };
         Ok((link, said))
     }
@@ -69,12 +86,25 @@ impl Link {
     pub fn ask(
         &self,
         kind: u16,
-        flags: u16,
         offset: u64,
         length: u32,
         payload: &[u8],
         into: &mut [u8],
-    ) -> io::Result<Vec<(u32, u32)>> {
+    ) -> io::Result<Vec<State>> {
+        self.busy.fetch_add(1, Relaxed);
+        let answer = self.exchange(kind, offset, length, payload, into);
+        self.busy.fetch_sub(1, Relaxed);
+        answer
+    }
+
+    fn exchange(
+        &self,
+        kind: u16,
+        offset: u64,
+        length: u32,
+        payload: &[u8],
+        into: &mut [u8],
+    ) -> io::Result<Vec<State>> {
         let cookie = self.cookies.fetch_add(1, Relaxed);
         let reply = Reply {
             offset,
@@ -87,14 +117,14 @@ impl Link {
             done: false,
         };
         lock(&self.inbox).waiting.insert(cookie, reply);
-        let head = request(kind, flags, cookie, offset, length);
+        let head = request(kind, cookie, offset, length);
         let sent = {
             let mut writer = lock(&self.writer);
             writer.write_all(&head).and_then(|()| writer.write_all(payload))
         };
         if let Err(e) = sent {
             lock(&self.inbox).waiting.remove(&cookie);
-            return Err(e);
+            return Err(silent(e));
         }
         let reply = self.wait(cookie, into)?;
         if let Some(e) = reply.error {
@@ -129,7 +159,7 @@ impl Link {
                     inbox = lock(&self.inbox);
                     match read {
                         Ok(()) => inbox.reader = Some(reader),
-                        Err(e) => inbox.broken = Some(format!("the connection ended: {e}")),
+                        Err(e) => inbox.broken = Some(format!("the connection ended: {}", silent(e))),
                     }
                     self.arrived.notify_all();
                 }
@@ -231,14 +261,17 @@ impl Link {
     fn states(&self, reader: &mut dyn Stream, cookie: u64, length: u32) -> io::Result<()> {
         let context = reader.u32()?;
         let bytes = reader.bytes(length - 4, EXTENTS_MOST * 8)?;
-        let words: Vec<u32> = bytes
-            .chunks_exact(4)
-            .map(|word| word.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)))
-            .collect();
-        if context == self.context
-            && let Some(reply) = lock(&self.inbox).waiting.get_mut(&cookie)
-        {
-            reply.states.extend(words.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        let word = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
+        let states = bytes.chunks_exact(8).map(|pair| State {
+            context,
+            length: word(&pair[..4]),
+            flags: word(&pair[4..]),
+        });
+        if let Some(reply) = lock(&self.inbox).waiting.get_mut(&cookie) {
+            reply.states.extend(states);
+            if reply.states.len() > EXTENTS_MOST as usize {
+                return Err(wrong("extents without end"));
+            }
         }
         Ok(())
     }
@@ -260,8 +293,16 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _gone = writer.write_all(&request(wire::DISCONNECT, 0, 0, 0, 0));
+        let _gone = writer.write_all(&request(wire::DISCONNECT, 0, 0, 0));
         writer.hang_up();
+    }
+}
+
+/// A wait that was too long, in words.
+fn silent(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"),
+        _ => e,
     }
 }
 
@@ -275,10 +316,10 @@ impl io::Read for Zeroes {
     }
 }
 
-fn request(kind: u16, flags: u16, cookie: u64, offset: u64, length: u32) -> Vec<u8> {
+fn request(kind: u16, cookie: u64, offset: u64, length: u32) -> Vec<u8> {
     let mut head = Vec::with_capacity(28);
     head.extend(wire::REQUEST_MAGIC.to_be_bytes());
-    head.extend(flags.to_be_bytes());
+    head.extend(0u16.to_be_bytes());
     head.extend(kind.to_be_bytes());
     head.extend(cookie.to_be_bytes());
     head.extend(offset.to_be_bytes());

@@ -68,6 +68,9 @@ pub const CHUNK_ERROR_PLAIN: u16 = CHUNK_ERROR + 1;
 
 // The one metadata context that everybody has.
 pub const ALLOCATION: &str = "base:allocation";
+/// qemu's context of one dirty bitmap (`docs/interop/nbd.txt` of qemu): the bitmap's name follows.
+pub const DIRTY_BITMAP: &str = "qemu:dirty-bitmap:";
+pub const STATE_DIRTY: u32 = 1;
 pub const STATE_HOLE: u32 = 1;
 pub const STATE_ZERO: u32 = 2;
 

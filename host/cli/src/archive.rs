@@ -34,6 +34,10 @@ pub struct CaptureArguments {
     /// The snapshot to compare with [default: the latest of this machine]
     #[arg(long, value_name = "SNAPSHOT")]
     parent: Option<String>,
+    /// What changed since the parent, by thin_delta's or era_invalidate's output, for each disk in order; a server's dirty
+    /// bitmap (nbd://...?bitmap=NAME) is asked without it. The parent must be the state from which on changes were kept
+    #[arg(long, value_name = "thin-delta:FILE|era-invalidate:BLOCK:FILE")]
+    changed: Vec<String>,
     /// Virtual processors that the machine has
     #[arg(long)]
     cpus: Option<u32>,
@@ -207,6 +211,7 @@ pub fn capture(asked: &CaptureArguments, adapters: &Adapters, show: Show) -> Res
         tags: asked.tags.clone(),
         used_only: asked.used_only,
         parent: asked.parent.clone(),
+        changed: asked.changed.clone(),
         cpus: asked.cpus,
         memory_mib: asked.memory,
         level: asked.level,

@@ -84,6 +84,14 @@ enum Verb {
         #[command(flatten)]
         speed: Speed,
     },
+    /// Brings an older copy up to date, writing only what differs: a machine that migrate made with raw disks, or one raw
+    /// file, device or export; repeated after a kill, it goes on
+    Sync {
+        #[command(flatten)]
+        asked: Move,
+        #[command(flatten)]
+        speed: Speed,
+    },
     /// Makes archives, and looks after them
     Archive {
         #[command(subcommand)]
@@ -196,6 +204,7 @@ impl Speed {
         migrate::Transfer {
             devices: blank.chain(self.overwrite.iter().map(|path| grant(path, true))).collect(),
             verify: self.verify,
+            update: false,
             limit_rate: self.limit_rate,
             memory: self.buffers,
             threads: self.threads,
@@ -373,12 +382,20 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         Verb::Plan(asked) => plan::plan(&asked.disks, &asked.new, &adapters, format).map(blocked),
         Verb::Migrate { asked, speed } => {
             let (disks, new) = (&asked.disks, &asked.new);
-            plan::migrate((disks, new), speed, &adapters, format, arguments.log_format).map(blocked)
+            plan::migrate((disks, new), (speed, false), &adapters, format, arguments.log_format).map(blocked)
+        }
+        Verb::Sync { asked, speed } => {
+            if let ([disk], true) = (&asked.disks[..], disk::is_disk(&asked.new.to)) {
+                return disk::sync(disk, &asked.new.to, speed, &adapters, show).map(|()| 0);
+            }
+            let (disks, new) = (&asked.disks, &asked.new);
+            plan::migrate((disks, new), (speed, true), &adapters, format, arguments.log_format).map(blocked)
         }
         Verb::Capture(asked) => archive::capture(asked, &adapters, show).map(|()| 0),
         Verb::Deploy { archive, snapshot, asked, speed } => {
             let disks = [format!("snapshot:{archive}#{snapshot}")];
-            plan::migrate((&disks, asked), speed, &adapters, format, arguments.log_format).map(blocked)
+            plan::migrate((&disks, asked), (speed, false), &adapters, format, arguments.log_format)
+                .map(blocked)
         }
         Verb::Archive { verb } => archive::run(verb, &adapters, show),
         Verb::Ls { disk, path, volume } => {

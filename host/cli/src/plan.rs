@@ -47,10 +47,11 @@ pub fn plan(disks: &[String], asked: &New, adapters: &Adapters, format: Format) 
     Ok(plan.blocking().next().is_some())
 }
 
-/// Plans, prints, and does it unless something blocks; whether something did.
+/// Plans, prints, and does it unless something blocks; whether something did. `update` brings a machine up to date that is
+/// there already.
 pub fn migrate(
     (disks, asked): (&[String], &New),
-    speed: &Speed,
+    (speed, update): (&Speed, bool),
     adapters: &Adapters,
     format: Format,
     log: Format,
@@ -60,7 +61,8 @@ pub fn migrate(
         show(&plan);
         say!("");
     }
-    if plan.blocking().next().is_some() {
+    // The room of a machine that is there is taken already.
+    if plan.blocking().any(|concern| !update || concern.id != "target.no-space") {
         match format {
             Format::Json => put(&serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
             Format::Text => say!("Nothing was written: solve what is BLOCKING above first."),
@@ -68,7 +70,8 @@ pub fn migrate(
         return Ok(true);
     }
     let progress = Progress::new(log);
-    let outcome = migrate::migrate(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
+    let carry_out = if update { migrate::sync } else { migrate::migrate };
+    let outcome = carry_out(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
     match format {
         Format::Json => {
             put(&serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);

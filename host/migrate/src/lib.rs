@@ -25,7 +25,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use files::{Entry, Files};
 pub use machine::{Device, Machine};
 pub use plan::{Amount, Inspection, Nic, Plan, Request, inspect, plan};
-pub use run::{Arrived, Event, Outcome, Transfer, migrate};
+pub use run::{Arrived, Event, Outcome, Transfer, migrate, sync};
 pub use source::{Image, Source, open};
 pub use target::{Done, Job};
 pub use tree::Tree;

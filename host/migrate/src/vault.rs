@@ -119,6 +119,7 @@ fn source(
         image: Image { unit: record.chunk_size, parent: None, files: Vec::new(), facts },
         devices: Vec::new(),
         exports: Vec::new(),
+        changed: None,
         disk,
     }
 }

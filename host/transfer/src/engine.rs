@@ -30,6 +30,8 @@ pub struct Options {
     pub memory: u64,
     /// Read the complete target back and compare it with what was read from the source.
     pub verify: bool,
+    /// The target holds an older state of the disk: read it, and write only what differs. For existing targets.
+    pub update: bool,
     /// Bytes read from the source per second.
     pub limit_rate: Option<u64>,
     /// What makes the source this one: only a checkpoint of the same is resumed.
@@ -47,6 +49,7 @@ impl Default for Options {
             threads: 4 * processors,
             memory: 128 << 20,
             verify: false,
+            update: false,
             limit_rate: None,
             identity: String::new(),
             checkpoint: Duration::from_secs(3),

@@ -10,6 +10,7 @@ mod pack;
 mod progress;
 mod read;
 mod run;
+mod same;
 mod sink;
 mod target;
 #[cfg(test)]

@@ -30,7 +30,9 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/openssl", "openssl"),
+    ("/usr/sbin/thin_delta", "thin-provisioning-tools"),
     ("/sbin/losetup", "mount"),
+    ("/usr/lib/python3.11/ensurepip/__init__.py", "python3-venv"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/lz4", "lz4"),
@@ -41,6 +43,14 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/xmllint", "libxml2-utils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
+];
+
+/// What the archive is measured against.
+pub const ARCHIVE_BENCH: &[Need] = &[
+    ("/usr/bin/restic", "restic"),
+    ("/usr/bin/borg", "borgbackup"),
+    ("/sbin/mke2fs", "e2fsprogs"),
+    ("/sbin/debugfs", "e2fsprogs"),
 ];
 
 /// What makes the source disks.

@@ -2,6 +2,7 @@
 //! looks whether everything that was promised is still there.
 
 use crate::machine::*;
+use crate::s3::server;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -63,8 +64,10 @@ fn worker() {
 
 /// Runs a child, killed after `delay`; the snapshot that it said was committed.
 fn child(place: &str, order: &str, delay: Option<Duration>) -> (Option<String>, bool) {
+    let environment = if place.starts_with("s3:") { server().environment() } else { Vec::new() };
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kills::worker", "--nocapture"])
+        .envs(environment)
         .env(ORDER, order)
         .env(PLACE, place)
         .stdout(Stdio::piped())

@@ -6,3 +6,5 @@ mod keys;
 mod kills;
 mod machine;
 mod prune;
+mod s3;
+mod store;

@@ -143,7 +143,7 @@ fn qemu_s_server_is_known_and_knows_us() {
             &path,
             "raw",
             &socket,
-            &["-x", "disk", "-e", "8", "--object", &object, "--tls-creds", "t"],
+            &["-x", "disk", "-e", "20", "--object", &object, "--tls-creds", "t"],
         );
         let client = open(&uri(&socket, &format!("&tls-certificates={}", certificates.path("")))).unwrap();
         same(&client, &FileDisk::open_read(&path).unwrap());
