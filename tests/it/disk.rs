@@ -59,6 +59,8 @@ const FORMATS: &[(&str, &[&str], &str)] = &[
     ("vdi", &[], "vdi"),
     ("vhd", &[], "vpc"),
     ("vhd", &["subformat=fixed"], "vpc"),
+    ("vhdx", &[], "vhdx"),
+    ("vhdx", &["subformat=fixed", "block-size=1M"], "vhdx"),
 ];
 
 #[test]

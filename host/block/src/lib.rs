@@ -12,10 +12,11 @@ mod overlay;
 mod ranges;
 mod sectored;
 mod segments;
+mod walk;
 
 pub use buffer::{ALIGN, Buffer};
 pub use codec::Codec;
-pub use extents::{Extent, Kind, is_zero};
+pub use extents::{Extent, Kind, is_zero, push};
 pub use file::FileDisk;
 pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
 pub use masked::Masked;
@@ -24,6 +25,7 @@ pub use overlay::Overlay;
 pub use ranges::Ranges;
 pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
+pub use walk::{Step, Walk, fill};
 
 use std::fmt;
 
@@ -64,7 +66,7 @@ impl Error {
 }
 
 /// Refuses a range that does not lie within `length` bytes.
-fn within(length: u64, offset: u64, size: usize) -> Result<()> {
+pub fn within(length: u64, offset: u64, size: usize) -> Result<()> {
     if offset.checked_add(size as u64).is_none_or(|end| end > length) {
         return Err(Error::new(format!("range {offset}+{size} lies beyond the disk's end at {length}")));
     }
@@ -72,7 +74,7 @@ fn within(length: u64, offset: u64, size: usize) -> Result<()> {
 }
 
 /// The end of a range, which must lie within `length` bytes.
-fn span(length: u64, start: u64, size: u64) -> Result<u64> {
+pub fn span(length: u64, start: u64, size: u64) -> Result<u64> {
     let beyond = || Error::new(format!("range {start}+{size} lies beyond the disk's end at {length}"));
     start.checked_add(size).filter(|end| *end <= length).ok_or_else(beyond)
 }
@@ -112,7 +114,7 @@ pub trait Disk: Send + Sync {
     fn extents(&self, start: u64, length: u64) -> Result<Vec<Extent>> {
         span(self.length(), start, length)?;
         let mut list = Vec::new();
-        extents::push(&mut list, start, length, Kind::Data);
+        push(&mut list, start, length, Kind::Data);
         Ok(list)
     }
 }

@@ -54,6 +54,10 @@ pub fn copy(
         let arrived = to_device(&source, disk.as_ref(), (format, path), how, &options, watch)?;
         return Ok((source, arrived));
     }
+    if how.update && path.is_file() {
+        let arrived = to_old_file(&source, disk.as_ref(), (format, path), &options, watch)?;
+        return Ok((source, arrived));
+    }
     let mut said = convert::facts_to(&asked.options);
     if source.sector_size != SECTOR {
         let value = source.sector_size.to_string();
@@ -70,6 +74,27 @@ pub fn copy(
 fn used(source: &Source, adapters: &Adapters) -> Arc<dyn Disk> {
     let machine = Machine::open(vec![source.disk.clone()], adapters);
     masked(&machine, adapters).pop().unwrap_or_else(|| source.disk.clone())
+}
+
+/// An older copy of the disk, brought up to date.
+fn to_old_file(
+    source: &Source,
+    disk: &dyn Disk,
+    (format, path): (&str, &Path),
+    options: &transfer::Options,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Arrived> {
+    let own = path.canonicalize().map_err(|e| Error::failed(format!("{}: {e}", path.display())))?;
+    if format != "raw" {
+        let what = format!("{} cannot be brought up to date in place", path.display());
+        return Err(Error::usage(format!("{what}: only raw files, devices and exports can")));
+    }
+    if source.identity.contains(&*own.to_string_lossy()) {
+        return Err(Error::usage(format!("{} is the source, which is never written", path.display())));
+    }
+    let checkpoint = own.with_file_name(format!(".{}.wherry-checkpoint", file_name(&own)));
+    let layout = Box::new(transfer::Raw { length: disk.length() });
+    arrive(disk, (Target::Existing { path: &own, checkpoint: &checkpoint }, path), layout, options, watch)
 }
 
 fn to_device(

@@ -126,6 +126,13 @@ pub struct Inspection {
     tree: Arc<Mutex<Tree>>,
 }
 
+impl Inspection {
+    /// The guest's files, as the adapter that knows the system has mounted them.
+    pub(crate) fn tree(&self) -> Arc<Mutex<Tree>> {
+        self.tree.clone()
+    }
+}
+
 fn lock(tree: &Arc<Mutex<Tree>>) -> MutexGuard<'_, Tree> {
     tree.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -140,7 +147,7 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 
 /// Opens the disks and lets every adapter look.
 pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
-    let sources = disks.iter().map(|name| source::open(name, adapters)).collect::<Result<Vec<_>>>()?;
+    let sources = source::open_all(disks, adapters)?;
     let machine = Machine::open(sources.iter().map(|source| source.disk.clone()).collect(), adapters);
     let mut concerns: Vec<Concern> = sources.iter().flat_map(|source| source.concerns.clone()).collect();
     concerns.extend(machine.concerns.iter().cloned());

@@ -19,6 +19,8 @@ pub struct Transfer {
     pub devices: Vec<Grant>,
     /// Read the target again and compare.
     pub verify: bool,
+    /// The target holds an older state: write only what differs.
+    pub update: bool,
     /// Bytes of the source per second.
     pub limit_rate: Option<u64>,
     /// Bytes of memory for buffers; 128 MiB if not said.
@@ -117,6 +119,57 @@ pub fn migrate(
     Ok(Outcome { disks, definitions, next, already_done: false, seconds })
 }
 
+/// Brings the disks of a machine that an earlier `migrate` made to the source's present state: what differs is written, the
+/// machine's definition stays. Killed, the disks are no disks until the same call has come to its end.
+pub fn sync(
+    plan: &Plan,
+    how: &Transfer,
+    adapters: &Adapters,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Outcome> {
+    let started = Instant::now();
+    // The room is taken already.
+    let blocking = plan.blocking().filter(|concern| concern.id != "target.no-space");
+    let blocking: Vec<&str> = blocking.map(|concern| concern.message.as_str()).collect();
+    if !blocking.is_empty() {
+        return Err(Error::new(ErrorKind::Blocked, format!("nothing was written: {}", blocking.join("; "))));
+    }
+    let job = plan.destination.job(&plan.name);
+    let Some((job, done)) = job.and_then(|job| job.done.clone().map(|done| (job, done))) else {
+        let what = format!("{} in {}", plan.name, plan.destination.directory.display());
+        return Err(Error::usage(format!(
+            "there is no complete machine {what} to bring up to date: migrate first"
+        )));
+    };
+    let output = plan.destination.output()?;
+    let folder = output.path.clone();
+    let mut target = plan.destination.target(Some(output))?;
+    let sinks = target.prepare(&job.key, &plan.machine, &plan.device_profile)?;
+    if sinks.len() != plan.disks.len() {
+        return Err(Error::failed(format!(
+            "the machine has {} disks, the source {}",
+            sinks.len(),
+            plan.disks.len()
+        )));
+    }
+    let how = Transfer { update: true, ..how.clone() };
+    let moving = Move { plan, how: &how, adapters, watch, folder: &folder };
+    let fresh = Job { devices: Vec::new(), ..job };
+    let devices = moving.devices(&sinks, &fresh)?;
+    let mut disks = Vec::new();
+    for (number, ((disk, sink), device)) in plan.disks.iter().zip(&sinks).zip(devices).enumerate() {
+        disks.push(match (sink, device) {
+            (contract::Sink::File(sink), _) => moving.update_file(number, disk.as_ref(), sink)?,
+            (_, Some(device)) => moving.to_device(number, disk.as_ref(), &device)?,
+            (contract::Sink::Device(path), None) => {
+                return Err(Error::failed(format!("{path} was not looked at")));
+            }
+        });
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Outcome { disks, definitions: done.definitions, next: done.next, already_done: false, seconds })
+}
+
 /// Brings every disk into its place; what is there already stays.
 fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<Vec<Arrived>> {
     let plan = moving.plan;
@@ -206,6 +259,19 @@ impl Move<'_> {
         self.pump(disk, Target::New(&file), &file, Box::new(layout), &identity)
     }
 
+    fn update_file(&self, number: usize, disk: &dyn Disk, sink: &contract::FileSink) -> Result<Arrived> {
+        let file = self.folder.join(&sink.name);
+        if sink.format != "format-raw" {
+            let what =
+                format!("{} is {}, which cannot be brought up to date in place", file.display(), sink.format);
+            return Err(Error::usage(format!("{what}; migrate with --wish format=raw, then sync")));
+        }
+        let checkpoint = self.folder.join(format!(".{}.disk-{number}.wherry-checkpoint", self.plan.name));
+        let layout = transfer::Raw { length: disk.length() };
+        let target = Target::Existing { path: &file, checkpoint: &checkpoint };
+        self.pump(disk, target, &file, Box::new(layout), &format!("sync {number}"))
+    }
+
     fn to_device(&self, number: usize, disk: &dyn Disk, device: &Device) -> Result<Arrived> {
         let checkpoint = self.folder.join(format!(".{}.disk-{number}.wherry-checkpoint", self.plan.name));
         let layout = transfer::Raw { length: disk.length() };
@@ -238,6 +304,7 @@ impl Transfer {
         let usual = transfer::Options::default();
         transfer::Options {
             verify: self.verify,
+            update: self.update,
             limit_rate: self.limit_rate,
             identity,
             cancel: adapters.job.stop_flag(),

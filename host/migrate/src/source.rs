@@ -1,10 +1,11 @@
 //! Opening `FORMAT:PATH`: read-only, in the format that was said, through the adapter of that format.
 
 use crate::convert::{concern_of, facts_of};
+use crate::vault;
 use crate::{Error, ErrorKind, Result};
 use block::{
-    Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, SECTOR, Sectored,
-    Segments,
+    Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, Ranges, SECTOR,
+    Sectored, Segments,
 };
 use channels::{Address, NbdDisk};
 use runtime::{Adapter, Adapters, FormatReader, contract};
@@ -46,6 +47,9 @@ pub struct Source {
     /// Servers' exports that it is read from.
     #[serde(skip)]
     pub exports: Vec<Address>,
+    /// What changed since a moment that the operator knows, where the source tells: an export with a dirty bitmap.
+    #[serde(skip)]
+    pub changed: Option<Ranges>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
@@ -110,8 +114,27 @@ fn sector(bytes: &str) -> Result<u32> {
     })
 }
 
+/// Opens disks; a snapshot's name stands for all disks in it.
+pub(crate) fn open_all(names: &[String], adapters: &Adapters) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for name in names {
+        match name.starts_with(vault::PREFIX) {
+            true => sources.extend(vault::sources(name)?),
+            false => sources.push(open(name, adapters)?),
+        }
+    }
+    Ok(sources)
+}
+
 /// Opens a disk and, where the operator named them, its backing files.
 pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
+    if name.starts_with(vault::PREFIX) {
+        let mut sources = vault::sources(name)?;
+        return match sources.len() {
+            1 => Ok(sources.remove(0)),
+            count => Err(Error::usage(format!("{name} has {count} disks; say one of them: {name}#0"))),
+        };
+    }
     let named = parse(name)?;
     let parent = named.backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     let adapter = known(&named.format, adapters)?;
@@ -147,6 +170,8 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     let image =
         Image { unit: facts.unit, parent: facts.parent.clone(), files, facts: facts_of(facts.facts.clone()) };
     let said = find(&image.facts, "sector-size").map(sector).transpose()?;
+    // An export's bitmap speaks of the export's bytes; those are the disk's where no format is in between.
+    let plain = named.format == "raw";
     let disk = decoded(reader, &facts, opened.parts)?;
     let disk = sectored(disk, &named.path, named.sector.or(said))?;
     let sector_size = disk.sector_size();
@@ -163,6 +188,7 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
         image,
         devices: opened.devices,
         exports: opened.exports,
+        changed: opened.changed.filter(|_| plain),
         disk,
     })
 }
@@ -183,12 +209,16 @@ struct Opened {
     identity: Vec<String>,
     devices: Vec<u64>,
     exports: Vec<Address>,
+    changed: Option<Ranges>,
 }
 
 impl Opened {
     /// Who a server's disk is nobody can tell: its address and length have to do.
     fn connect(&mut self, address: &Address) -> Result<()> {
         let disk = NbdDisk::open(address)?;
+        if address.bitmap.is_some() {
+            self.changed = Some(disk.changed(0, disk.length())?);
+        }
         self.identity.push(format!("{address} {}", disk.length()));
         self.parts.push(Arc::new(disk));
         self.exports.push(address.clone());

@@ -111,6 +111,10 @@ impl<S: Sink> Sink for Held<S> {
         true
     }
 
+    fn written(&self) -> Option<u64> {
+        self.body.written()
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.head.sync_data()?;
         self.body.sync()

@@ -74,7 +74,8 @@ pub fn run<'a>(
         return Ok(report_of_past(&order));
     }
     let fresh = matches!(past, Past::Nothing);
-    let sink = files.open(fresh, &header, end).or_else(|e| files.forget_empty().and(Err(e)))?;
+    let sink =
+        files.open((fresh, options.update), &header, end).or_else(|e| files.forget_empty().and(Err(e)))?;
     if fresh {
         journal::reset(&files.journal, &header)
             .map_err(|e| files.name_checkpoint(Error::io("cannot begin a checkpoint", e)))?;
@@ -167,7 +168,7 @@ impl Transfer<'_> {
         append(&records)?;
         Ok(Report {
             bytes_read: job.meter.read.load(Relaxed),
-            bytes_written: job.meter.sent.load(Relaxed),
+            bytes_written: self.sink.written().unwrap_or_else(|| job.meter.sent.load(Relaxed)),
             zero_bytes: job.meter.zero.load(Relaxed),
             resumed_bytes: job.meter.before,
             hash: job.root(),

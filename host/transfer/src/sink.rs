@@ -22,6 +22,10 @@ pub(crate) trait Sink: Sync {
     fn holds_old_bytes(&self) -> bool {
         false
     }
+    /// Bytes that were truly written, where that is fewer than were given.
+    fn written(&self) -> Option<u64> {
+        None
+    }
     /// Makes everything durable that was written before the call.
     fn sync(&self) -> io::Result<()>;
     /// The complete target has this many bytes.

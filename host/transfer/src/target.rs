@@ -1,6 +1,7 @@
 //! Names, locks and the rename: what makes a target appear only when it is complete.
 
 use crate::held::{Held, Mark};
+use crate::same::Same;
 use crate::sink::{DiskSink, FileSink, Sink};
 use crate::{Error, ErrorKind, Result};
 use block::Disk;
@@ -138,8 +139,9 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Opens what is written; `fresh` cuts it to nothing. Of an existing target nothing is touched from byte `end` on.
-    pub fn open(&self, fresh: bool, header: &[u8], end: u64) -> Result<Box<dyn Sink + 'a>> {
+    /// Opens what is written; `fresh` cuts it to nothing, unless it is to be updated. Of an existing target nothing is touched
+    /// from byte `end` on.
+    pub fn open(&self, (fresh, update): (bool, bool), header: &[u8], end: u64) -> Result<Box<dyn Sink + 'a>> {
         let io = |e| Error::io(format!("cannot prepare {}", self.path.display()), e);
         let device = self.device;
         let file = match self.target {
@@ -149,13 +151,27 @@ impl<'a> Files<'a> {
                 let flags = if device { OFlags::EXCL.bits() as i32 } else { 0 };
                 open(path, File::options().custom_flags(flags))?
             }
-            Target::Disk { disk, .. } => return self.hold(DiskSink { disk }, fresh, header, end),
+            Target::Disk { disk, .. } => return self.kept(DiskSink { disk }, (fresh, update), header, end),
         };
         if fresh && !device {
-            file.set_len(0).map_err(io)?;
+            // An updated file has its bytes, and its length at once: as a device has.
+            file.set_len(if update { end } else { 0 }).map_err(io)?;
         }
-        let sink = FileSink::new(file, &self.path, device).map_err(io)?;
-        self.hold(sink, fresh, header, end)
+        let sink = FileSink::new(file, &self.path, device || update).map_err(io)?;
+        self.kept(sink, (fresh, update), header, end)
+    }
+
+    fn kept<S: Sink + 'a>(
+        &self,
+        sink: S,
+        (fresh, update): (bool, bool),
+        header: &[u8],
+        end: u64,
+    ) -> Result<Box<dyn Sink + 'a>> {
+        match update {
+            true => self.hold(Same::new(sink), fresh, header, end),
+            false => self.hold(sink, fresh, header, end),
+        }
     }
 
     /// Holds the beginning back, if the target has old bytes.

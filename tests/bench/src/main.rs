@@ -1,6 +1,8 @@
 //! Measures copies of a half-full disk image, ours and others', in turn, and prints medians.
 
+mod archive;
 mod copy;
+mod guest;
 mod image;
 mod measure;
 mod program;
@@ -35,6 +37,12 @@ struct Words {
 enum Inner {
     /// Copies with the library.
     Copy { format: String, source: String, target: PathBuf },
+    /// Measures the archive against restic and borg instead.
+    Archive {
+        /// MiB of files in the guest.
+        #[arg(long, default_value_t = 2560)]
+        files: u64,
+    },
     /// Runs a command and prints its seconds and peak memory.
     Measure { command: Vec<String> },
 }
@@ -134,11 +142,24 @@ fn bench(words: &Words) -> Result<()> {
     Ok(())
 }
 
+/// The archive's bench.
+fn archives(words: &Words, files: u64) -> Result<()> {
+    std::fs::create_dir_all(&words.folder).context("cannot make the folder for the bench")?;
+    let scratch = Scratch(words.folder.join(format!("run-{}", std::process::id())));
+    std::fs::create_dir(&scratch.0)?;
+    let answer = archive::bench(&scratch.0, files, words.rounds)?;
+    let json = words.json.with_file_name("bench-archive.json");
+    std::fs::write(&json, format!("{answer:#}\n"))?;
+    println!("\nwritten to {}", json.display());
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let words = Words::parse();
     match &words.inner {
         None => bench(&words),
         Some(Inner::Copy { format, source, target }) => copy::run(format, source, target),
         Some(Inner::Measure { command }) => measure::child(command),
+        Some(Inner::Archive { files }) => archives(&words, *files),
     }
 }

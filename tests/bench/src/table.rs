@@ -26,7 +26,8 @@ pub struct Table {
     data: u64,
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle of some numbers.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
