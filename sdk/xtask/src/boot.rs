@@ -155,10 +155,12 @@ fn machine(image: &Path, hardware: &str) -> Result<Command> {
     let format = if image.extension().is_some_and(|e| e == "qcow2") { "qcow2" } else { "raw" };
     // In a -drive option a comma in a file name is written twice.
     let file = image.to_str().context("the image's path is no UTF-8")?.replace(',', ",,");
+    // What a server gives has an overlay there.
+    let snapshot = if file.starts_with("nbd") { "off" } else { "on" };
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024"]);
     qemu.args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]);
-    qemu.arg("-drive").arg(format!("file={file},format={format},if=none,id=disk,snapshot=on"));
+    qemu.arg("-drive").arg(format!("file={file},format={format},if=none,id=disk,snapshot={snapshot}"));
     qemu.args(["-netdev", "user,id=net,restrict=on"]);
     devices.iter().for_each(|device| {
         qemu.args(["-device", device]);

@@ -11,6 +11,7 @@ mod lvm;
 mod matrix;
 mod packages;
 mod progress;
+mod snapshot;
 mod story;
 mod test;
 mod tree;
@@ -22,7 +23,8 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "cargo xtask build-adapters   builds adapters/* to target/adapters/components/*.wasm
 cargo xtask test [--all]     installs what is missing, builds everything, runs every test; with --all every boot
 cargo xtask boots [--all|NAME]
-                             converts and boots source disks; NAME chooses, such as lvm or ext4/nvme
+                             converts and boots source disks; NAME chooses, such as lvm or ext4/nvme;
+                             `snapshot` boots a disk straight from an archive, over NBD
 cargo xtask bench            measures the release build
 cargo xtask bench-archive    measures the archive against restic and borg
 cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["test", "--all"] => test::run_tests(true),
         ["boots"] => matrix::run(false, ""),
         ["boots", "--all"] => matrix::run(true, ""),
+        ["boots", "snapshot"] => snapshot::run(),
         ["boots", name] => matrix::run(true, name),
         ["bench"] => bench(),
         ["bench-archive"] => bench_archive(),
