@@ -97,6 +97,14 @@ fn a_package_by_others_becomes_a_machine() {
     let made = read(&place, "three/mail.raw");
     assert!(made == read(&place, "one/mail.raw") && made == read(&place, "two/mail.raw"));
     assert_eq!(read(&place, "one/mail.xml").len(), read(&place, "two/mail.xml").len());
+    // What the package had besides the machine is in the next package.
+    place.json(&["migrate", "ova:mail.ova", "--to", "ovf:four", "--wish", "flavour=virtualbox"]);
+    let query = "concat(//*[local-name()='License'],'/',//*[local-name()='Product'],'/',//*[local-name()='OSType'],'/',\
+                 //*[local-name()='Connection'])";
+    let kept = place.shell(&format!("xmllint --xpath \"{query}\" four/mail.ovf"));
+    assert_eq!(kept.trim(), "Do as you like./Mail/Debian_64/NAT");
+    let whole = place.run(&["disk", "info", "ova:mail.ova"]);
+    assert!(whole.status.code() == Some(2) && text(&whole.stderr).contains("whole machine"));
     // Words win over the definition.
     let plan =
         &place.json(&["plan", "ova:mail.ova", "--to", "kvm:x", "--name", "post", "--cpus", "4"])["plan"];
@@ -135,7 +143,7 @@ fn a_wrong_digest_stops_everything_and_names_the_file() {
         let to: &[&str] = if verb == "plan" { &["--to", "kvm:out"] } else { &[] };
         let refused = place.run(&[&[verb, "ova:mail.ova"], to].concat());
         assert!(
-            text(&refused.stderr).contains("mail.ovf in ova:mail.ova: its sha256 is"),
+            text(&refused.stderr).contains("ova:mail.ova/mail.ovf: its sha256 is"),
             "{}",
             text(&refused.stderr)
         );

@@ -285,7 +285,9 @@ impl Move<'_> {
         for (need, arrived) in self.plan.machine.disks.iter().zip(disks) {
             let file = FileDisk::open_read(&arrived.file)?;
             let (name, total) = (arrived.file.display().to_string(), file.length());
-            let known = job.sums.iter().find(|sum| sum.file == arrived.file && sum.size == total).cloned();
+            // One that this run has made may differ from what was there before.
+            let same = |sum: &&Sum| sum.file == arrived.file && sum.size == total && arrived.blake3.is_none();
+            let known = job.sums.iter().find(same).cloned();
             let sum = match known {
                 Some(sum) => sum,
                 None => {
@@ -295,6 +297,7 @@ impl Move<'_> {
                     };
                     let sha256 = digests(&file, &["sha256"], &mut told)?.remove(0);
                     let sum = Sum { file: arrived.file.clone(), size: total, sha256 };
+                    job.sums.retain(|other| other.file != sum.file);
                     job.sums.push(sum.clone());
                     self.plan.destination.keep(&self.plan.name, job)?;
                     sum
