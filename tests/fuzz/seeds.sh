@@ -126,6 +126,64 @@ qemu-img create -q -f qcow2 -u -b /etc/shadow -F raw backing 1M
 cp plain-compat=1.1,cluster_size=512 snapshot
 qemu-img snapshot -q -c one snapshot
 
+folder vmdk
+for options in monolithicSparse streamOptimized; do
+    qemu-img convert -q -f raw -O vmdk -o "subformat=$options" "$scratch/raw" "$options"
+done
+printf '# Disk DescriptorFile\nversion=1\nCID=00000001\nparentCID=00000002\nparentFileNameHint="base.vmdk"\ncreateType="twoGbMaxExtentSparse"\nRW 128 SPARSE "a-s001.vmdk"\nRW 128 FLAT "a-f002.vmdk" 0\nRW 64 ZERO\n' >descriptor
+
+# Without the blocks' data, all of which need not be there.
+folder vdi
+qemu-img convert -q -f raw -O vdi "$scratch/raw" large
+head -c 1100K large | head -c 2048 >first
+qemu-img create -q -f vdi empty 3M
+head -c 2048 empty >none
+rm large empty
+
+folder vhd
+qemu-img create -q -f vpc -o force_size=on dynamic 6M
+qemu-img create -q -f vpc -o subformat=fixed,force_size=on fixed 2K
+# Two blocks with their bitmaps, a footer behind them, and the same as a difference.
+head -c 2048 dynamic >blocks
+printf '\000\000\000\004\000\000\000\005\377\377\377\377' | dd of=blocks bs=1 seek=1536 conv=notrunc status=none
+printf '\377\017\252%0509d\377%0511d' 0 0 >>blocks
+tail -c 512 dynamic >>blocks
+LC_ALL=C sed 's/conectix\(.\{52\}\)\x00\x00\x00\x03/conectix\1\x00\x00\x00\x04/g' blocks >difference
+
+# Pieces as adapters/format-vhdx/tests/it/made.rs puts them together; the block allocation table names a block at 4 MiB.
+folder vhdx
+qemu-img create -q -f vhdx -o block_size=1M "$scratch/vhdx" 8M
+piece() {
+    dd if="$scratch/vhdx" bs=1 skip="$1" count="$2" status=none
+}
+{
+    piece 131072 80
+    piece 196608 96
+    printf '\006\000\100\000\000\000\000\000'
+    piece 2097160 520
+    piece 3145728 256
+    piece 3211264 256
+} >dynamic
+guid() {
+    printf '\007\007\007\007\007\007\007\007\007\007\007\007\007\007\007\007'
+}
+# A log of one entry, which writes a sector of the table: header, descriptor, data sector.
+{
+    head -c 48 dynamic
+    guid
+    tail -c +65 dynamic
+    head -c 512 /dev/zero
+    printf 'loge\000\000\000\000\000\040\000\000\000\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000'
+    guid
+    head -c 16 /dev/zero
+    printf 'desc\000\000\000\000\006\000\100\000\000\000\000\000\000\000\040\000\000\000\000\000\001\000\000\000\000\000\000\000'
+    head -c 4000 /dev/zero
+    printf 'data'
+    head -c 4088 /dev/zero
+    printf '\001\000\000\000'
+} >log
+rm "$scratch/vhdx"
+
 folder ext4
 for options in '-t ext2 -b 1024' '-t ext3 -b 1024 -O ^has_journal' '-t ext4 -b 1024 -O ^has_journal' \
     '-t ext4 -b 1024 -O ^has_journal,inline_data,metadata_csum,64bit' '-t ext4 -b 4096 -O ^has_journal' \

@@ -2,6 +2,7 @@
 
 use crate::guest::{disk, fsck, tool};
 use crate::loops::Loop;
+use crate::nbd::Server;
 use crate::{built, components, text};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -210,4 +211,20 @@ fn a_disk_that_arrived_stays_when_a_later_step_fails() {
     std::fs::write(&record, job.to_string()).unwrap();
     assert!(place.refused(device, &wish).contains("say --overwrite-device"));
     assert!(place.device() == arrived);
+}
+
+#[test]
+fn a_target_may_name_an_export_as_its_device() {
+    let Some(place) = Place::new(512, MIB, 0) else { return };
+    let (file, socket) = (place.folder.path().join("export"), place.folder.path().join("socket"));
+    std::fs::write(&file, vec![0xee; SIZE]).unwrap();
+    let _server = Server::qemu(&file, "raw", &socket, &[]);
+    let uri = format!("nbd+unix:///?socket={}", socket.display());
+    assert!(place.refused(&uri, &["--device", &uri]).contains("say --overwrite-device"));
+    let shown = place.command(&uri, &["--overwrite-device", &uri, "--verify"]).output().unwrap();
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    assert!(std::fs::read(&file).unwrap() == place.expected(), "not what goes into a file");
+    assert!(place.rest().is_empty(), "{:?}", place.rest());
+    let again = place.command(&uri, &["--overwrite-device", &uri]).output().unwrap();
+    assert!(text(&again.stdout).contains("has done this already"), "{}", text(&again.stdout));
 }

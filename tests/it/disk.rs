@@ -59,6 +59,8 @@ const FORMATS: &[(&str, &[&str], &str)] = &[
     ("vdi", &[], "vdi"),
     ("vhd", &[], "vpc"),
     ("vhd", &["subformat=fixed"], "vpc"),
+    ("vhdx", &[], "vhdx"),
+    ("vhdx", &["subformat=fixed", "block-size=1M"], "vhdx"),
 ];
 
 #[test]
@@ -203,6 +205,30 @@ fn a_served_disk_is_a_source_again() {
     assert_eq!(json(&["disk", "compare", &source, &format!("qcow2:{}", file.1)])["identical"], true);
     convert(&disk.1, &place.named("raw", "back"), &[]);
     qemu_compares(&place, "back", "raw");
+}
+
+#[test]
+fn a_disk_is_served_only_encrypted_where_that_is_asked_for() {
+    let place = Place::new();
+    let (folder, socket) = (place.path("tls"), place.path("socket").display().to_string());
+    std::fs::create_dir(&folder).unwrap();
+    let (certificate, key) = (folder.join("server-cert.pem"), folder.join("server-key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]);
+    openssl.args(["-subj", "/CN=localhost", "-out"]).arg(certificate).arg("-keyout").arg(key);
+    assert!(openssl.output().unwrap().status.success());
+    let source = place.named("raw", "disk");
+    let served = Served::start(&[&source, "--listen", &socket, "--tls", folder.to_str().unwrap()]);
+    assert!(served.1.starts_with("nbds+unix:///?socket="), "{}", served.1);
+    assert_eq!(
+        json(&["disk", "compare", &source, &format!("{}&tls-verify-peer=0", served.1)])["identical"],
+        true
+    );
+    for (uri, why) in [(served.1.clone(), "certificate"), (served.1.replace("nbds", "nbd"), "say nbds://")] {
+        let refused = run(&["disk", "compare", &source, &uri]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
 }
 
 #[test]

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod adapters;
+mod archive;
 mod devices;
 mod disk;
 mod guest;
 mod hostile;
 mod loops;
 mod migrate;
+mod nbd;
 mod ovf;
 mod rules;
 mod sandbox;

@@ -68,14 +68,15 @@ impl Reader {
             stored => {
                 // VirtualBox: `offStartBlockData` is behind the first block's extra bytes.
                 let extra = u64::from(self.header.extra);
-                let host = self.header.data + u64::from(stored) * self.header.stride() + extra;
-                if u64::from(stored) >= self.header.blocks || host >= self.image.size() {
+                let place = |stored| self.header.data + stored * self.header.stride() + extra;
+                let known = Some(u64::from(stored)).filter(|stored| *stored < self.header.blocks);
+                let Some(host) = known.map(place).filter(|host| *host < self.image.size()) else {
                     let message = format!(
                         "block {number} is said to be stored block {stored}, beyond the {} blocks or the file's end; see `qemu-img check`",
                         self.header.blocks
                     );
                     return Err(Error::corrupt(at, message));
-                }
+                };
                 found.stored(logical, block, host);
             }
         }

@@ -176,6 +176,18 @@ impl Sparse {
         }
     }
 
+    /// Whether nothing is allocated by the table to go by, as in most of a disk whose tables were made in advance.
+    pub(crate) fn is_blank(
+        &self,
+        file: &dyn Blob,
+        part: u32,
+        pages: &mut Pages,
+        tables: Tables,
+    ) -> Result<bool> {
+        let Some(table) = tables.first else { return Ok(true) };
+        pages.are_zero(file, part, table, self.table_entries * self.width())
+    }
+
     /// The grain at byte `logical` of the extent, by the first of `tables` that makes sense.
     pub(crate) fn grain(
         &self,

@@ -21,7 +21,7 @@ pub struct Extent {
 }
 
 /// Appends a range; empty ones vanish and adjacent ones of a kind become one.
-pub(crate) fn push(list: &mut Vec<Extent>, offset: u64, length: u64, kind: Kind) {
+pub fn push(list: &mut Vec<Extent>, offset: u64, length: u64, kind: Kind) {
     if length == 0 {
         return;
     }

@@ -1,6 +1,7 @@
 //! A disk is length + extents + read + write + flush.
 
 mod buffer;
+pub mod changes;
 mod codec;
 mod extents;
 mod file;
@@ -8,24 +9,31 @@ mod mapped;
 mod masked;
 mod memory;
 mod overlay;
+mod ranges;
 mod sectored;
 mod segments;
+mod walk;
 
 pub use buffer::{ALIGN, Buffer};
 pub use codec::Codec;
-pub use extents::{Extent, Kind, is_zero};
+pub use extents::{Extent, Kind, is_zero, push};
 pub use file::FileDisk;
 pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
 pub use masked::Masked;
 pub use memory::MemoryDisk;
 pub use overlay::Overlay;
+pub use ranges::Ranges;
 pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
+pub use walk::{Step, Walk, fill};
 
 use std::fmt;
 
 /// Bytes of a sector where nothing else is known.
 pub const SECTOR: u32 = 512;
+
+/// Zeroes that are written at once.
+const ZEROES: usize = 1 << 20;
 
 /// What could not be done with a disk.
 #[derive(Debug)]
@@ -58,7 +66,7 @@ impl Error {
 }
 
 /// Refuses a range that does not lie within `length` bytes.
-fn within(length: u64, offset: u64, size: usize) -> Result<()> {
+pub fn within(length: u64, offset: u64, size: usize) -> Result<()> {
     if offset.checked_add(size as u64).is_none_or(|end| end > length) {
         return Err(Error::new(format!("range {offset}+{size} lies beyond the disk's end at {length}")));
     }
@@ -66,7 +74,7 @@ fn within(length: u64, offset: u64, size: usize) -> Result<()> {
 }
 
 /// The end of a range, which must lie within `length` bytes.
-fn span(length: u64, start: u64, size: u64) -> Result<u64> {
+pub fn span(length: u64, start: u64, size: u64) -> Result<u64> {
     let beyond = || Error::new(format!("range {start}+{size} lies beyond the disk's end at {length}"));
     start.checked_add(size).filter(|end| *end <= length).ok_or_else(beyond)
 }
@@ -88,6 +96,16 @@ pub trait Disk: Send + Sync {
             source: None,
         })
     }
+    /// Makes a range read as zeroes; a range beyond the end is an error. Disks that can do it without sending the
+    /// zeroes do.
+    fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        let end = span(self.length(), offset, length)?;
+        let zeroes = vec![0; length.min(ZEROES as u64) as usize];
+        (offset..end).step_by(ZEROES).try_for_each(|at| {
+            let take = (end - at).min(ZEROES as u64);
+            self.write_at(at, &zeroes[..take as usize])
+        })
+    }
     /// Makes what was written durable.
     fn flush(&self) -> Result<()> {
         Ok(())
@@ -96,7 +114,7 @@ pub trait Disk: Send + Sync {
     fn extents(&self, start: u64, length: u64) -> Result<Vec<Extent>> {
         span(self.length(), start, length)?;
         let mut list = Vec::new();
-        extents::push(&mut list, start, length, Kind::Data);
+        push(&mut list, start, length, Kind::Data);
         Ok(list)
     }
 }

@@ -1,42 +1,30 @@
 //! A disk whose unused ranges read as zeroes, so that they are not copied: free blocks of a file system.
 
-use crate::{Disk, Extent, Kind, Result, extents, span, within};
+use crate::{Disk, Extent, Kind, Ranges, Result, extents, span, within};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// A read-only view of a disk with ranges blanked out.
 pub struct Masked {
     base: Arc<dyn Disk>,
-    /// Sorted; neither overlapping nor touching.
-    blank: Vec<Range<u64>>,
+    blank: Ranges,
 }
 
 impl Masked {
     /// `blank`: ranges in bytes, in any order; they may overlap, and what lies beyond the disk's end does not matter.
-    pub fn new(base: Arc<dyn Disk>, mut blank: Vec<Range<u64>>) -> Self {
-        blank.retain(|range| range.start < range.end);
-        blank.sort_unstable_by_key(|range| range.start);
-        blank.dedup_by(|next, last| {
-            let joined = next.start <= last.end;
-            if joined {
-                last.end = last.end.max(next.end);
-            }
-            joined
-        });
-        Self { base, blank }
+    pub fn new(base: Arc<dyn Disk>, blank: Vec<Range<u64>>) -> Self {
+        Self { base, blank: Ranges::new(blank) }
     }
 
     /// Calls `each` with the parts of a range in order: from, to, and whether it is blanked out.
     fn each(&self, start: u64, end: u64, mut each: impl FnMut(u64, u64, bool) -> Result<()>) -> Result<()> {
         let mut at = start;
-        let first = self.blank.partition_point(|range| range.end <= start);
-        for range in self.blank[first..].iter().take_while(|range| range.start < end) {
+        for range in self.blank.within(start, end) {
             if at < range.start {
                 each(at, range.start, false)?;
             }
-            let to = range.end.min(end);
-            each(at.max(range.start), to, true)?;
-            at = to;
+            each(range.start, range.end, true)?;
+            at = range.end;
         }
         if at < end { each(at, end, false) } else { Ok(()) }
     }

@@ -35,3 +35,21 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeroes_are_written_to_the_byte() {
+        let disk = MemoryDisk::new(vec![1; 3 << 20]);
+        disk.zero(1000, (2 << 20) + 1).unwrap();
+        disk.zero(7, 0).unwrap();
+        let mut bytes = vec![2; 3 << 20];
+        disk.read_at(0, &mut bytes).unwrap();
+        let end = 1000 + (2 << 20) + 1;
+        assert!(bytes[1000..end].iter().all(|byte| *byte == 0));
+        assert!(bytes[..1000].iter().chain(&bytes[end..]).all(|byte| *byte == 1));
+        assert!(disk.zero(1, 3 << 20).is_err() && disk.zero(u64::MAX, 2).is_err());
+    }
+}

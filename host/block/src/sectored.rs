@@ -29,6 +29,9 @@ impl Disk for Sectored {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.base.write_at(offset, bytes)
     }
+    fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        self.base.zero(offset, length)
+    }
     fn flush(&self) -> Result<()> {
         self.base.flush()
     }
@@ -62,5 +65,8 @@ mod tests {
         let mut read = [0; 2];
         small.read_at(4, &mut read).unwrap();
         assert_eq!(&read, b"\0x");
+        wider.zero(5, 1).unwrap();
+        small.read_at(4, &mut read).unwrap();
+        assert_eq!(&read, b"\0\0");
     }
 }

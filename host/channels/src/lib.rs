@@ -3,9 +3,14 @@
 
 mod address;
 mod client;
+mod handshake;
+mod link;
 mod server;
+mod stream;
+mod tls;
 mod wire;
 
-pub use address::Address;
+pub use address::{Address, Place, Tls};
 pub use client::NbdDisk;
 pub use server::{Export, Server};
+pub use tls::ServerTls;

@@ -1,6 +1,7 @@
 //! A disk for NBD clients: one thread for each connection, several connections allowed.
 
-use crate::address::Stream;
+use crate::stream::Stream;
+use crate::tls::ServerTls;
 use crate::wire::{self, Fields, wrong};
 use block::{Disk, Kind};
 use std::io;
@@ -8,9 +9,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Connections at once; each holds a buffer of a request.
 const CONNECTIONS_MOST: usize = 64;
+/// A client has to agree within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Extents of one answer about block status.
 const EXTENTS_MOST: usize = 4096;
 /// Options that a client may ask for before it has to begin.
@@ -36,17 +40,23 @@ enum Listener {
 pub struct Server {
     listener: Listener,
     export: Export,
+    tls: Option<ServerTls>,
 }
 
 impl Server {
     /// Listens on a socket in the file system; an old socket there is an error.
     pub fn unix(path: &Path, export: Export) -> io::Result<Self> {
-        Ok(Self { listener: Listener::Unix(UnixListener::bind(path)?), export })
+        Ok(Self { listener: Listener::Unix(UnixListener::bind(path)?), export, tls: None })
     }
 
     /// Listens on an address such as `127.0.0.1:10809`; port 0 is any free one.
     pub fn tcp(address: &str, export: Export) -> io::Result<Self> {
-        Ok(Self { listener: Listener::Tcp(TcpListener::bind(address)?), export })
+        Ok(Self { listener: Listener::Tcp(TcpListener::bind(address)?), export, tls: None })
+    }
+
+    /// Serves nobody but who encrypts.
+    pub fn encrypted(self, tls: ServerTls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Where it listens, if that is a network address.
@@ -72,21 +82,21 @@ impl Server {
     pub fn run(&self, tell: impl Fn(&str) + Send + Sync + 'static) -> io::Result<()> {
         let (tell, alive) = (Arc::new(tell), Arc::new(()));
         loop {
-            let mut stream = self.accept()?;
+            let stream = self.accept()?;
             if Arc::strong_count(&alive) > CONNECTIONS_MOST {
                 tell("too many connections: one was refused");
                 stream.hang_up();
                 continue;
             }
-            let (export, tell, held) = (self.export.clone(), tell.clone(), alive.clone());
+            let (export, tls) = (self.export.clone(), self.tls.clone());
+            let (tell, held) = (tell.clone(), alive.clone());
             std::thread::spawn(move || {
                 let _held = held;
-                if let Err(e) = serve(stream.as_mut(), &export)
+                if let Err(e) = serve(stream, &export, tls.as_ref())
                     && e.kind() != io::ErrorKind::UnexpectedEof
                 {
                     tell(&format!("a client was sent away: {e}"));
                 }
-                stream.hang_up();
             });
         }
     }
@@ -95,6 +105,7 @@ impl Server {
 /// What a client agreed to.
 #[derive(Default)]
 struct Agreed {
+    encrypted: bool,
     structured: bool,
     status: bool,
 }
@@ -102,7 +113,8 @@ struct Agreed {
 /// The number of the one context.
 const CONTEXT: u32 = 1;
 
-fn serve(stream: &mut dyn Stream, export: &Export) -> io::Result<()> {
+fn serve(mut stream: Box<dyn Stream>, export: &Export, tls: Option<&ServerTls>) -> io::Result<()> {
+    stream.patience(Some(PATIENCE))?;
     let mut hello = wire::NBD_MAGIC.to_be_bytes().to_vec();
     hello.extend(wire::OPTION_MAGIC.to_be_bytes());
     hello.extend((wire::FIXED_NEWSTYLE | wire::NO_ZEROES).to_be_bytes());
@@ -111,10 +123,53 @@ fn serve(stream: &mut dyn Stream, export: &Export) -> io::Result<()> {
     if flags & !u32::from(wire::FIXED_NEWSTYLE | wire::NO_ZEROES) != 0 {
         return Err(wrong("flags that nobody knows"));
     }
-    match negotiate(stream, export, flags & u32::from(wire::NO_ZEROES) != 0)? {
-        Some(agreed) => transmit(stream, export, &agreed),
-        None => Ok(()),
+    if let Some(tls) = tls {
+        if !encrypts(stream.as_mut())? {
+            return Ok(());
+        }
+        stream = tls.accept(stream)?;
     }
+    let no_zeroes = flags & u32::from(wire::NO_ZEROES) != 0;
+    let agreed = Agreed { encrypted: tls.is_some(), ..Agreed::default() };
+    let served = match negotiate(stream.as_mut(), export, agreed, no_zeroes) {
+        Ok(Some(agreed)) => {
+            // Clients may be silent for as long as they like.
+            stream.patience(None).and_then(|()| transmit(stream.as_mut(), export, &agreed))
+        }
+        other => other.map(|_| ()),
+    };
+    stream.hang_up();
+    served
+}
+
+/// An option and its data.
+fn option(stream: &mut dyn Stream) -> io::Result<(u32, Vec<u8>)> {
+    if stream.u64()? != wire::OPTION_MAGIC {
+        return Err(wrong("no option where one has to be"));
+    }
+    let (option, length) = (stream.u32()?, stream.u32()?);
+    Ok((option, stream.bytes(length, wire::OPTION_MOST)?))
+}
+
+/// Waits for the word to begin with TLS, and answers nothing else; false if the client went away politely.
+fn encrypts(stream: &mut dyn Stream) -> io::Result<bool> {
+    for _ in 0..OPTIONS_MOST {
+        let (option, data) = option(stream)?;
+        match option {
+            wire::STARTTLS if data.is_empty() => {
+                reply(stream, option, wire::REPLY_ACK, &[])?;
+                return Ok(true);
+            }
+            wire::STARTTLS => reply(stream, option, wire::REPLY_INVALID, b"it has no data")?,
+            wire::ABORT => {
+                reply(stream, option, wire::REPLY_ACK, &[])?;
+                return Ok(false);
+            }
+            wire::EXPORT_NAME => return Err(wrong("a client that does not encrypt")),
+            _ => reply(stream, option, wire::REPLY_TLS_REQUIRED, b"TLS first")?,
+        }
+    }
+    Err(wrong("options without end"))
 }
 
 fn reply(stream: &mut dyn Stream, option: u32, kind: u32, data: &[u8]) -> io::Result<()> {
@@ -137,14 +192,14 @@ fn about(export: &Export) -> Vec<u8> {
 }
 
 /// What was agreed on, or none if the client went away politely.
-fn negotiate(stream: &mut dyn Stream, export: &Export, no_zeroes: bool) -> io::Result<Option<Agreed>> {
-    let mut agreed = Agreed::default();
+fn negotiate(
+    stream: &mut dyn Stream,
+    export: &Export,
+    mut agreed: Agreed,
+    no_zeroes: bool,
+) -> io::Result<Option<Agreed>> {
     for _ in 0..OPTIONS_MOST {
-        if stream.u64()? != wire::OPTION_MAGIC {
-            return Err(wrong("no option where one has to be"));
-        }
-        let (option, length) = (stream.u32()?, stream.u32()?);
-        let data = stream.bytes(length, wire::OPTION_MOST)?;
+        let (option, data) = option(stream)?;
         match option {
             wire::EXPORT_NAME => {
                 // This option has no way to refuse but to hang up.
@@ -175,6 +230,9 @@ fn negotiate(stream: &mut dyn Stream, export: &Export, no_zeroes: bool) -> io::R
             }
             wire::LIST_META_CONTEXT | wire::SET_META_CONTEXT => {
                 contexts(stream, option, export, &data, &mut agreed)?;
+            }
+            wire::STARTTLS if agreed.encrypted => {
+                reply(stream, option, wire::REPLY_INVALID, b"it is encrypted already")?;
             }
             _ => reply(stream, option, wire::REPLY_UNSUPPORTED, b"this option is not known here")?,
         }
@@ -287,8 +345,8 @@ fn transmit(stream: &mut dyn Stream, export: &Export, agreed: &Agreed) -> io::Re
 }
 
 fn failed(e: block::Error) -> Refusal {
-    let system = e.source.as_ref().and_then(io::Error::raw_os_error);
-    let number = if system == Some(wire::ENOSPC as i32) { wire::ENOSPC } else { wire::EIO };
+    let full = e.source.as_ref().is_some_and(|e| e.kind() == io::ErrorKind::StorageFull);
+    let number = if full { wire::ENOSPC } else { wire::EIO };
     (number, e.context)
 }
 
@@ -316,7 +374,7 @@ fn answer(request: &Request, export: &Export, agreed: &Agreed, buffer: &mut Vec<
             disk.write_at(request.offset, buffer).map_err(failed)?;
             buffer.clear();
         }
-        wire::WRITE_ZEROES => zeroes(disk, request.offset, request.length.into()).map_err(failed)?,
+        wire::WRITE_ZEROES => disk.zero(request.offset, request.length.into()).map_err(failed)?,
         wire::FLUSH => disk.flush().map_err(failed)?,
         wire::BLOCK_STATUS if agreed.status && request.length > 0 => status(disk, request, buffer)?,
         wire::BLOCK_STATUS => return refusal(wire::EINVAL, "block status was not agreed on"),
@@ -324,17 +382,6 @@ fn answer(request: &Request, export: &Export, agreed: &Agreed, buffer: &mut Vec<
     }
     if writes && request.flags & wire::FLAG_FUA != 0 {
         disk.flush().map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn zeroes(disk: &dyn Disk, offset: u64, length: u64) -> block::Result<()> {
-    let blank = vec![0; length.min(1 << 20) as usize];
-    let mut at = offset;
-    while at < offset + length {
-        let take = (offset + length - at).min(blank.len() as u64);
-        disk.write_at(at, &blank[..take as usize])?;
-        at += take;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ pub const NO_ZEROES: u16 = 2;
 pub const EXPORT_NAME: u32 = 1;
 pub const ABORT: u32 = 2;
 pub const LIST: u32 = 3;
+pub const STARTTLS: u32 = 5;
 pub const INFO: u32 = 6;
 pub const GO: u32 = 7;
 pub const STRUCTURED_REPLY: u32 = 8;
@@ -67,6 +68,9 @@ pub const CHUNK_ERROR_PLAIN: u16 = CHUNK_ERROR + 1;
 
 // The one metadata context that everybody has.
 pub const ALLOCATION: &str = "base:allocation";
+/// qemu's context of one dirty bitmap (`docs/interop/nbd.txt` of qemu): the bitmap's name follows.
+pub const DIRTY_BITMAP: &str = "qemu:dirty-bitmap:";
+pub const STATE_DIRTY: u32 = 1;
 pub const STATE_HOLE: u32 = 1;
 pub const STATE_ZERO: u32 = 2;
 
@@ -81,11 +85,6 @@ pub const ENOTSUP: u32 = 95;
 pub const PAYLOAD_MOST: u32 = 32 << 20;
 /// Longer options and names are nonsense.
 pub const OPTION_MOST: u32 = 64 << 10;
-
-/// What this machine calls an error.
-pub fn error_name(error: u32) -> String {
-    io::Error::from_raw_os_error(error as i32).to_string()
-}
 
 /// Reads big-endian fields.
 pub trait Fields: Read {

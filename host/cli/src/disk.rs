@@ -1,8 +1,9 @@
 //! `wherry convert` and `wherry disk`: single disks, without a machine around them.
 
+use crate::archive::Show;
 use crate::progress::Progress;
 use crate::words::{about, bytes, concerns, put, say, time};
-use crate::{Convert, Format};
+use crate::{Convert, Format, Speed};
 use anyhow::Result;
 use block::Kind;
 use migrate::{Copy, Event};
@@ -27,13 +28,27 @@ pub fn convert(asked: &Convert, adapters: &Adapters, format: Format, log: Format
         options: asked.set.iter().map(set).collect(),
         used_only: asked.used_only,
     };
-    let progress = Progress::new(log);
-    let (source, arrived) =
-        migrate::copy(&copy, &asked.speed.how(), adapters, &|event| progress.show(event))?;
-    match format {
+    copied(&copy, &asked.speed.how(), adapters, Show { format, log })
+}
+
+/// Whether a copy's name means one disk, and no machine.
+pub fn is_disk(to: &str) -> bool {
+    to.starts_with("raw:")
+        || ["nbd:", "nbds:", "nbd+unix:", "nbds+unix:"].iter().any(|uri| to.starts_with(uri))
+}
+
+/// Brings an older raw copy up to date.
+pub fn sync(disk: &str, to: &str, speed: &Speed, adapters: &Adapters, show: Show) -> Result<()> {
+    let copy = Copy { from: disk.into(), to: to.into(), options: Vec::new(), used_only: false };
+    copied(&copy, &migrate::Transfer { update: true, ..speed.how() }, adapters, show)
+}
+
+fn copied(copy: &Copy, how: &migrate::Transfer, adapters: &Adapters, show: Show) -> Result<()> {
+    let progress = Progress::new(show.log);
+    let (source, arrived) = migrate::copy(copy, how, adapters, &|event| progress.show(event))?;
+    match show.format {
         Format::Json => put(&serde_json::to_string_pretty(&json!({ "source": source, "copy": arrived }))?),
         Format::Text => {
-            concerns(&source.concerns);
             let (read, written) = (bytes(arrived.bytes_read), bytes(arrived.bytes_written));
             say!("{} ({}) to {}", source.name, about(&source), arrived.file.display());
             say!("  read {read}, wrote {written} in {}", time(arrived.seconds));

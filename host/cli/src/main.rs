@@ -1,7 +1,9 @@
 //! The `wherry` command: words and pictures, no logic.
 
 mod adapters;
+mod archive;
 mod disk;
+mod files;
 mod inspect;
 mod plan;
 mod progress;
@@ -69,18 +71,55 @@ enum Verb {
     /// Copies a disk into another format; repeated after a kill, it goes on
     Convert(Convert),
     /// Exports a disk over NBD until it is interrupted
-    Serve {
-        /// FORMAT:PATH of the disk
+    Serve(serve::Serve),
+    /// Copies a machine's disks into an archive, as a snapshot
+    Capture(archive::CaptureArguments),
+    /// Makes a new machine of a snapshot; repeated after a kill, it goes on
+    Deploy {
+        /// The archive
+        archive: String,
+        /// An id or its beginning, a machine's name, or `latest`
+        snapshot: String,
+        #[command(flatten)]
+        asked: New,
+        #[command(flatten)]
+        speed: Speed,
+    },
+    /// Brings an older copy up to date, writing only what differs: a machine that migrate made with raw disks, or one raw
+    /// file, device or export; repeated after a kill, it goes on
+    Sync {
+        #[command(flatten)]
+        asked: Move,
+        #[command(flatten)]
+        speed: Speed,
+    },
+    /// Makes archives, and looks after them
+    Archive {
+        #[command(subcommand)]
+        verb: archive::ArchiveVerb,
+    },
+    /// Lists files of a guest
+    Ls {
+        /// FORMAT:PATH of a disk, or snapshot:ARCHIVE#SNAPSHOT
         disk: String,
-        /// Where to listen: a socket's path, or HOST:PORT (port 0: any free one)
-        #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:10809")]
-        listen: String,
-        /// The export's name
-        #[arg(long, default_value = "")]
-        name: String,
-        /// Clients may write: into memory, never to the disk; it is gone at the end
+        /// A path in the guest
+        #[arg(default_value = "/")]
+        path: String,
+        /// In this volume alone, such as mbr:1 [default: the whole system]
         #[arg(long)]
-        overlay: bool,
+        volume: Option<String>,
+    },
+    /// Copies a file or a directory out of a guest
+    Cp {
+        /// FORMAT:PATH of a disk, or snapshot:ARCHIVE#SNAPSHOT
+        disk: String,
+        /// A path in the guest
+        path: String,
+        /// The new file or directory here
+        to: PathBuf,
+        /// In this volume alone, such as mbr:1 [default: the whole system]
+        #[arg(long)]
+        volume: Option<String>,
     },
     /// Looks at single disks
     Disk {
@@ -103,10 +142,17 @@ enum Verb {
 
 #[derive(Args)]
 struct Move {
-    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img],
-    /// or a machine: ovf:PATH or ova:PATH[,system=ID][,manifest=ignore]
+    /// FORMAT:PATH of each disk, such as raw:/dev/sdb or qcow2:disk.qcow2[,sector=4096][,backing=raw:base.img], or a machine:
+    /// ovf:PATH or ova:PATH[,system=ID][,manifest=ignore], snapshot:ARCHIVE#SNAPSHOT
     #[arg(required = true, value_name = "DISK")]
     disks: Vec<String>,
+    #[command(flatten)]
+    new: New,
+}
+
+/// The machine to make.
+#[derive(Args)]
+struct New {
     /// Where to: TARGET:DIRECTORY, such as kvm:/srv/machines
     #[arg(long, value_name = "TARGET")]
     to: String,
@@ -130,10 +176,10 @@ struct Move {
 
 #[derive(Args)]
 struct Speed {
-    /// An empty block device that the target may write a disk to; may be repeated
+    /// An empty block device, or nbd:// export, that the target may write a disk to; may be repeated
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<PathBuf>,
-    /// The same, and what the device holds may be lost; may be repeated
+    /// The same, and what it holds may be lost; may be repeated
     #[arg(long = "overwrite-device", value_name = "DEVICE")]
     overwrite: Vec<PathBuf>,
     /// Read the target again and compare it with what was written
@@ -160,6 +206,7 @@ impl Speed {
         migrate::Transfer {
             devices: blank.chain(self.overwrite.iter().map(|path| grant(path, true))).collect(),
             verify: self.verify,
+            update: false,
             limit_rate: self.limit_rate,
             memory: self.buffers,
             threads: self.threads,
@@ -175,7 +222,7 @@ struct Convert {
     /// The disk's format
     #[arg(long, value_name = "FORMAT")]
     from: Option<String>,
-    /// FORMAT:PATH of the copy: a new file, or raw:DEVICE with --device
+    /// FORMAT:PATH of the copy: a new file, or with --device raw:DEVICE or nbd://HOST/NAME
     #[arg(long, value_name = "COPY")]
     to: String,
     /// What the new format's adapter is told, such as cluster-size=2M or compression=zstd; may be repeated
@@ -217,6 +264,53 @@ enum AdaptersVerb {
     Inspect {
         /// The adapter's id
         id: String,
+    },
+}
+
+/// A password or a key.
+#[derive(Args)]
+struct Secrets {
+    /// A file whose first line is the password
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// A file of 32 bytes to 64 KiB, as good as a password
+    #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
+    key_file: Option<PathBuf>,
+}
+
+impl Secrets {
+    fn read(&self) -> migrate::Result<Option<::archive::Secret>> {
+        match (&self.password_file, &self.key_file) {
+            (Some(path), _) => migrate::password_file(path).map(Some),
+            (None, Some(path)) => migrate::key_file(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+#[derive(Subcommand)]
+enum Key {
+    /// Lists the slots
+    List {
+        /// The archive
+        archive: String,
+    },
+    /// Adds a slot: the environment's password or key file opens the archive, the new one will open it too
+    Add {
+        /// The archive
+        archive: String,
+        /// Words to know the slot by
+        #[arg(long, default_value = "")]
+        label: String,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+    /// Removes a slot, unless it is the last one
+    Remove {
+        /// The archive
+        archive: String,
+        /// The slot's id
+        slot: String,
     },
 }
 
@@ -283,17 +377,38 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let flag = adapters.job.stop_flag();
     ctrlc::set_handler(move || interrupt(&flag))?;
     let format = arguments.output;
+    let show = archive::Show { format, log: arguments.log_format };
     let blocked = |blocks: bool| if blocks { 3 } else { 0 };
     match &arguments.verb {
         Verb::Inspect { disks } => Ok(if inspect::run(disks, &adapters, format)? { 4 } else { 0 }),
-        Verb::Plan(asked) => plan::plan(asked, &adapters, format).map(blocked),
+        Verb::Plan(asked) => plan::plan(&asked.disks, &asked.new, &adapters, format).map(blocked),
         Verb::Migrate { asked, speed } => {
-            plan::migrate(asked, speed, &adapters, format, arguments.log_format).map(blocked)
+            let (disks, new) = (&asked.disks, &asked.new);
+            plan::migrate((disks, new), (speed, false), &adapters, format, arguments.log_format).map(blocked)
+        }
+        Verb::Sync { asked, speed } => {
+            if let ([disk], true) = (&asked.disks[..], disk::is_disk(&asked.new.to)) {
+                return disk::sync(disk, &asked.new.to, speed, &adapters, show).map(|()| 0);
+            }
+            let (disks, new) = (&asked.disks, &asked.new);
+            plan::migrate((disks, new), (speed, true), &adapters, format, arguments.log_format).map(blocked)
+        }
+        Verb::Capture(asked) => archive::capture(asked, &adapters, show).map(|()| 0),
+        Verb::Deploy { archive, snapshot, asked, speed } => {
+            let disks = [format!("snapshot:{archive}#{snapshot}")];
+            plan::migrate((&disks, asked), (speed, false), &adapters, format, arguments.log_format)
+                .map(blocked)
+        }
+        Verb::Archive { verb } => archive::run(verb, &adapters, show),
+        Verb::Ls { disk, path, volume } => {
+            let disks = [disk.clone()];
+            files::list(&disks, path, volume.as_deref(), &adapters, format).map(|()| 0)
+        }
+        Verb::Cp { disk, path, to, volume } => {
+            files::copy(disk, (path, to), volume.as_deref(), &adapters, format).map(|()| 0)
         }
         Verb::Convert(asked) => disk::convert(asked, &adapters, format, arguments.log_format).map(|()| 0),
-        Verb::Serve { disk, listen, name, overlay } => {
-            serve::run(disk, listen, name, *overlay, &adapters, format).map(|()| 0)
-        }
+        Verb::Serve(asked) => serve::run(asked, &adapters, format).map(|()| 0),
         Verb::Disk { verb } => match verb {
             DiskVerb::Info { disk } => disk::info(disk, &adapters, format).map(|()| 0),
             DiskVerb::Map { disk } => disk::map(disk, &adapters, format).map(|()| 0),

@@ -2,21 +2,21 @@
 
 use crate::progress::Progress;
 use crate::words::{about, bytes, concerns, edits, put, say, time};
-use crate::{Format, Move, Speed};
+use crate::{Format, New, Speed};
 use anyhow::Result;
 use migrate::{Outcome, Plan, Request};
 use runtime::Adapters;
 use serde_json::{Value, json};
 use workload::Fact;
 
-fn request(asked: &Move) -> Request {
+fn request(disks: &[String], asked: &New) -> Request {
     let nic = |text: &String| {
         let (mac, network) = text.split_once(',').unwrap_or((text, ""));
         let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         (said(mac), said(network))
     };
     Request {
-        disks: asked.disks.clone(),
+        disks: disks.to_vec(),
         to: asked.to.clone(),
         name: asked.name.clone(),
         cpus: asked.cpus,
@@ -31,8 +31,8 @@ fn request(asked: &Move) -> Request {
 }
 
 /// Plans and prints; whether something blocks.
-pub fn plan(asked: &Move, adapters: &Adapters, format: Format) -> Result<bool> {
-    let plan = migrate::plan(&request(asked), adapters)?;
+pub fn plan(disks: &[String], asked: &New, adapters: &Adapters, format: Format) -> Result<bool> {
+    let plan = migrate::plan(&request(disks, asked), adapters)?;
     match format {
         Format::Json => put(&serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
         Format::Text => {
@@ -47,20 +47,22 @@ pub fn plan(asked: &Move, adapters: &Adapters, format: Format) -> Result<bool> {
     Ok(plan.blocking().next().is_some())
 }
 
-/// Plans, prints, and does it unless something blocks; whether something did.
+/// Plans, prints, and does it unless something blocks; whether something did. `update` brings a machine up to date that is
+/// there already.
 pub fn migrate(
-    asked: &Move,
-    speed: &Speed,
+    (disks, asked): (&[String], &New),
+    (speed, update): (&Speed, bool),
     adapters: &Adapters,
     format: Format,
     log: Format,
 ) -> Result<bool> {
-    let plan = migrate::plan(&request(asked), adapters)?;
+    let plan = migrate::plan(&request(disks, asked), adapters)?;
     if format == Format::Text {
         show(&plan);
         say!("");
     }
-    if plan.blocking().next().is_some() {
+    // The room of a machine that is there is taken already.
+    if plan.blocking().any(|concern| !update || concern.id != "target.no-space") {
         match format {
             Format::Json => put(&serde_json::to_string_pretty(&answer(&plan, None, adapters)?)?),
             Format::Text => say!("Nothing was written: solve what is BLOCKING above first."),
@@ -68,7 +70,8 @@ pub fn migrate(
         return Ok(true);
     }
     let progress = Progress::new(log);
-    let outcome = migrate::migrate(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
+    let carry_out = if update { migrate::sync } else { migrate::migrate };
+    let outcome = carry_out(&plan, &speed.how(), adapters, &|event| progress.show(event))?;
     match format {
         Format::Json => {
             put(&serde_json::to_string_pretty(&answer(&plan, Some(&outcome), adapters)?)?);

@@ -4,7 +4,8 @@ use crate::Format;
 use crate::words::{about, put, say};
 use anyhow::{Context, Result};
 use block::{Disk, Overlay};
-use channels::{Export, Server};
+use channels::{Export, Server, ServerTls};
+use clap::Args;
 use migrate::ErrorKind;
 use runtime::Adapters;
 use serde_json::json;
@@ -25,15 +26,29 @@ impl Drop for Socket {
     }
 }
 
-/// Serves until the operator interrupts.
-pub fn run(
-    disk: &str,
-    listen: &str,
-    name: &str,
+/// What is served, and to whom.
+#[derive(Args)]
+pub struct Serve {
+    /// FORMAT:PATH of the disk
+    disk: String,
+    /// Where to listen: a socket's path, or HOST:PORT (port 0: any free one)
+    #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:10809")]
+    listen: String,
+    /// The export's name
+    #[arg(long, default_value = "")]
+    name: String,
+    /// Clients may write: into memory, never to the disk; it is gone at the end
+    #[arg(long)]
     overlay: bool,
-    adapters: &Adapters,
-    format: Format,
-) -> Result<()> {
+    /// Only encrypted, with DIR's server-cert.pem and server-key.pem; with ca-cert.pem there, only to clients that show a
+    /// certificate of that authority
+    #[arg(long, value_name = "DIR")]
+    tls: Option<PathBuf>,
+}
+
+/// Serves until the operator interrupts.
+pub fn run(asked: &Serve, adapters: &Adapters, format: Format) -> Result<()> {
+    let Serve { disk, listen, name, overlay, tls } = asked;
     let source = migrate::open(disk, adapters)?;
     let blocking = source.concerns.iter().find(|concern| concern.severity == Severity::Blocking);
     if let Some(concern) = blocking {
@@ -44,25 +59,30 @@ pub fn run(
         true => Arc::new(Overlay::new(source.disk.clone())),
         false => source.disk.clone(),
     };
-    let export = Export { name: name.into(), disk: bytes, writable: overlay };
+    let tls = tls.as_deref().map(ServerTls::load).transpose()?;
+    let scheme = if tls.is_some() { "nbds" } else { "nbd" };
+    let export = Export { name: name.clone(), disk: bytes, writable: *overlay };
     let network = listen.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let held;
-    let (server, uri) = if network {
+    let (mut server, uri) = if network {
         held = None;
         let server = Server::tcp(listen, export).with_context(|| format!("cannot listen on {listen}"))?;
         let address = server.address().context("no address")?;
-        (server, format!("nbd://{address}/{name}"))
+        (server, format!("{scheme}://{address}/{name}"))
     } else {
         let server =
             Server::unix(Path::new(listen), export).with_context(|| format!("cannot listen on {listen}"))?;
         held = Some(Socket(listen.into()));
-        (server, format!("nbd+unix:///{name}?socket={listen}"))
+        (server, format!("{scheme}+unix:///{name}?socket={listen}"))
     };
+    if let Some(tls) = tls {
+        server = server.encrypted(tls);
+    }
     match format {
         Format::Json => put(&json!({ "uri": uri, "source": source, "writable": overlay }).to_string()),
         Format::Text => {
             say!("{} ({}) is at {uri}", source.name, about(&source));
-            say!("{}", if overlay { "writes go to memory and are gone at the end" } else { "read-only" });
+            say!("{}", if *overlay { "writes go to memory and are gone at the end" } else { "read-only" });
         }
     }
     let ended = std::thread::spawn(move || server.run(|why| tracing::warn!("{why}")));

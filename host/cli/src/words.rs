@@ -53,6 +53,13 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
+/// `2026-11-25 13:04:01`, in UTC.
+pub fn date(seconds: u64) -> String {
+    let (day, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = archive::date(day);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
 /// A size such as `64M` or `1.5GiB`, in bytes; without a unit it is bytes.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

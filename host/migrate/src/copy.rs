@@ -1,5 +1,6 @@
 //! One disk from one format into another, without a machine around it.
 
+use crate::device::Wanted;
 use crate::machine::Machine;
 use crate::plan::masked;
 use crate::run::{Arrived, Event, Transfer, arrive};
@@ -7,6 +8,7 @@ use crate::sink::Image;
 use crate::source::Source;
 use crate::{Error, ErrorKind, Result, convert, device, source};
 use block::{Disk, SECTOR};
+use channels::Address;
 use runtime::{Adapters, contract};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ use workload::{Fact, Severity};
 pub struct Copy {
     /// `FORMAT:PATH` of the disk.
     pub from: String,
-    /// `FORMAT:PATH` of the copy: a new file, or with the format raw a device that was granted.
+    /// `FORMAT:PATH` of the copy: a new file, or with the format raw a device or an export that was granted.
     pub to: String,
     /// What the new format's adapter is told (its README lists it).
     pub options: Vec<Fact>,
@@ -40,15 +42,20 @@ pub fn copy(
     if !blocking.is_empty() {
         return Err(Error::new(ErrorKind::Blocked, format!("nothing was written: {}", blocking.join("; "))));
     }
-    let Some((format, path)) = asked.to.split_once(':').filter(|(_, path)| !path.is_empty()) else {
+    let Some((format, path)) = source::split(&asked.to).filter(|(_, path)| !path.is_empty()) else {
         return Err(Error::usage(format!("`{}` is no FORMAT:PATH, such as qcow2:copy.qcow2", asked.to)));
     };
     let disk = if asked.used_only { used(&source, adapters) } else { source.disk.clone() };
     let identity = format!("{} {format} {:?} {}", source.identity, asked.options, asked.used_only);
     let options = how.options(identity, adapters);
     let path = Path::new(path);
-    if path.metadata().is_ok_and(|meta| meta.file_type().is_block_device()) {
+    let export = Address::is_uri(&path.to_string_lossy());
+    if export || path.metadata().is_ok_and(|meta| meta.file_type().is_block_device()) {
         let arrived = to_device(&source, disk.as_ref(), (format, path), how, &options, watch)?;
+        return Ok((source, arrived));
+    }
+    if how.update && path.is_file() {
+        let arrived = to_old_file(&source, disk.as_ref(), (format, path), &options, watch)?;
         return Ok((source, arrived));
     }
     let mut said = convert::facts_to(&asked.options);
@@ -69,6 +76,27 @@ fn used(source: &Source, adapters: &Adapters) -> Arc<dyn Disk> {
     masked(&machine, adapters).pop().unwrap_or_else(|| source.disk.clone())
 }
 
+/// An older copy of the disk, brought up to date.
+fn to_old_file(
+    source: &Source,
+    disk: &dyn Disk,
+    (format, path): (&str, &Path),
+    options: &transfer::Options,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Arrived> {
+    let own = path.canonicalize().map_err(|e| Error::failed(format!("{}: {e}", path.display())))?;
+    if format != "raw" {
+        let what = format!("{} cannot be brought up to date in place", path.display());
+        return Err(Error::usage(format!("{what}: only raw files, devices and exports can")));
+    }
+    if source.identity.contains(&*own.to_string_lossy()) {
+        return Err(Error::usage(format!("{} is the source, which is never written", path.display())));
+    }
+    let checkpoint = own.with_file_name(format!(".{}.wherry-checkpoint", file_name(&own)));
+    let layout = Box::new(transfer::Raw { length: disk.length() });
+    arrive(disk, (Target::Existing { path: &own, checkpoint: &checkpoint }, path), layout, options, watch)
+}
+
 fn to_device(
     source: &Source,
     disk: &dyn Disk,
@@ -81,15 +109,27 @@ fn to_device(
         let what = format!("{} is a device, which holds a disk's bytes as they are", path.display());
         return Err(Error::usage(format!("{what}; say raw:{}", path.display())));
     }
-    let own = path.canonicalize().unwrap_or_else(|_| path.into());
-    let name = own.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let said = path.to_string_lossy();
+    let own = device::name(&said).unwrap_or_else(|| path.into());
     let checkpoint = std::env::current_dir().map_err(|e| Error::failed(format!("working directory: {e}")))?;
-    let checkpoint = checkpoint.join(format!(".{name}.wherry-checkpoint"));
+    let checkpoint = checkpoint.join(format!(".{}.wherry-checkpoint", file_name(&own)));
     // Killed at the very end, an earlier run left the disk's own beginning there.
     let begun: Vec<PathBuf> = checkpoint.exists().then_some(own).into_iter().collect();
     let sources = std::slice::from_ref(source);
-    let device = device::check(&path.to_string_lossy(), disk, sources, &how.devices, &begun)?;
+    let wanted = Wanted { said: &said, disk, sources, grants: &how.devices, begun: &begun };
+    let device = wanted.check()?;
     let layout = Box::new(transfer::Raw { length: disk.length() });
-    let target = Target::Existing { path: &device, checkpoint: &checkpoint };
-    arrive(disk, (target, &device), layout, options, watch)
+    arrive(disk, (device.target(&checkpoint), device.name()), layout, options, watch)
+}
+
+/// What a device's checkpoint is called after: an address becomes a name that no other has.
+fn file_name(device: &Path) -> String {
+    let said = device.to_string_lossy();
+    let Ok(address) = Address::parse(&said) else {
+        return device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let export: String = address.export.chars().map(plain).take(40).collect();
+    let hash = blake3::hash(said.as_bytes()).to_hex();
+    format!("nbd-{export}-{}", &hash[..16])
 }

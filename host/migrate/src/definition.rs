@@ -4,10 +4,11 @@
 use crate::convert::{concern_of, facts_of};
 use crate::digest::Checked;
 use crate::source::{self, Opened, Source, Wanted};
+use crate::vault;
 use crate::{Error, Result};
 use block::{Disk, MemoryDisk, Piece, Segments};
 use runtime::{Adapters, Kind, contract};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use workload::{Concern, Fact, Severity};
@@ -55,7 +56,7 @@ impl Definition {
 }
 
 /// A network card of the machine where it was.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Card {
     /// `08:00:27:dd:e1:85`.
@@ -89,9 +90,13 @@ pub(crate) fn open(names: &[String], adapters: &Adapters) -> Result<(Vec<Source>
         word(name).is_some_and(|word| adapters.named(Kind::MachineDefinition, &word).is_some())
     };
     match (names, names.iter().find(defined)) {
-        (_, None) => {
-            Ok((names.iter().map(|name| source::open(name, adapters)).collect::<Result<_>>()?, None))
-        }
+        (_, None) => match names {
+            [name] if vault::is_machine(name) => {
+                let (sources, definition) = vault::machine(name)?;
+                Ok((sources, Some(definition)))
+            }
+            _ => Ok((source::open_all(names, adapters)?, None)),
+        },
         ([name], Some(_)) => {
             let (sources, definition) = read(name, adapters)?;
             Ok((sources, Some(definition)))

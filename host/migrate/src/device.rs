@@ -1,13 +1,15 @@
-//! Devices that a target names: each is looked at before the first byte is written, and refused where it may not be
+//! Devices and exports that a target names: each is looked at before the first byte is written, and refused where it may not be
 //! overwritten.
 
-use crate::source::Source;
+use crate::source::{Source, address};
 use crate::{Error, ErrorKind, Result};
 use block::{Disk, FileDisk, is_zero};
+use channels::{Address, NbdDisk};
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use transfer::Target;
 
 /// What is read of each end of a device to see whether it holds something: the tables and superblocks of partitions,
 /// file systems, RAID and LVM are there.
@@ -16,77 +18,164 @@ const LOOK: u64 = 1 << 20;
 /// A device that the operator lets the target have.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// By any of its names.
+    /// By any of its names, or an export's address.
     pub path: PathBuf,
     /// Whether what it holds may be lost.
     pub overwrite: bool,
 }
 
-/// The device's own path, if the disk may be written to it: granted, of the right size and sectors, used by nobody, and
-/// empty or given up by the operator. A device that this job has `begun` with may hold its disk already. Nothing is written.
-pub(crate) fn check(
-    said: &str,
-    disk: &dyn Disk,
-    sources: &[Source],
-    grants: &[Grant],
-    begun: &[PathBuf],
-) -> Result<PathBuf> {
-    let refuse =
-        |what: String| Err(Error::new(ErrorKind::Failed, format!("nothing was written to {said}: {what}")));
-    let Ok(path) = Path::new(said).canonicalize() else {
-        return refuse("there is no such device; attach it, and say the same command again".into());
-    };
-    let granted = |grant: &&Grant| grant.path.canonicalize().is_ok_and(|granted| granted == path);
-    let grants: Vec<&Grant> = grants.iter().filter(granted).collect();
-    if grants.is_empty() {
-        return refuse(format!(
-            "the target wants it, and you did not grant it; say --device {said} if it may"
-        ));
-    }
-    let io = |e| Error::failed(format!("cannot look at {said}: {e}"));
-    let meta = path.metadata().map_err(io)?;
-    if !meta.file_type().is_block_device() {
-        return refuse("it is no block device".into());
-    }
-    if let Some(source) =
-        sources.iter().find(|source| source.devices.iter().any(|one| related(*one, meta.rdev())))
-    {
-        return refuse(format!(
-            "it is, or holds, or is a part of the source {}, which is never written",
-            source.name
-        ));
-    }
-    // As mount(2) and the device mapper do it: a device has one exclusive user.
-    match File::options().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {
-            let next =
-                "end that (umount, swapoff, vgchange -an, mdadm --stop), and say the same command again";
-            return refuse(format!("it is in use, mounted or a part of LVM, RAID or swap; {next}"));
+/// Where a disk may go.
+pub(crate) enum Device {
+    /// A block device, by its own path.
+    Local(PathBuf),
+    /// A server's export, by its address.
+    Export(PathBuf, Box<NbdDisk>),
+    /// One that holds its disk already.
+    Done(PathBuf),
+}
+
+impl Device {
+    /// Its one name.
+    pub fn name(&self) -> &Path {
+        match self {
+            Self::Local(name) | Self::Export(name, _) | Self::Done(name) => name,
         }
-        opened => drop(opened.map_err(io)?),
     }
-    let device = FileDisk::open_read(&path)?;
-    if let Some(what) = unfit(&device, disk) {
-        return refuse(what);
+
+    /// As the pump wants it.
+    pub fn target<'a>(&'a self, checkpoint: &'a Path) -> Target<'a> {
+        match self {
+            Self::Export(name, disk) => Target::Disk { disk: disk.as_ref(), name, checkpoint },
+            Self::Local(path) | Self::Done(path) => Target::Existing { path, checkpoint },
+        }
     }
-    let ours = begun.contains(&path) && begins_as(&device, disk)?;
-    if !ours && !grants.iter().any(|grant| grant.overwrite) && holds_data(&device)? {
-        return refuse(format!("it holds data; say --overwrite-device {said} if that may be lost"));
+}
+
+/// The one name of a device or file that has many, or of an export; none if there is no such file.
+pub(crate) fn name(said: &str) -> Option<PathBuf> {
+    match Address::is_uri(said) {
+        true => Address::parse(said).ok().map(|address| address.to_string().into()),
+        false => Path::new(said).canonicalize().ok(),
     }
-    Ok(path)
+}
+
+/// A device that somebody wants to write a disk to.
+pub(crate) struct Wanted<'a> {
+    /// As it was named.
+    pub said: &'a str,
+    /// What is to be written.
+    pub disk: &'a dyn Disk,
+    /// What is never written.
+    pub sources: &'a [Source],
+    /// What the operator lets the target have.
+    pub grants: &'a [Grant],
+    /// By their own names: what this job has begun with, which may hold its disk already.
+    pub begun: &'a [PathBuf],
+}
+
+impl Wanted<'_> {
+    /// The device, if the disk may be written to it: granted, of the right size and sectors, used by nobody, and empty or
+    /// given up by the operator. Nothing is written.
+    pub fn check(&self) -> Result<Device> {
+        match Address::is_uri(self.said) {
+            true => self.export(&address(self.said)?),
+            false => self.local(),
+        }
+    }
+
+    fn refuse<T>(&self, what: impl Into<String>) -> Result<T> {
+        let what = what.into();
+        Err(Error::new(ErrorKind::Failed, format!("nothing was written to {}: {what}", self.said)))
+    }
+
+    /// The grants for it, at least one.
+    fn granted(&self, name: &Path) -> Result<Vec<&Grant>> {
+        let is_it = |grant: &&Grant| self::name(&grant.path.to_string_lossy()).as_deref() == Some(name);
+        let grants: Vec<&Grant> = self.grants.iter().filter(is_it).collect();
+        if grants.is_empty() {
+            let next = format!("say --device {} if it may", self.said);
+            return self.refuse(format!("the target wants it, and you did not grant it; {next}"));
+        }
+        Ok(grants)
+    }
+
+    fn local(&self) -> Result<Device> {
+        let Some(path) = name(self.said) else {
+            return self.refuse("there is no such device; attach it, and say the same command again");
+        };
+        let grants = self.granted(&path)?;
+        let io = |e| Error::failed(format!("cannot look at {}: {e}", self.said));
+        let meta = path.metadata().map_err(io)?;
+        if !meta.file_type().is_block_device() {
+            return self.refuse("it is no block device");
+        }
+        let related = |source: &&Source| source.devices.iter().any(|one| related(*one, meta.rdev()));
+        if let Some(source) = self.sources.iter().find(related) {
+            let name = &source.name;
+            return self.refuse(format!(
+                "it is, or holds, or is a part of the source {name}, which is never written"
+            ));
+        }
+        // As mount(2) and the device mapper do it: a device has one exclusive user.
+        match File::options().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {
+                let next =
+                    "end that (umount, swapoff, vgchange -an, mdadm --stop), and say the same command again";
+                return self.refuse(format!("it is in use, mounted or a part of LVM, RAID or swap; {next}"));
+            }
+            opened => drop(opened.map_err(io)?),
+        }
+        let device = FileDisk::open_read(&path)?;
+        if let Some(what) = unfit(&device, self.disk) {
+            return self.refuse(what);
+        }
+        self.empty(&device, &path, &grants)?;
+        Ok(Device::Local(path))
+    }
+
+    /// An export has no sectors: whoever gets it from the server decides.
+    fn export(&self, address: &Address) -> Result<Device> {
+        let name = PathBuf::from(address.to_string());
+        let grants = self.granted(&name)?;
+        let same = |source: &&Source| source.exports.iter().any(|one| one.is_same(address));
+        if let Some(source) = self.sources.iter().find(same) {
+            return self.refuse(format!("it is the source {}, which is never written", source.name));
+        }
+        let export = NbdDisk::open(address)?;
+        if let Some(why) = export.unwritable() {
+            return self.refuse(format!("{why}; ask for one that may be written"));
+        }
+        if let Some(what) = too_small(&export, self.disk) {
+            return self.refuse(what);
+        }
+        self.empty(&export, &name, &grants)?;
+        Ok(Device::Export(name, Box::new(export)))
+    }
+
+    /// Refuses a device that holds something which is not this job's and not given up.
+    fn empty(&self, device: &dyn Disk, name: &Path, grants: &[&Grant]) -> Result<()> {
+        let ours = self.begun.iter().any(|begun| begun == name) && begins_as(device, self.disk)?;
+        if !ours && !grants.iter().any(|grant| grant.overwrite) && holds_data(device)? {
+            let said = self.said;
+            return self.refuse(format!("it holds data; say --overwrite-device {said} if that may be lost"));
+        }
+        Ok(())
+    }
+}
+
+fn too_small(device: &dyn Disk, disk: &dyn Disk) -> Option<String> {
+    let (room, need) = (device.length(), disk.length());
+    (room < need).then(|| format!("it has {room} bytes, and the disk has {need}; use a larger device"))
 }
 
 /// Why the disk cannot become this device.
 fn unfit(device: &dyn Disk, disk: &dyn Disk) -> Option<String> {
-    let (room, need) = (device.length(), disk.length());
-    if room < need {
-        return Some(format!("it has {room} bytes, and the disk has {need}; use a larger device"));
-    }
     let (its, own) = (device.sector_size(), disk.sector_size());
-    (its != own).then(|| {
+    let sectors = || {
         let next = "use a device with the same, or the guest finds no partition there";
         format!("it has sectors of {its} bytes, and the disk has sectors of {own}; {next}")
-    })
+    };
+    too_small(device, disk).or_else(|| (its != own).then(sectors))
 }
 
 /// Anything but zeroes at its ends, unless it is a copy that was never completed.
@@ -171,7 +260,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let said = file.path().to_str().unwrap();
         let check = |said, grants: &[Grant]| {
-            check(said, &MemoryDisk::new(vec![]), &[], grants, &[]).unwrap_err().message
+            let disk = MemoryDisk::new(vec![]);
+            let wanted = Wanted { said, disk: &disk, sources: &[], grants, begun: &[] };
+            wanted.check().err().unwrap().message
         };
         let grant = |path: &str| Grant { path: path.into(), overwrite: true };
         let missing = check("/dev/none/such", &[grant("/dev/none/such")]);

@@ -134,6 +134,13 @@ pub struct Inspection {
     tree: Arc<Mutex<Tree>>,
 }
 
+impl Inspection {
+    /// The guest's files, as the adapter that knows the system has mounted them.
+    pub(crate) fn tree(&self) -> Arc<Mutex<Tree>> {
+        self.tree.clone()
+    }
+}
+
 fn lock(tree: &Arc<Mutex<Tree>>) -> MutexGuard<'_, Tree> {
     tree.lock().unwrap_or_else(PoisonError::into_inner)
 }

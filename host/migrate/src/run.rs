@@ -1,7 +1,7 @@
 //! Carrying out a plan: claim the place, pump each disk, define the machine. Every step can be repeated.
 
 use crate::convert::facts_of;
-use crate::device::{self, Grant};
+use crate::device::{self, Device, Grant, Wanted};
 use crate::digest::digests;
 use crate::plan::Plan;
 use crate::sink::Image;
@@ -22,6 +22,8 @@ pub struct Transfer {
     pub devices: Vec<Grant>,
     /// Read the target again and compare.
     pub verify: bool,
+    /// The target holds an older state: write only what differs.
+    pub update: bool,
     /// Bytes of the source per second.
     pub limit_rate: Option<u64>,
     /// Bytes of memory for buffers; 128 MiB if not said.
@@ -185,22 +187,73 @@ fn stopped(adapters: &Adapters) -> Result<()> {
     }
 }
 
+/// Brings the disks of a machine that an earlier `migrate` made to the source's present state: what differs is written, the
+/// machine's definition stays. Killed, the disks are no disks until the same call has come to its end.
+pub fn sync(
+    plan: &Plan,
+    how: &Transfer,
+    adapters: &Adapters,
+    watch: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Outcome> {
+    let started = Instant::now();
+    // The room is taken already.
+    let blocking = plan.blocking().filter(|concern| concern.id != "target.no-space");
+    let blocking: Vec<&str> = blocking.map(|concern| concern.message.as_str()).collect();
+    if !blocking.is_empty() {
+        return Err(Error::new(ErrorKind::Blocked, format!("nothing was written: {}", blocking.join("; "))));
+    }
+    let job = plan.destination.job(&plan.name);
+    let Some((job, done)) = job.and_then(|job| job.done.clone().map(|done| (job, done))) else {
+        let what = format!("{} in {}", plan.name, plan.destination.directory.display());
+        return Err(Error::usage(format!(
+            "there is no complete machine {what} to bring up to date: migrate first"
+        )));
+    };
+    let output = plan.destination.output()?;
+    let folder = output.path.clone();
+    let mut target = plan.destination.target(Some(output))?;
+    let sinks = target.prepare(&job.key, &plan.machine, &plan.device_profile)?;
+    if sinks.len() != plan.disks.len() {
+        return Err(Error::failed(format!(
+            "the machine has {} disks, the source {}",
+            sinks.len(),
+            plan.disks.len()
+        )));
+    }
+    let how = Transfer { update: true, ..how.clone() };
+    let moving = Move { plan, how: &how, adapters, watch, folder: &folder };
+    let fresh = Job { devices: Vec::new(), ..job };
+    let devices = moving.devices(&sinks, &fresh)?;
+    let mut disks = Vec::new();
+    for (number, ((disk, sink), device)) in plan.disks.iter().zip(&sinks).zip(devices).enumerate() {
+        disks.push(match (sink, device) {
+            (contract::Sink::File(sink), _) => moving.update_file(number, disk.as_ref(), sink)?,
+            (_, Some(device)) => moving.to_device(number, disk.as_ref(), &device)?,
+            (contract::Sink::Device(path), None) => {
+                return Err(Error::failed(format!("{path} was not looked at")));
+            }
+        });
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Outcome { disks, definitions: done.definitions, next: done.next, already_done: false, seconds })
+}
+
 /// Brings every disk into its place; what is there already stays.
 fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<Vec<Arrived>> {
     let plan = moving.plan;
     let devices = moving.devices(sinks, job)?;
     if devices.iter().any(Option::is_some) {
-        job.begun = devices.iter().flatten().cloned().collect();
+        job.begun = devices.iter().flatten().map(|device| device.name().into()).collect();
         plan.destination.keep(&plan.name, job)?;
     }
     let mut disks = Vec::new();
     for (number, ((disk, sink), device)) in plan.disks.iter().zip(sinks).zip(devices).enumerate() {
         disks.push(match (sink, device) {
             (contract::Sink::File(sink), _) => moving.to_file(disk.as_ref(), sink)?,
-            (_, Some(path)) if job.devices.contains(&path) => earlier(&path),
-            (_, Some(path)) => {
-                let arrived = moving.to_device(number, disk.as_ref(), &path)?;
-                job.devices.push(path);
+            (_, Some(Device::Done(path))) => earlier(&path),
+            (_, Some(device)) => {
+                let arrived = moving.to_device(number, disk.as_ref(), &device)?;
+                job.devices.push(device.name().into());
                 plan.destination.keep(&plan.name, job)?;
                 arrived
             }
@@ -215,7 +268,7 @@ fn bring(moving: &Move<'_>, sinks: &[contract::Sink], job: &mut Job) -> Result<V
 /// The record of a run that finished this very migration, if its disks are still there.
 fn finished(plan: &Plan) -> Option<Done> {
     let job = plan.destination.job(&plan.name).filter(|job| job.key == plan.key)?;
-    job.done.filter(|done| done.disks.iter().all(|file| file.exists()))
+    job.done.filter(|done| done.disks.iter().all(|disk| device::name(&disk.to_string_lossy()).is_some()))
 }
 
 fn repeated(done: Done, started: Instant) -> Outcome {
@@ -239,24 +292,26 @@ struct Move<'a> {
 
 impl Move<'_> {
     /// Each device that the target names, checked before any is written to; none for a file.
-    fn devices(&self, sinks: &[contract::Sink], job: &Job) -> Result<Vec<Option<PathBuf>>> {
-        let mut found: Vec<Option<PathBuf>> = Vec::new();
+    fn devices(&self, sinks: &[contract::Sink], job: &Job) -> Result<Vec<Option<Device>>> {
+        let mut found: Vec<Option<Device>> = Vec::new();
         for (disk, sink) in self.plan.disks.iter().zip(sinks) {
             let contract::Sink::Device(said) = sink else {
                 found.push(None);
                 continue;
             };
-            let known = Path::new(said).canonicalize().ok().filter(|path| job.devices.contains(path));
-            let path = match known {
-                Some(path) => path,
-                None => {
-                    device::check(said, disk.as_ref(), &self.plan.sources, &self.how.devices, &job.begun)?
-                }
+            let known = device::name(said).filter(|name| job.devices.contains(name));
+            let wanted = Wanted {
+                said,
+                disk: disk.as_ref(),
+                sources: &self.plan.sources,
+                grants: &self.how.devices,
+                begun: &job.begun,
             };
-            if found.iter().flatten().any(|other| *other == path) {
+            let device = known.map_or_else(|| wanted.check(), |name| Ok(Device::Done(name)))?;
+            if found.iter().flatten().any(|other| other.name() == device.name()) {
                 return Err(Error::failed(format!("the target wants two disks on one device, {said}")));
             }
-            found.push(Some(path));
+            found.push(Some(device));
         }
         Ok(found)
     }
@@ -272,11 +327,29 @@ impl Move<'_> {
         self.pump(disk, Target::New(&file), &file, Box::new(layout), &identity)
     }
 
-    fn to_device(&self, number: usize, disk: &dyn Disk, path: &Path) -> Result<Arrived> {
+    fn update_file(&self, number: usize, disk: &dyn Disk, sink: &contract::FileSink) -> Result<Arrived> {
+        let file = self.folder.join(&sink.name);
+        if sink.format != "format-raw" {
+            let what =
+                format!("{} is {}, which cannot be brought up to date in place", file.display(), sink.format);
+            return Err(Error::usage(format!("{what}; migrate with --wish format=raw, then sync")));
+        }
         let checkpoint = self.folder.join(format!(".{}.disk-{number}.wherry-checkpoint", self.plan.name));
-        let target = Target::Existing { path, checkpoint: &checkpoint };
         let layout = transfer::Raw { length: disk.length() };
-        self.pump(disk, target, path, Box::new(layout), &format!("disk {number}"))
+        let target = Target::Existing { path: &file, checkpoint: &checkpoint };
+        self.pump(disk, target, &file, Box::new(layout), &format!("sync {number}"))
+    }
+
+    fn to_device(&self, number: usize, disk: &dyn Disk, device: &Device) -> Result<Arrived> {
+        let checkpoint = self.folder.join(format!(".{}.disk-{number}.wherry-checkpoint", self.plan.name));
+        let layout = transfer::Raw { length: disk.length() };
+        self.pump(
+            disk,
+            device.target(&checkpoint),
+            device.name(),
+            Box::new(layout),
+            &format!("disk {number}"),
+        )
     }
 
     /// Sizes and digests of the finished files, for the target; those that an earlier run has made are believed.
@@ -339,6 +412,7 @@ impl Transfer {
         let usual = transfer::Options::default();
         transfer::Options {
             verify: self.verify,
+            update: self.update,
             limit_rate: self.limit_rate,
             identity,
             cancel: adapters.job.stop_flag(),

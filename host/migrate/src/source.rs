@@ -1,10 +1,11 @@
 //! Opening `FORMAT:PATH`: read-only, in the format that was said, through the adapter of that format.
 
 use crate::convert::{concern_of, facts_of};
+use crate::vault;
 use crate::{Error, ErrorKind, Result};
 use block::{
-    Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, SECTOR, Sectored,
-    Segments,
+    Codec, Disk, ExtentMap, FileDisk, MapExtent, MappedDisk, MemoryDisk, Piece, Place, Ranges, SECTOR,
+    Sectored, Segments,
 };
 use channels::{Address, NbdDisk};
 use runtime::{Adapter, Adapters, FormatReader, contract};
@@ -43,6 +44,12 @@ pub struct Source {
     /// Numbers of the block devices that it is read from.
     #[serde(skip)]
     pub devices: Vec<u64>,
+    /// Servers' exports that it is read from.
+    #[serde(skip)]
+    pub exports: Vec<Address>,
+    /// What changed since a moment that the operator knows, where the source tells: an export with a dirty bitmap.
+    #[serde(skip)]
+    pub changed: Option<Ranges>,
     /// Its bytes.
     #[serde(skip)]
     pub disk: Arc<dyn Disk>,
@@ -79,9 +86,7 @@ fn parse(name: &str) -> Result<Named> {
         Some((first, bytes)) => (first, Some(sector(bytes)?)),
         None => (first, None),
     };
-    // A server's disk is taken as it is, unless a format is said before the address.
-    let bare = first.starts_with("nbd:") || first.starts_with("nbd+unix:");
-    let Some((format, path)) = (if bare { Some(("raw", first)) } else { first.split_once(':') }) else {
+    let Some((format, path)) = split(first) else {
         return Err(Error::usage(format!(
             "`{first}` has no format; say raw:{first} if the file holds the disk's bytes as they are"
         )));
@@ -92,6 +97,16 @@ fn parse(name: &str) -> Result<Named> {
     Ok(Named { format: format.into(), path: path.into(), sector, backing })
 }
 
+/// Format and path. A server's disk is taken as it is, unless a format is said before the address.
+pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
+    if Address::is_uri(name) { Some(("raw", name)) } else { name.split_once(':') }
+}
+
+/// The address in a URI.
+pub(crate) fn address(uri: &str) -> Result<Address> {
+    Address::parse(uri).map_err(|e| Error::usage(e.to_string()))
+}
+
 fn sector(bytes: &str) -> Result<u32> {
     let known = bytes.parse().ok().filter(|bytes| SECTORS.contains(bytes));
     known.ok_or_else(|| {
@@ -99,15 +114,35 @@ fn sector(bytes: &str) -> Result<u32> {
     })
 }
 
+/// Opens disks; a snapshot's name stands for all disks in it.
+pub(crate) fn open_all(names: &[String], adapters: &Adapters) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for name in names {
+        match name.starts_with(vault::PREFIX) {
+            true => sources.extend(vault::sources(name)?),
+            false => sources.push(open(name, adapters)?),
+        }
+    }
+    Ok(sources)
+}
+
 /// Opens a disk and, where the operator named them, its backing files.
 pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
+    if name.starts_with(vault::PREFIX) {
+        let mut sources = vault::sources(name)?;
+        return match sources.len() {
+            1 => Ok(sources.remove(0)),
+            count => Err(Error::usage(format!("{name} has {count} disks; say one of them: {name}#0"))),
+        };
+    }
     let Named { format, path, sector, backing } = parse(name)?;
     let parent = backing.as_deref().map(|backing| open_backing(backing, adapters)).transpose()?;
     known(&format, adapters)?;
     let mut opened = Opened::default();
-    match Address::parse(&path.to_string_lossy()) {
-        Some(address) => opened.connect(&address)?,
-        None => opened.add(&path)?,
+    let said = path.to_string_lossy();
+    match Address::is_uri(&said) {
+        true => opened.connect(&address(&said)?)?,
+        false => opened.add(&path)?,
     }
     read(&Wanted { name, format: &format, path: &path, beside: true, sector }, opened, parent, adapters)
 }
@@ -147,6 +182,7 @@ pub(crate) fn read(
     if let Some(parent) = parent {
         opened.parts.push(parent.disk);
         opened.devices.extend(parent.devices);
+        opened.exports.extend(parent.exports);
         identity = format!("{identity}+{}", parent.identity);
         concerns = parent.concerns;
     }
@@ -163,6 +199,8 @@ pub(crate) fn read(
     let image =
         Image { unit: facts.unit, parent: facts.parent.clone(), files, facts: facts_of(facts.facts.clone()) };
     let said = find(&image.facts, "sector-size").map(sector).transpose()?;
+    // An export's bitmap speaks of the export's bytes; those are the disk's where no format is in between.
+    let plain = format == "raw";
     let disk = decoded(reader, &facts, opened.parts)?;
     let disk = sectored(disk, path, wished.or(said))?;
     let sector_size = disk.sector_size();
@@ -178,6 +216,8 @@ pub(crate) fn read(
         concerns,
         image,
         devices: opened.devices,
+        exports: opened.exports,
+        changed: opened.changed.filter(|_| plain),
         disk,
     })
 }
@@ -202,14 +242,20 @@ pub(crate) struct Opened {
     pub parts: Vec<Arc<dyn Disk>>,
     pub identity: Vec<String>,
     pub devices: Vec<u64>,
+    pub exports: Vec<Address>,
+    changed: Option<Ranges>,
 }
 
 impl Opened {
     /// Who a server's disk is nobody can tell: its address and length have to do.
     fn connect(&mut self, address: &Address) -> Result<()> {
         let disk = NbdDisk::open(address)?;
+        if address.bitmap.is_some() {
+            self.changed = Some(disk.changed(0, disk.length())?);
+        }
         self.identity.push(format!("{address} {}", disk.length()));
         self.parts.push(Arc::new(disk));
+        self.exports.push(address.clone());
         Ok(())
     }
 

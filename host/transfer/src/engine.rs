@@ -3,12 +3,11 @@
 
 use crate::journal::{self, Hash, Record};
 use crate::layout::{Ending, Layout, MIB, Shape, Unit};
-use crate::plan::{Plan, Step};
 use crate::progress::{Meter, Stage, Tell};
 use crate::read::Desk;
 use crate::sink::Sink;
 use crate::{Error, ErrorKind, Result};
-use block::Disk;
+use block::{Disk, Step, Walk};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -31,6 +30,8 @@ pub struct Options {
     pub memory: u64,
     /// Read the complete target back and compare it with what was read from the source.
     pub verify: bool,
+    /// The target holds an older state of the disk: read it, and write only what differs. For existing targets.
+    pub update: bool,
     /// Bytes read from the source per second.
     pub limit_rate: Option<u64>,
     /// What makes the source this one: only a checkpoint of the same is resumed.
@@ -48,6 +49,7 @@ impl Default for Options {
             threads: 4 * processors,
             memory: 128 << 20,
             verify: false,
+            update: false,
             limit_rate: None,
             identity: String::new(),
             checkpoint: Duration::from_secs(3),
@@ -94,7 +96,7 @@ pub(crate) struct Job<'a> {
     pub options: &'a Options,
     pub meter: Meter<'a>,
     pub zero_hash: Hash,
-    plan: Mutex<Plan<'a>>,
+    plan: Mutex<Walk<'a>>,
     order: Mutex<Order>,
     turn: Condvar,
     /// Held through a checkpoint, so that they are in order; and when the last was made.
@@ -174,7 +176,7 @@ impl<'a> Job<'a> {
             name,
             shape,
             options,
-            plan: Mutex::new(Plan::new(source, shape.chunk(), order.next)),
+            plan: Mutex::new(Walk::new(source, shape.chunk(), order.next)),
             zero_hash: zero_hash(),
             order: Mutex::new(order),
             turn: Condvar::new(),
@@ -228,7 +230,7 @@ impl<'a> Job<'a> {
     fn work(&self) -> Result<()> {
         let mut desk = Desk::new(&self.shape).map_err(|e| Error::io("cannot set up a compressor", e))?;
         while !self.failed.load(Relaxed) && !self.cancelled() {
-            let step = lock(&self.plan).next()?;
+            let step = lock(&self.plan).step()?;
             match step {
                 None => break,
                 Some(Step::Hole(first, count)) => self.hole(first, count)?,
@@ -406,9 +408,9 @@ impl<'a> Job<'a> {
         if e.kind != ErrorKind::NoSpace {
             return e;
         }
-        let mut rest = Plan::new(self.source, self.shape.chunk(), lock(&self.order).next);
+        let mut rest = Walk::new(self.source, self.shape.chunk(), lock(&self.order).next);
         let mut bytes = 0;
-        while let Ok(Some(step)) = rest.next() {
+        while let Ok(Some(step)) = rest.step() {
             if let Step::Chunk(_, data) = step {
                 bytes += data.iter().map(|range| range.end - range.start).sum::<u64>();
             }

@@ -41,22 +41,24 @@ pub(crate) struct Held<S> {
     /// What is overwritten.
     pub body: S,
     head: File,
+    /// Where the disk ends. Its last unit is written as a whole, and what lies behind is nobody's business.
+    end: u64,
     released: AtomicBool,
 }
 
 impl<S: Sink> Held<S> {
     /// Marks `body` as incomplete; `head` is new or of no use any more.
-    pub fn begin(body: S, head: File, mark: &Mark) -> io::Result<Self> {
+    pub fn begin(body: S, head: File, end: u64, mark: &Mark) -> io::Result<Self> {
         head.set_len(0)?;
         head.set_len(HEAD)?;
         head.sync_all()?;
         body.write_at(&mark.0, 0)?;
         body.sync()?;
-        Ok(Self { body, head, released: AtomicBool::new(false) })
+        Ok(Self { body, head, end, released: AtomicBool::new(false) })
     }
 
     /// Goes on, if `body` is still what `begin` marked; none if it is another, or somebody wrote to it.
-    pub fn resume(body: S, head: File, mark: &Mark) -> io::Result<Option<Self>> {
+    pub fn resume(body: S, head: File, end: u64, mark: &Mark) -> io::Result<Option<Self>> {
         let (mut there, mut last) = ([0; FIRST], [0; FIRST]);
         let read = body.read_at(&mut there, 0)?;
         let kept = head.metadata()?.len();
@@ -71,7 +73,7 @@ impl<S: Sink> Held<S> {
                 |bytes: &[u8; FIRST]| bytes[at..read.min(at + SECTOR)] == there[at..read.min(at + SECTOR)];
             of(&mark.0) || of(&last)
         };
-        let held = Self { body, head, released: AtomicBool::new(false) };
+        let held = Self { body, head, end, released: AtomicBool::new(false) };
         Ok((0..read).step_by(SECTOR).all(ours).then_some(held))
     }
 
@@ -83,6 +85,7 @@ impl<S: Sink> Held<S> {
 
 impl<S: Sink> Sink for Held<S> {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let bytes = &bytes[..self.end.saturating_sub(offset).min(bytes.len() as u64) as usize];
         let (head, body) = bytes.split_at(self.share(offset, bytes.len() as u64) as usize);
         self.head.write_all_at(head, offset)?;
         if body.is_empty() { Ok(()) } else { self.body.write_at(body, offset + head.len() as u64) }
@@ -106,6 +109,10 @@ impl<S: Sink> Sink for Held<S> {
 
     fn holds_old_bytes(&self) -> bool {
         true
+    }
+
+    fn written(&self) -> Option<u64> {
+        self.body.written()
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -7,10 +7,10 @@ mod held;
 mod journal;
 mod layout;
 mod pack;
-mod plan;
 mod progress;
 mod read;
 mod run;
+mod same;
 mod sink;
 mod target;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::journal::Hash;
 use crate::layout::{Codec, MIB, Shape, Unit};
 use crate::pack::{Packer, bound};
 use crate::{Error, ErrorKind, Result};
-use block::{Buffer, Disk, is_zero};
+use block::{Buffer, Disk, fill, is_zero};
 use std::io;
 use std::ops::Range;
 
@@ -150,21 +150,6 @@ impl Desk {
         let bytes = if shape.codec == Codec::None { &self.chunk } else { &self.packed };
         (bytes, &self.starts)
     }
-}
-
-/// Fills `into` from byte `start` of the disk; whether there was any data.
-fn fill(source: &dyn Disk, start: u64, into: &mut [u8], data: &[Range<u64>]) -> Result<bool> {
-    let end = start + into.len() as u64;
-    let first = data.partition_point(|range| range.end <= start);
-    let mut at = start;
-    for range in data[first..].iter().take_while(|range| range.start < end) {
-        let (from, to) = (range.start.max(at), range.end.min(end));
-        into[(at - start) as usize..(from - start) as usize].fill(0);
-        source.read_at(from, &mut into[(from - start) as usize..(to - start) as usize])?;
-        at = to;
-    }
-    into[(at - start) as usize..].fill(0);
-    Ok(at > start)
 }
 
 /// The hash of this many zeroes.

@@ -45,6 +45,7 @@ pub fn run<'a>(
     shape.check()?;
     let files = Files::lock(target.into())?;
     let header = journal::header(&options.identity, source.length(), &shape);
+    let end = if layout.is_plain() { source.length() } else { u64::MAX };
     let mut order = Order::new(layout);
     let past = match files.has_content() {
         true => {
@@ -73,7 +74,8 @@ pub fn run<'a>(
         return Ok(report_of_past(&order));
     }
     let fresh = matches!(past, Past::Nothing);
-    let sink = files.open(fresh, &header).or_else(|e| files.forget_empty().and(Err(e)))?;
+    let sink =
+        files.open((fresh, options.update), &header, end).or_else(|e| files.forget_empty().and(Err(e)))?;
     if fresh {
         journal::reset(&files.journal, &header)
             .map_err(|e| files.name_checkpoint(Error::io("cannot begin a checkpoint", e)))?;
@@ -166,7 +168,7 @@ impl Transfer<'_> {
         append(&records)?;
         Ok(Report {
             bytes_read: job.meter.read.load(Relaxed),
-            bytes_written: job.meter.sent.load(Relaxed),
+            bytes_written: self.sink.written().unwrap_or_else(|| job.meter.sent.load(Relaxed)),
             zero_bytes: job.meter.zero.load(Relaxed),
             resumed_bytes: job.meter.before,
             hash: job.root(),

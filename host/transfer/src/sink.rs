@@ -1,7 +1,7 @@
-//! Where bytes go: a file or a block device.
+//! Where bytes go: a file, a block device, or a disk that somebody else keeps.
 
 use crate::layout::MIB;
-use block::{ALIGN, Buffer};
+use block::{ALIGN, Buffer, Disk, Kind};
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 use std::fs::File;
 use std::io;
@@ -21,6 +21,10 @@ pub(crate) trait Sink: Sync {
     /// Whether ranges that this transfer did not write may hold something else than zeroes.
     fn holds_old_bytes(&self) -> bool {
         false
+    }
+    /// Bytes that were truly written, where that is fewer than were given.
+    fn written(&self) -> Option<u64> {
+        None
     }
     /// Makes everything durable that was written before the call.
     fn sync(&self) -> io::Result<()>;
@@ -142,5 +146,41 @@ impl Sink for FileSink {
         // Clean pages go, so that what is read back comes from the medium; a filesystem may ignore it.
         let _ignored = fadvise(&self.file, 0, None, Advice::DontNeed);
         Ok(())
+    }
+}
+
+/// A disk that somebody else keeps.
+pub(crate) struct DiskSink<'a> {
+    pub disk: &'a dyn Disk,
+}
+
+fn system(e: block::Error) -> io::Error {
+    e.source.unwrap_or_else(|| io::Error::other(e.context))
+}
+
+impl Sink for DiskSink<'_> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.write_at(offset, bytes).map_err(system)
+    }
+
+    /// What the disk says is zero stays as it is: unallocated, if it was.
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        let extents = self.disk.extents(offset, length).map_err(system)?;
+        let mut old = extents.iter().filter(|extent| extent.kind == Kind::Data);
+        old.try_for_each(|extent| self.disk.zero(extent.offset, extent.length)).map_err(system)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let there = self.disk.length().saturating_sub(offset).min(buffer.len() as u64) as usize;
+        self.disk.read_at(offset, &mut buffer[..there]).map_err(system)?;
+        Ok(there)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.flush().map_err(system)
+    }
+
+    fn finish(&self, _: u64) -> io::Result<()> {
+        self.sync()
     }
 }

@@ -1,8 +1,10 @@
 //! Names, locks and the rename: what makes a target appear only when it is complete.
 
 use crate::held::{Held, Mark};
-use crate::sink::{FileSink, Sink};
+use crate::same::Same;
+use crate::sink::{DiskSink, FileSink, Sink};
 use crate::{Error, ErrorKind, Result};
+use block::Disk;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs::File;
@@ -11,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where a disk goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Target<'a> {
     /// A new file: written under a temporary name beside it and renamed when it is complete and flushed.
     New(&'a Path),
@@ -21,6 +23,15 @@ pub enum Target<'a> {
         /// What is overwritten.
         path: &'a Path,
         /// A file that this transfer makes, and removes at the end.
+        checkpoint: &'a Path,
+    },
+    /// A disk that somebody else keeps, such as a server's export, overwritten in the same way.
+    Disk {
+        /// What is overwritten. It has to have room, and to flush.
+        disk: &'a dyn Disk,
+        /// What it is called in messages.
+        name: &'a Path,
+        /// As above.
         checkpoint: &'a Path,
     },
 }
@@ -74,6 +85,7 @@ impl<'a> Files<'a> {
         let (path, checkpoint) = match target {
             Target::New(path) => (beside(path, ".wherry-partial")?, beside(path, ".wherry-checkpoint")?),
             Target::Existing { path, checkpoint } => (path.to_path_buf(), checkpoint.to_path_buf()),
+            Target::Disk { name, checkpoint, .. } => (name.to_path_buf(), checkpoint.to_path_buf()),
         };
         let device = match target {
             Target::New(new) if new.symlink_metadata().is_ok() && !checkpoint.exists() => {
@@ -81,6 +93,7 @@ impl<'a> Files<'a> {
             }
             Target::New(_) => false,
             Target::Existing { path, .. } => is_device(path)?,
+            Target::Disk { .. } => true,
         };
         let journal = open(&checkpoint, File::options().create(true).truncate(false))?;
         journal.try_lock().map_err(|e| match e {
@@ -93,7 +106,7 @@ impl<'a> Files<'a> {
         })?;
         let head = match target {
             Target::New(_) => None,
-            Target::Existing { .. } => Some(beside(&checkpoint, "-head")?),
+            _ => Some(beside(&checkpoint, "-head")?),
         };
         Ok(Self { target, path, device, checkpoint, head, journal })
     }
@@ -122,12 +135,13 @@ impl<'a> Files<'a> {
             Target::New(target) => {
                 target.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == length)
             }
-            Target::Existing { .. } => true,
+            _ => true,
         }
     }
 
-    /// Opens what is written; `fresh` cuts it to nothing.
-    pub fn open(&self, fresh: bool, header: &[u8]) -> Result<Box<dyn Sink>> {
+    /// Opens what is written; `fresh` cuts it to nothing, unless it is to be updated. Of an existing target nothing is touched
+    /// from byte `end` on.
+    pub fn open(&self, (fresh, update): (bool, bool), header: &[u8], end: u64) -> Result<Box<dyn Sink + 'a>> {
         let io = |e| Error::io(format!("cannot prepare {}", self.path.display()), e);
         let device = self.device;
         let file = match self.target {
@@ -137,18 +151,45 @@ impl<'a> Files<'a> {
                 let flags = if device { OFlags::EXCL.bits() as i32 } else { 0 };
                 open(path, File::options().custom_flags(flags))?
             }
+            Target::Disk { disk, .. } => return self.kept(DiskSink { disk }, (fresh, update), header, end),
         };
         if fresh && !device {
-            file.set_len(0).map_err(io)?;
+            // An updated file has its bytes, and its length at once: as a device has.
+            file.set_len(if update { end } else { 0 }).map_err(io)?;
         }
-        let sink = FileSink::new(file, &self.path, device).map_err(io)?;
+        let sink = FileSink::new(file, &self.path, device || update).map_err(io)?;
+        self.kept(sink, (fresh, update), header, end)
+    }
+
+    fn kept<S: Sink + 'a>(
+        &self,
+        sink: S,
+        (fresh, update): (bool, bool),
+        header: &[u8],
+        end: u64,
+    ) -> Result<Box<dyn Sink + 'a>> {
+        match update {
+            true => self.hold(Same::new(sink), fresh, header, end),
+            false => self.hold(sink, fresh, header, end),
+        }
+    }
+
+    /// Holds the beginning back, if the target has old bytes.
+    fn hold<S: Sink + 'a>(
+        &self,
+        sink: S,
+        fresh: bool,
+        header: &[u8],
+        end: u64,
+    ) -> Result<Box<dyn Sink + 'a>> {
         let Some(head) = &self.head else { return Ok(Box::new(sink)) };
+        let io = |e| Error::io(format!("cannot prepare {}", self.path.display()), e);
         let head = open(head, File::options().create(true).truncate(false))?;
         let mark = Mark::new(header);
         if fresh {
-            return Ok(Box::new(Held::begin(sink, head, &mark).map_err(io)?));
+            return Ok(Box::new(Held::begin(sink, head, end, &mark).map_err(io)?));
         }
-        match Held::resume(sink, head, &mark).map_err(io)? {
+        match Held::resume(sink, head, end, &mark).map_err(io)? {
             Some(held) => Ok(Box::new(held)),
             None => Err(self.another()),
         }
@@ -165,7 +206,11 @@ impl<'a> Files<'a> {
     /// Whether there is something that a checkpoint could be about.
     pub fn has_content(&self) -> bool {
         let there = |path: &Path| path.metadata().is_ok_and(|meta| !meta.is_file() || meta.len() > 0);
-        there(&self.path) || matches!(self.target, Target::New(target) if there(target))
+        match self.target {
+            Target::New(target) => there(&self.path) || there(target),
+            Target::Existing { path, .. } => there(path),
+            Target::Disk { .. } => true,
+        }
     }
 
     /// Makes the complete target appear, durably, and removes the checkpoint.

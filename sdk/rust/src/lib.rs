@@ -5,6 +5,7 @@
 //! [`Output`], and one line such as `wherry_sdk::register_disk_format!(Raw, "../adapter.toml");`.
 
 pub mod bindings;
+pub mod checksum;
 pub mod claim;
 mod host;
 pub mod image;

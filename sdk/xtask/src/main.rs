@@ -24,6 +24,7 @@ cargo xtask test [--all]     installs what is missing, builds everything, runs e
 cargo xtask boots [--all|NAME]
                              converts and boots source disks; NAME chooses, such as lvm or ext4/nvme
 cargo xtask bench            measures the release build
+cargo xtask bench-archive    measures the archive against restic and borg
 cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ["boots", "--all"] => matrix::run(true, ""),
         ["boots", name] => matrix::run(true, name),
         ["bench"] => bench(),
+        ["bench-archive"] => bench_archive(),
         ["image"] => image::build(&image::KINDS[0]).map(drop),
         ["image", "all"] => image::KINDS.iter().try_for_each(|kind| image::build(kind).map(drop)),
         ["image", kind] => image::Kind::named(kind).and_then(image::build).map(drop),
@@ -77,6 +79,19 @@ fn bench() -> Result<()> {
     adapters::build()?;
     image::build(&image::KINDS[0])?;
     run(Command::new(root().join("target/release/wherry-bench")).current_dir(root()))
+}
+
+/// The archive against restic and borg.
+fn bench_archive() -> Result<()> {
+    packages::install(packages::ARCHIVE_BENCH)?;
+    run(cargo().args(["build", "--release", "--workspace"]))?;
+    adapters::build()?;
+    let mut bench = Command::new(root().join("target/release/wherry-bench"));
+    bench
+        .arg("archive")
+        .current_dir(root())
+        .env("WHERRY_ADAPTERS", root().join("target/adapters/components"));
+    run(bench.envs(["WHERRY_PASSWORD", "RESTIC_PASSWORD", "BORG_PASSPHRASE"].map(|name| (name, "bench"))))
 }
 
 /// The checkout.

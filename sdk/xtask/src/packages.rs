@@ -26,8 +26,13 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),
+    ("/usr/lib/python3/dist-packages/pyvhdi.cpython-311-x86_64-linux-gnu.so", "python3-libvhdi"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
+    ("/usr/bin/nbdkit", "nbdkit"),
+    ("/usr/bin/openssl", "openssl"),
+    ("/usr/sbin/thin_delta", "thin-provisioning-tools"),
     ("/sbin/losetup", "mount"),
+    ("/usr/lib/python3.11/ensurepip/__init__.py", "python3-venv"),
     ("/usr/bin/cpio", "cpio"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/lz4", "lz4"),
@@ -38,6 +43,14 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/xmllint", "libxml2-utils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
+];
+
+/// What the archive is measured against.
+pub const ARCHIVE_BENCH: &[Need] = &[
+    ("/usr/bin/restic", "restic"),
+    ("/usr/bin/borg", "borgbackup"),
+    ("/sbin/mke2fs", "e2fsprogs"),
+    ("/sbin/debugfs", "e2fsprogs"),
 ];
 
 /// What makes the source disks.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use block::{Disk, FileDisk};
+use channels::{Address, NbdDisk};
 use format_qcow2::Qcow2;
 use std::path::Path;
 use transfer::{Codec, Ending, Error, ErrorKind, Layout, Options, Raw, Shape, Unit};
@@ -56,9 +57,13 @@ fn layout(format: &str, length: u64) -> Result<Box<dyn Layout>> {
     }
 }
 
-pub fn run(format: &str, source: &Path, target: &Path) -> Result<()> {
-    let source = FileDisk::open_read(source)?;
+/// `source`: a file, or an export's address.
+pub fn run(format: &str, source: &str, target: &Path) -> Result<()> {
+    let source: Box<dyn Disk> = match Address::is_uri(source) {
+        true => Box::new(NbdDisk::open(&Address::parse(source)?)?),
+        false => Box::new(FileDisk::open_read(source)?),
+    };
     let layout = layout(format, source.length())?;
-    transfer::run(&source, target, layout, &Options::default(), &|_| ())?;
+    transfer::run(source.as_ref(), target, layout, &Options::default(), &|_| ())?;
     Ok(())
 }

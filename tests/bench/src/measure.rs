@@ -46,6 +46,26 @@ pub fn copy(command: &[String], target: &Path) -> Result<Figures> {
     Ok(Figures { seconds, durable_seconds: flushed, processor_seconds, peak_kib, stored_bytes })
 }
 
+/// Runs a command in a folder; what it wrote anywhere is on the disk at the durable time.
+pub fn command(command: &[String], folder: &Path) -> Result<Figures> {
+    Command::new("sync").status()?;
+    std::thread::sleep(Duration::from_millis(300));
+    let me = std::env::current_exe()?;
+    let started = Instant::now();
+    let mut run = Command::new(me);
+    run.args(["measure", "--"]).args(command).current_dir(folder);
+    let ran = run.stderr(Stdio::null()).output()?;
+    anyhow::ensure!(ran.status.success(), "{command:?} failed");
+    Command::new("sync").status()?;
+    let durable_seconds = started.elapsed().as_secs_f64();
+    let text = String::from_utf8(ran.stdout)?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    let mut next = || numbers.next().context("the measuring half said too little");
+    let (seconds, processor_seconds) = (next()??, next()??);
+    let peak_kib = next()?? as i64;
+    Ok(Figures { seconds, durable_seconds, processor_seconds, peak_kib, stored_bytes: 0 })
+}
+
 /// The measuring half: its only child is the command.
 pub fn child(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 /// A way's medians.
 struct Row {
+    from: &'static str,
     format: &'static str,
     name: &'static str,
     ours: bool,
@@ -25,7 +26,8 @@ pub struct Table {
     data: u64,
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle of some numbers.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -38,13 +40,15 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 impl Table {
     pub fn new(ways: &[Way], figures: &[Vec<Figures>], words: &Words, data: u64) -> Self {
-        let ours_of = |format| ways.iter().position(|way| way.ours && way.format == format);
+        let ours_of =
+            |of: &Way| ways.iter().position(|way| way.ours && (way.from, way.format) == (of.from, of.format));
         let row = |(way, of): (&Way, &Vec<Figures>)| {
-            let ours = ours_of(way.format).filter(|_| !way.ours).map(|at| &figures[at]);
+            let ours = ours_of(way).filter(|_| !way.ours).map(|at| &figures[at]);
             let pairs = |ours: &Vec<Figures>| {
                 median(of.iter().zip(ours).map(|(other, our)| other.durable_seconds / our.durable_seconds))
             };
             Row {
+                from: way.from,
                 format: way.format,
                 name: way.name,
                 ours: way.ours,
@@ -70,13 +74,14 @@ impl Table {
             "durable: with a flush of the copy (wherry always flushes); last column: its durable time / ours\n"
         );
         println!(
-            "{:6} {:18} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
-            "to", "with", "s", "durable", "cpu s", "peak MiB", "MiB", "/ ours"
+            "{:8} {:6} {:18} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            "from", "to", "with", "s", "durable", "cpu s", "peak MiB", "MiB", "/ ours"
         );
         for row in &self.rows {
             let against = row.against.map_or("-".to_string(), |ratio| format!("{ratio:.2}"));
             println!(
-                "{:6} {:18} {:8.2} {:8.2} {:8.2} {:8.1} {:8} {:>8}",
+                "{:8} {:6} {:18} {:8.2} {:8.2} {:8.2} {:8.1} {:8} {:>8}",
+                row.from,
                 row.format,
                 row.name,
                 row.seconds,
@@ -92,6 +97,7 @@ impl Table {
     pub fn json(&self) -> Value {
         let row = |row: &Row| {
             json!({
+                "from": row.from,
                 "format": row.format,
                 "with": row.name,
                 "ours": row.ours,

@@ -78,3 +78,12 @@ fn absurd_headers_and_maps_are_refused() {
         assert!(error.message.contains(words), "`{words}` is not in `{}`", error.message);
     }
 }
+
+/// Found by fuzzing: where block 4294967293 of the largest size would be is no number of 64 bits.
+#[test]
+fn a_block_beyond_all_numbers_is_refused() {
+    let [mut image, ..] = images();
+    image[0x178..0x180].copy_from_slice(&[0, 0, 0, 0x80, 0xff, 0xff, 0xff, 0xff]);
+    image[512..516].copy_from_slice(&[0xfd, 0xff, 0xff, 0xff]);
+    assert!(exercise(&image));
+}

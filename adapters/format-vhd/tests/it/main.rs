@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod contract;
+mod edit;
 mod exercise;
 mod hostile;
 mod qemu;

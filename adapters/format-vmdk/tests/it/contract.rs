@@ -1,10 +1,10 @@
 //! What the writer promises its host.
 
-use crate::disk::{Disk, Pattern};
 use crate::host;
-use crate::qemu::{self, text};
+use crate::qemu;
 use tempfile::tempdir;
 use wherry_sdk::format::{Codec, Unit};
+use wherry_sdk::testing::image::{Pattern, SparseDisk, text};
 use wherry_sdk::{ErrorKind, FormatReader, FormatWriter, find};
 
 const TIB: u64 = 1 << 40;
@@ -46,7 +46,7 @@ fn the_descriptor_says_what_was_asked_for() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.vmdk");
     let options = [("adapter-type", "ide"), ("hardware-version", "7"), ("cid", "00c0ffee")];
-    host::write(&Disk::new(1 << 30, Pattern::Zero, 1), &path, &options, 0);
+    host::write(&SparseDisk::new(1 << 30, Pattern::Zero, 1), &path, &options, 0);
     let facts = host::open(&path, None).unwrap().reader.facts().facts;
     for (key, value) in
         [("adapter-type", "ide"), ("hardware-version", "7"), ("cid", "00c0ffee"), ("geometry", "2080/16/63")]
@@ -103,12 +103,12 @@ fn a_sparse_disk_of_63_tib_makes_a_small_file() {
     for subformat in ["monolithicSparse", "streamOptimized"] {
         let folder = tempdir().unwrap();
         let path = folder.path().join("a.vmdk");
-        let disk = Disk::new(63 * TIB - 512, Pattern::Scattered, 63);
+        let disk = SparseDisk::new(63 * TIB - 512, Pattern::Scattered, 63);
         host::write(&disk, &path, &[("subformat", subformat)], 0);
         assert!(std::fs::metadata(&path).unwrap().blocks() * 512 < 64 << 20);
         let mut image = host::open(&path, None).unwrap();
         assert_eq!(image.reader.facts().virtual_size, disk.size);
-        for (offset, block) in disk.blocks() {
+        for (offset, block) in disk.pieces() {
             let from = offset >> 16 << 16;
             let extent = image.reader.extents(from, 1).unwrap().remove(0);
             let found = image.data(&extent).unwrap();

@@ -1,10 +1,10 @@
 //! ESX's extents, which no tool here makes: laid out by hand after the documents, read by QEMU and by us.
 
-use crate::disk::{Disk, Pattern};
 use crate::host;
 use crate::qemu;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
+use wherry_sdk::testing::image::{Pattern, SparseDisk};
 use wherry_sdk::{ErrorKind, FormatReader, Severity};
 
 const SECTORS: u64 = (5 << 20) / 512 + 1;
@@ -18,7 +18,7 @@ pub fn descriptor(create_type: &str, lines: &str) -> String {
 }
 
 /// Numbers of the grains that have data.
-fn grains(disk: &Disk, grain: u64) -> Vec<u64> {
+fn grains(disk: &SparseDisk, grain: u64) -> Vec<u64> {
     (0..disk.size.div_ceil(grain)).filter(|number| !disk.is_hole(number * grain, grain)).collect()
 }
 
@@ -29,7 +29,7 @@ fn put(file: &mut Vec<u8>, at: u64, bytes: &[u8]) {
 }
 
 /// Grains of one sector, tables of 4096 entries, each in front of its grains.
-pub fn cowd(disk: &Disk) -> Vec<u8> {
+pub fn cowd(disk: &SparseDisk) -> Vec<u8> {
     let mut file = b"COWD".to_vec();
     let entries = disk.size.div_ceil(4096 * 512);
     for field in [1, 3, disk.size as u32 / 512, 1, 4, entries as u32] {
@@ -51,7 +51,7 @@ pub fn cowd(disk: &Disk) -> Vec<u8> {
 }
 
 /// Tables in reverse order, so that their numbers matter; absent, unmapped and zero grains.
-pub fn sesparse(disk: &Disk) -> Vec<u8> {
+pub fn sesparse(disk: &SparseDisk) -> Vec<u8> {
     const GRAIN: u64 = 4096;
     const TABLE: u64 = 32 << 10;
     let tables = disk.size.div_ceil(GRAIN * 4096);
@@ -101,7 +101,7 @@ fn same_as_qemu_and(path: &Path, expected: &[u8]) {
 #[test]
 fn vmfs_disks_are_read() {
     let folder = tempdir().unwrap();
-    let disk = Disk::new(SECTORS * 512, Pattern::Scattered, 3);
+    let disk = SparseDisk::new(SECTORS * 512, Pattern::Scattered, 3);
     let lines = format!("RW {SECTORS} VMFS \"vm-flat.vmdk\"");
     let flat = disk.read(0, disk.size);
     let path = image(folder.path(), "vmfs", &lines, &[("vm-flat.vmdk", flat.clone())]);
@@ -110,9 +110,9 @@ fn vmfs_disks_are_read() {
 
 #[test]
 fn vmfs_sparse_disks_are_read() {
-    for pattern in [Pattern::Zero, Pattern::Scattered, Pattern::Last] {
+    for pattern in [Pattern::Zero, Pattern::Scattered, Pattern::LastSector] {
         let folder = tempdir().unwrap();
-        let disk = Disk::new(SECTORS * 512, pattern, 3);
+        let disk = SparseDisk::new(SECTORS * 512, pattern, 3);
         let lines = format!("RW {SECTORS} VMFSSPARSE \"vm-delta.vmdk\"");
         let path = image(folder.path(), "vmfsSparse", &lines, &[("vm-delta.vmdk", cowd(&disk))]);
         same_as_qemu_and(&path, &disk.read(0, disk.size));
@@ -123,7 +123,7 @@ fn vmfs_sparse_disks_are_read() {
 fn se_sparse_disks_are_read() {
     for (size, pattern) in [(SECTORS * 512, Pattern::Scattered), (40 << 20, Pattern::Alternating)] {
         let folder = tempdir().unwrap();
-        let disk = Disk::new(size, pattern, 3);
+        let disk = SparseDisk::new(size, pattern, 3);
         let lines = format!("RW {} SESPARSE \"vm-sesparse.vmdk\"", size / 512);
         let path = image(folder.path(), "seSparse", &lines, &[("vm-sesparse.vmdk", sesparse(&disk))]);
         same_as_qemu_and(&path, &disk.read(0, disk.size));
@@ -133,7 +133,7 @@ fn se_sparse_disks_are_read() {
 #[test]
 fn a_se_sparse_journal_is_refused() {
     let folder = tempdir().unwrap();
-    let mut bytes = sesparse(&Disk::new(1 << 20, Pattern::Dense, 1));
+    let mut bytes = sesparse(&SparseDisk::new(1 << 20, Pattern::Dense, 1));
     let lines = "RW 2048 SESPARSE \"a.vmdk\"";
     bytes[512 + 24] = 1;
     let path = image(folder.path(), "seSparse", lines, &[("a.vmdk", bytes.clone())]);

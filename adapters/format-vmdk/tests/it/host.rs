@@ -1,31 +1,30 @@
 //! The host's side of the contract: it opens files beside the image, and moves and (de)compresses bytes where the
 //! adapter says.
 
-use crate::disk::Disk;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use format_vmdk::Vmdk;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use wherry_sdk::format::{Codec, Extent, Place, Unit};
+use wherry_sdk::testing::image::{self, SparseDisk};
 use wherry_sdk::testing::{FileBlob, Random};
-use wherry_sdk::{Blob, DiskFormat, FormatReader, FormatWriter, Result, fact};
+use wherry_sdk::{Blob, DiskFormat, FormatReader, FormatWriter, Result};
 
 pub type Reader = <Vmdk as DiskFormat>::Reader;
 pub type Writer = <Vmdk as DiskFormat>::Writer;
 
 pub fn writer(size: u64, options: &[(&str, &str)]) -> Result<Writer> {
-    let options: Vec<_> = options.iter().map(|(key, value)| fact(*key, value)).collect();
-    Writer::create(size, &options)
+    image::writer::<Vmdk>(size, options)
 }
 
 /// Writes `disk` as the pump does, by chunks of 1 MiB, units that are zero left out; `seed` swaps some chunks.
-pub fn write(disk: &Disk, path: &Path, options: &[(&str, &str)], seed: u64) {
+pub fn write(disk: &SparseDisk, path: &Path, options: &[(&str, &str)], seed: u64) {
     let mut writer = writer(disk.size, options).unwrap();
     let file = File::create(path).unwrap();
     let unit = u64::from(writer.shape().unit);
     let mut numbers: Vec<u64> = disk
-        .blocks()
+        .pieces()
         .flat_map(|(offset, block)| offset / unit..(offset + block.len() as u64).div_ceil(unit))
         .collect();
     numbers.dedup();
@@ -40,10 +39,10 @@ pub fn write(disk: &Disk, path: &Path, options: &[(&str, &str)], seed: u64) {
     for chunk in chunks {
         write_chunk(disk, &file, &mut writer, chunk);
     }
-    finish(&file, &mut writer);
+    image::finish(&file, &mut writer);
 }
 
-fn write_chunk(disk: &Disk, file: &File, writer: &mut Writer, numbers: &[u64]) {
+fn write_chunk(disk: &SparseDisk, file: &File, writer: &mut Writer, numbers: &[u64]) {
     let shape = writer.shape();
     let mut units = Vec::new();
     let mut stored = Vec::new();
@@ -63,24 +62,6 @@ fn write_chunk(disk: &Disk, file: &File, writer: &mut Writer, numbers: &[u64]) {
         let mut bytes = [&heads[at * lead..(at + 1) * lead], &bytes].concat();
         bytes.resize(bytes.len().next_multiple_of(shape.align as usize), 0);
         file.write_all_at(&bytes, offset - lead as u64).unwrap();
-    }
-}
-
-/// Writes what is left; the same page is the same when it is asked for again.
-pub fn finish(file: &File, writer: &mut Writer) {
-    for page in 0.. {
-        let ending = writer.finish(page).unwrap();
-        assert_eq!(format!("{:?}", writer.finish(page).unwrap()), format!("{ending:?}"));
-        assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= (1 << 20) + 4096);
-        for patch in &ending.patches {
-            assert!(patch.offset + patch.bytes.len() as u64 <= ending.length);
-            assert_eq!(patch.offset == 0, !ending.more, "the header is the last patch");
-            file.write_all_at(&patch.bytes, patch.offset).unwrap();
-        }
-        if !ending.more {
-            file.set_len(ending.length).unwrap();
-            return;
-        }
     }
 }
 
@@ -127,22 +108,7 @@ fn blobs(parts: &[PathBuf]) -> Vec<Box<dyn Blob>> {
 impl Image {
     /// All extents, asked for by pages of `most`.
     pub fn extents(&mut self, most: u32) -> Vec<Extent> {
-        let size = self.reader.facts().virtual_size;
-        let mut all: Vec<Extent> = Vec::new();
-        let mut at = 0;
-        loop {
-            let page = self.reader.extents(at, most).unwrap();
-            assert!(page.len() <= most as usize);
-            if page.is_empty() {
-                assert_eq!(at, size, "the end came early");
-                return all;
-            }
-            for extent in page {
-                assert!(extent.length > 0 && extent.logical == at, "{extent:?} does not follow {at}");
-                at += extent.length;
-                all.push(extent);
-            }
-        }
+        image::extents(&mut self.reader, most)
     }
 
     /// The bytes of an extent, unless they cannot be decompressed.

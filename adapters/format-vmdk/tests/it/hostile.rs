@@ -1,13 +1,13 @@
 //! Damaged and malicious images.
 
-use crate::disk::{Disk, Pattern};
 use crate::esx;
 use crate::exercise::exercise;
 use crate::host;
-use crate::qemu::{self, text};
+use crate::qemu;
 use std::ops::Range;
 use std::panic::catch_unwind;
 use tempfile::tempdir;
+use wherry_sdk::testing::image::{Pattern, SparseDisk, text};
 use wherry_sdk::testing::{MemoryBlob, damage};
 use wherry_sdk::{ErrorKind, FormatReader};
 
@@ -22,7 +22,7 @@ fn number(image: &[u8], at: usize, length: usize) -> u64 {
 
 /// A small image of each kind, and where its tables are.
 fn images() -> Vec<(Vec<u8>, Vec<Range<usize>>)> {
-    let disk = Disk::new(5 << 20, Pattern::Scattered, 9);
+    let disk = SparseDisk::new(5 << 20, Pattern::Scattered, 9);
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.vmdk");
     let mut images = Vec::new();
@@ -46,7 +46,7 @@ fn images() -> Vec<(Vec<u8>, Vec<Range<usize>>)> {
         tables.extend([end - 1536..end - 1400, end - 1024..end - 940, 65_536..65_560]);
         (image, tables)
     });
-    let small = Disk::new(5 << 20, Pattern::Scattered, 9);
+    let small = SparseDisk::new(5 << 20, Pattern::Scattered, 9);
     let mut all: Vec<(Vec<u8>, Vec<Range<usize>>)> = hosted.collect();
     all.push((esx::cowd(&small), vec![0..40, 2048..2080, 2560..6000]));
     all.push((esx::sesparse(&small), vec![0..240, 512..560, 1024..1064, 32_768..43_000]));
@@ -82,7 +82,7 @@ fn truncated_images_never_break_the_reader() {
 fn absurd_headers_are_refused_or_blocked() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.vmdk");
-    host::write(&Disk::new(1 << 20, Pattern::Dense, 1), &path, &[], 0);
+    host::write(&SparseDisk::new(1 << 20, Pattern::Dense, 1), &path, &[], 0);
     let sound = std::fs::read(&path).unwrap();
     let cases: [(&str, usize, u64, usize); 13] = [
         ("neither a descriptor", 0, 0, 4),

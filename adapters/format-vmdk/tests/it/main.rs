@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod contract;
-mod disk;
 mod esx;
 mod exercise;
 mod host;

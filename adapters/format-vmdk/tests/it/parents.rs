@@ -1,12 +1,12 @@
 //! Differences: refused unless the operator names the parent, then read through.
 
-use crate::disk::{Disk, Pattern};
 use crate::host;
-use crate::qemu::{self, text};
+use crate::qemu;
 use std::path::Path;
 use tempfile::tempdir;
 use wherry_sdk::format::Place;
 use wherry_sdk::testing::FileBlob;
+use wherry_sdk::testing::image::{Pattern, SparseDisk, text};
 use wherry_sdk::{Blob, ErrorKind, FormatReader, Severity, find};
 
 const MIB: u64 = 1 << 20;
@@ -22,7 +22,7 @@ fn a_chain_reads_through_the_nearest_parent() {
         let folder = tempdir().unwrap();
         let at = |name| folder.path().join(name);
         let (raw, base, top) = (at("base.raw"), at("base.vmdk"), at("top.vmdk"));
-        Disk::new(5 * MIB + 512, Pattern::Alternating, 1).write_raw(&raw);
+        SparseDisk::new(5 * MIB + 512, Pattern::Alternating, 1).write_raw(&raw);
         qemu::img(&["convert", "-f", "raw", "-O", "vmdk", text(&raw), text(&base)]);
         overlay(&base, &top, &format!("subformat={subformat},zeroed_grain=on"));
         qemu::io(&top, &["write -P 1 10k 3k", "write -z 1M 64k", "write -P 2 3M 1k"].map(String::from));

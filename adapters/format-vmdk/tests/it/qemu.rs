@@ -1,21 +1,7 @@
 //! The real tools.
 
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn output(program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program).args(arguments).output();
-    output.unwrap_or_else(|e| panic!("{program} (Debian package qemu-utils): {e}"))
-}
-
-/// Runs a tool that must succeed; its standard output.
-fn run(program: &str, arguments: &[&str]) -> String {
-    let done = output(program, arguments);
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    let error = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{program} {arguments:?}: {text}{error}");
-    text
-}
+use wherry_sdk::testing::image::{run, text};
 
 pub fn img(arguments: &[&str]) -> String {
     run("qemu-img", arguments)
@@ -47,8 +33,4 @@ pub fn raw(vmdk: &Path) -> Vec<u8> {
     let target = vmdk.with_extension("raw-by-qemu");
     img(&["convert", "-f", "vmdk", "-O", "raw", text(vmdk), text(&target)]);
     std::fs::read(target).unwrap()
-}
-
-pub fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }

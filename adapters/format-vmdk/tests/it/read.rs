@@ -1,14 +1,14 @@
 //! QEMU's images, read by us.
 
-use crate::disk::{Disk, PATTERNS, Pattern};
 use crate::host::{self, Image};
-use crate::qemu::{self, text};
+use crate::qemu;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 use wherry_sdk::format::{Extent, Place};
 use wherry_sdk::testing::Random;
+use wherry_sdk::testing::image::{PATTERNS, Pattern, SparseDisk, text};
 use wherry_sdk::{ErrorKind, FormatReader, find};
 
 const MIB: u64 = 1 << 20;
@@ -22,7 +22,7 @@ fn converted_images_of_every_kind_read_as_their_source() {
             for pattern in PATTERNS {
                 let folder = tempdir().unwrap();
                 let (raw, vmdk) = (folder.path().join("a.raw"), folder.path().join("a.vmdk"));
-                Disk::new(size, pattern, size).write_raw(&raw);
+                SparseDisk::new(size, pattern, size).write_raw(&raw);
                 let options = format!("subformat={subformat}");
                 qemu::img(&["convert", "-f", "raw", "-O", "vmdk", "-o", &options, text(&raw), text(&vmdk)]);
                 assert!(
@@ -109,7 +109,7 @@ fn an_answer_starts_where_it_was_asked() {
     assert!(image.reader.extents(4 * MIB, 1).unwrap().is_empty());
     assert!(image.reader.extents(u64::MAX, 1).unwrap().is_empty());
     let (raw, stream) = (folder.path().join("a.raw"), folder.path().join("b.vmdk"));
-    Disk::new(MIB, Pattern::Dense, 1).write_raw(&raw);
+    SparseDisk::new(MIB, Pattern::Dense, 1).write_raw(&raw);
     let options = "subformat=streamOptimized";
     qemu::img(&["convert", "-f", "raw", "-O", "vmdk", "-o", options, text(&raw), text(&stream)]);
     let packed = first(&mut host::open(&stream, None).unwrap(), (128 << 10) + 512);
@@ -172,6 +172,29 @@ fn a_disk_of_63_tib_is_read_where_it_is_asked() {
     assert!(image.reader.extents(63 * TIB, 1).unwrap().is_empty());
 }
 
+/// Tables in which nothing is allocated are not looked at entry by entry: an answer reaches further.
+#[test]
+fn blank_tables_are_passed_quickly() {
+    const TIB: u64 = 1 << 40;
+    let folder = tempdir().unwrap();
+    let path = create(&folder, "subformat=monolithicSparse", TIB);
+    qemu::io(&path, &[format!("write -P 1 {} 64k", TIB / 2 + 512), format!("write -P 2 {} 512", TIB - 512)]);
+    let mut image = host::open(&path, None).unwrap();
+    let (mut at, mut answers, mut stored) = (0, 0, Vec::new());
+    while at < TIB {
+        answers += 1;
+        for extent in image.reader.extents(at, 1000).unwrap() {
+            assert_eq!(extent.logical, at);
+            at += extent.length;
+            if extent.at != Place::Zero {
+                stored.push((extent.logical, extent.length));
+            }
+        }
+    }
+    assert_eq!(stored, [(TIB / 2, 128 << 10), (TIB - (64 << 10), 64 << 10)]);
+    assert!(answers <= 4, "{answers}");
+}
+
 fn patch(path: &Path, at: u64, bytes: &[u8]) {
     File::options().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
 }
@@ -186,7 +209,7 @@ fn number(path: &Path, at: u64, length: usize) -> u64 {
 fn the_redundant_directory_helps_out() {
     let folder = tempdir().unwrap();
     let (raw, path) = (folder.path().join("a.raw"), folder.path().join("a.vmdk"));
-    Disk::new(80 * MIB, Pattern::Scattered, 5).write_raw(&raw);
+    SparseDisk::new(80 * MIB, Pattern::Scattered, 5).write_raw(&raw);
     let expected = std::fs::read(&raw).unwrap();
     let damage: [&dyn Fn(&Path); 5] = [
         &|path| patch(path, number(path, 56, 8) * 512, &[0; 12]),

@@ -1,9 +1,9 @@
 //! Our images, judged by QEMU and read back.
 
-use crate::disk::{Disk, PATTERNS, Pattern};
 use crate::host;
 use crate::qemu;
 use tempfile::tempdir;
+use wherry_sdk::testing::image::{PATTERNS, Pattern, SparseDisk};
 
 const MIB: u64 = 1 << 20;
 const SIZES: [u64; 5] = [512, (64 << 10) - 512, MIB, 32 * MIB, 64 * MIB + 512];
@@ -11,7 +11,7 @@ const SIZES: [u64; 5] = [512, (64 << 10) - 512, MIB, 32 * MIB, 64 * MIB + 512];
 fn round_trip(size: u64, pattern: Pattern, subformat: &str) {
     let folder = tempdir().unwrap();
     let (vmdk, raw) = (folder.path().join("a.vmdk"), folder.path().join("a.raw"));
-    let disk = Disk::new(size, pattern, size);
+    let disk = SparseDisk::new(size, pattern, size);
     disk.write_raw(&raw);
     let options = [("subformat", subformat)];
     for seed in [0, size] {

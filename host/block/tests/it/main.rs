@@ -1,7 +1,11 @@
 //! Disks against models of them.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
+mod changes;
 #[cfg(test)]
 mod codec;
+mod exercise;
+mod hostile;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]

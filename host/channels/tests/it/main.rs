@@ -1,6 +1,9 @@
 //! Both ends against each other and against qemu-nbd, qemu-img, nbdinfo and nbdcopy.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod dirty;
+mod tls;
+
 use block::{Disk, FileDisk, Kind, MemoryDisk, Overlay};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -156,7 +159,7 @@ fn our_client_reads_and_writes_what_qemu_serves() {
     let image = folder.path().join("image.qcow2");
     tool("qemu-img", &["convert", "-O", "qcow2", path.to_str().unwrap(), image.to_str().unwrap()]);
     let socket = folder.path().join("socket");
-    let qemu = Qemu::serve(&image, "qcow2", &socket, &["-x", "name", "-e", "8"]);
+    let qemu = Qemu::serve(&image, "qcow2", &socket, &["-x", "name", "-e", "20"]);
     let client = NbdDisk::open(&address(&socket, "name")).unwrap();
     same(&client, &FileDisk::open_read(&path).unwrap());
     assert!(holes(&client) > 30 << 20);
@@ -167,6 +170,14 @@ fn our_client_reads_and_writes_what_qemu_serves() {
     File::options().write(true).open(&path).unwrap().write_all_at(&bytes, 1 << 20).unwrap();
     tool("qemu-img", &["compare", path.to_str().unwrap(), image.to_str().unwrap()]);
     tool("qemu-img", &["check", image.to_str().unwrap()]);
+}
+
+#[test]
+fn a_server_with_room_for_few_connections_is_read_over_those() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, socket) = (file(folder.path()), folder.path().join("socket"));
+    let _qemu = Qemu::serve(&path, "raw", &socket, &["-r", "-e", "2"]);
+    same(&NbdDisk::open(&address(&socket, "")).unwrap(), &FileDisk::open_read(&path).unwrap());
 }
 
 #[test]
@@ -237,7 +248,7 @@ fn damaged_answers_and_questions_end_in_errors() {
     let disk = std::thread::scope(|scope| {
         let opened = scope.spawn(|| NbdDisk::open(&address(&between, "disk")));
         // As many connections as the client makes where several are allowed; the first one is looked at.
-        for _ in 0..4 {
+        for _ in 0..8 {
             record(&listener, &real, &recorded);
         }
         opened.join().unwrap().unwrap()

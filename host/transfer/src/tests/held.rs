@@ -7,7 +7,7 @@ use crate::held::{Held, Mark, is_incomplete};
 use crate::journal;
 use crate::run::{Past, Transfer, replay};
 use crate::sink::Sink;
-use block::{Disk, MemoryDisk};
+use block::{Disk, Extent, Kind, MemoryDisk};
 use std::fs::File;
 use std::io;
 use std::sync::Mutex;
@@ -46,11 +46,11 @@ fn attempt(source: &dyn Disk, medium: &Fragile, head: &File, journal: &File, thr
     let (head, io) = (head.try_clone().unwrap(), |e| Error::io("the medium", e));
     let held = match replay(journal, &header, &mut order, source.length())? {
         Past::Nothing => {
-            let held = Held::begin(medium, head, &mark).map_err(io)?;
+            let held = Held::begin(medium, head, source.length(), &mark).map_err(io)?;
             journal::reset(journal, &header).unwrap();
             held
         }
-        Past::Begun => Held::resume(medium, head, &mark).map_err(io)?.expect("it is ours"),
+        Past::Begun => Held::resume(medium, head, source.length(), &mark).map_err(io)?.expect("it is ours"),
         Past::Complete(_) => return Ok(true),
     };
     let (name, header) = (Path::new("held"), &header[..]);
@@ -138,6 +138,71 @@ fn disks_shorter_than_what_is_held_back() {
         assert!(std::fs::read(&path).unwrap() == bytes, "{length}");
         assert_eq!(names(folder.path()), ["disk"]);
     }
+}
+
+/// Somebody else's disk, which says which of it is zero and counts what it is asked to zero.
+struct Export {
+    disk: MemoryDisk,
+    /// Zero from here on.
+    used: u64,
+    zeroed: AtomicU64,
+}
+
+impl Disk for Export {
+    fn length(&self) -> u64 {
+        self.disk.length()
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> block::Result<()> {
+        self.disk.read_at(offset, buffer)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> block::Result<()> {
+        self.disk.write_at(offset, bytes)
+    }
+    fn zero(&self, offset: u64, length: u64) -> block::Result<()> {
+        assert!(offset + length <= self.used, "{offset}+{length} is zero already");
+        self.zeroed.fetch_add(length, Relaxed);
+        self.disk.zero(offset, length)
+    }
+    fn extents(&self, start: u64, length: u64) -> block::Result<Vec<Extent>> {
+        let (end, middle) = (start + length, self.used.clamp(start, start + length));
+        let both = [(start, middle, Kind::Data), (middle, end, Kind::Zero)];
+        let there = both.into_iter().filter(|(from, to, _)| from < to);
+        Ok(there.map(|(offset, to, kind)| Extent { offset, length: to - offset, kind }).collect())
+    }
+}
+
+#[test]
+fn somebody_else_s_disk_is_overwritten_to_the_byte_and_zeroed_where_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    let bytes = content(63, 2 * LENGTH);
+    let source = MemoryDisk::new(bytes.clone());
+    for (room, used) in [(bytes.len(), 0), (bytes.len(), 3 << 20), (bytes.len() + 9999, bytes.len() + 9999)] {
+        let mut old = vec![0xee; room];
+        old[used..].fill(0);
+        let export = Export { disk: MemoryDisk::new(old), used: used as u64, zeroed: AtomicU64::new(0) };
+        let target = Target::Disk { disk: &export, name: Path::new("export"), checkpoint: &checkpoint };
+        let layout = || Box::new(Raw { length: bytes.len() as u64 });
+        let stopping = Options { limit_rate: Some(20 << 20), ..options(1) };
+        let stop = |_| stopping.cancel.store(true, Relaxed);
+        assert_eq!(run(&source, target, layout(), &stopping, &stop).unwrap_err().kind, ErrorKind::Cancelled);
+        let mut there = vec![0; room];
+        export.read_at(0, &mut there).unwrap();
+        assert!(is_incomplete(&there));
+        let report = run(&source, target, layout(), &options(3), &|_| ()).unwrap();
+        assert!(report.resumed_bytes > 0);
+        export.read_at(0, &mut there).unwrap();
+        assert!(there[..bytes.len()] == bytes, "{room} {used}");
+        assert!(there[bytes.len()..].iter().all(|byte| *byte == 0xee), "what lies behind stays");
+        assert_eq!(export.zeroed.load(Relaxed) > 0, used > 0);
+        assert!(names(folder.path()).is_empty());
+    }
+    // Too small: the disk's own word, and the checkpoint stays.
+    let small = MemoryDisk::new(vec![0; LENGTH]);
+    let target = Target::Disk { disk: &small, name: Path::new("export"), checkpoint: &checkpoint };
+    let layout = Box::new(Raw { length: bytes.len() as u64 });
+    let failed = run(&source, target, layout, &options(2), &|_| ()).unwrap_err().to_string();
+    assert!(failed.contains("export") && failed.contains("beyond"), "{failed}");
 }
 
 /// A device that does not zero a range when it is asked to for the `deaf`th time.

@@ -48,7 +48,9 @@ impl SparseDisk {
         };
         let mut piece = |number: u64| {
             let length = PIECE.min(size - number * PIECE) as usize;
-            let mut bytes: Vec<u8> = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+            // Text-like bytes, every third piece random ones, none of them all zero.
+            let letters = if random.below(3) == 0 { 255 } else { 4 };
+            let mut bytes: Vec<u8> = (0..length).map(|_| 1 + random.below(letters) as u8).collect();
             if pattern == Pattern::LastSector {
                 bytes[..length.saturating_sub(512)].fill(0);
             }
@@ -152,6 +154,7 @@ pub fn finish(file: &File, writer: &mut impl FormatWriter) {
         assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= (1 << 20) + 4096);
         for patch in &ending.patches {
             assert!(patch.offset + patch.bytes.len() as u64 <= ending.length, "a patch beyond the end");
+            assert!(patch.offset > 0 || !ending.more, "what begins the file comes last");
             file.write_all_at(&patch.bytes, patch.offset).expect("written");
         }
         if !ending.more {
@@ -218,6 +221,31 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 /// A path for a command line.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
+}
+
+const LIBVHDI: &str = "
+import pyvhdi, sys
+files = []
+for path in sys.argv[2:]:
+    file = pyvhdi.file()
+    file.open(path)
+    if files:
+        files[-1].set_parent(file)
+    files.append(file)
+file = files[0]
+with open(sys.argv[1], 'wb') as out:
+    while file.get_offset() < file.media_size:
+        out.write(file.read_buffer(1 << 20))
+print(file.bytes_per_sector, file.parent_identifier)
+";
+
+/// A VHD or VHDX image and its parents, as libvhdi (Debian's python3-libvhdi) reads them; and what it says: the sector
+/// size and the parent's identity.
+pub fn by_libvhdi(parts: &[&Path]) -> (Vec<u8>, String) {
+    let out = parts[0].with_extension("raw");
+    let paths: Vec<&str> = parts.iter().map(|path| text(path)).collect();
+    let said = run("/usr/bin/python3", &[&["-c", LIBVHDI, text(&out)], &paths[..]].concat());
+    (std::fs::read(&out).expect("written"), said)
 }
 
 const EXERCISE_PARENT: u64 = 100_000;

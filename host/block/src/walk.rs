@@ -1,7 +1,6 @@
 //! What to do next: a walk over the source's extents, cut into chunks. Holes are passed over without a look.
 
-use crate::Result;
-use block::{Disk, Extent, Kind};
+use crate::{Disk, Extent, Kind, Result};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -9,14 +8,15 @@ use std::ops::Range;
 const SPAN: u64 = 1 << 30;
 
 /// The next thing to do, in the disk's order.
-pub(crate) enum Step {
+pub enum Step {
     /// Chunks without data: the first, and how many.
     Hole(u64, u64),
     /// A chunk, and where its data lies (in bytes of the disk).
     Chunk(u64, Vec<Range<u64>>),
 }
 
-pub(crate) struct Plan<'a> {
+/// A walk over a disk, chunk by chunk.
+pub struct Walk<'a> {
     source: &'a dyn Disk,
     chunk: u64,
     /// The first byte not planned yet, at a chunk's beginning, and where the known extents end.
@@ -25,15 +25,15 @@ pub(crate) struct Plan<'a> {
     extents: VecDeque<Extent>,
 }
 
-impl<'a> Plan<'a> {
-    /// From chunk number `first` on.
+impl<'a> Walk<'a> {
+    /// In chunks of `chunk` bytes, from chunk number `first` on.
     pub fn new(source: &'a dyn Disk, chunk: u64, first: u64) -> Self {
         let at = (first * chunk).min(source.length());
         Self { source, chunk, at, known: at, extents: VecDeque::new() }
     }
 
     /// None at the end of the disk.
-    pub fn next(&mut self) -> Result<Option<Step>> {
+    pub fn step(&mut self) -> Result<Option<Step>> {
         let length = self.source.length();
         if self.at >= length {
             return Ok(None);
@@ -75,4 +75,19 @@ impl<'a> Plan<'a> {
             first.offset = to;
         }
     }
+}
+
+/// Fills `into` from byte `start` of the disk; whether there was any data. `data` are the ranges that hold some, in order.
+pub fn fill(disk: &dyn Disk, start: u64, into: &mut [u8], data: &[Range<u64>]) -> Result<bool> {
+    let end = start + into.len() as u64;
+    let first = data.partition_point(|range| range.end <= start);
+    let mut at = start;
+    for range in data[first..].iter().take_while(|range| range.start < end) {
+        let (from, to) = (range.start.max(at), range.end.min(end));
+        into[(at - start) as usize..(from - start) as usize].fill(0);
+        disk.read_at(from, &mut into[(from - start) as usize..(to - start) as usize])?;
+        at = to;
+    }
+    into[(at - start) as usize..].fill(0);
+    Ok(at > start)
 }

@@ -1,0 +1,271 @@
+//! The index: every segment, looked at together. What is held in memory are 8 bytes for each 92 chunks.
+
+use crate::archive::Archive;
+use crate::chunk::Id;
+use crate::keys::Keys;
+use crate::marks::{self, GONE};
+use crate::pack::{self, Entry};
+use crate::seal::Cipher;
+use crate::segment::{self, PackName, RECORDS_MOST, Record, Segment};
+use crate::store::Store;
+use crate::{Error, ErrorKind, Result};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How often a listing is made again because a segment vanished meanwhile: it was merged with others.
+const TRIES: u32 = 8;
+/// Segments smaller than this are merged when there are many.
+const SMALL: usize = RECORDS_MOST / 2;
+/// That many small segments are too many: each costs a look for each new chunk.
+const MANY: usize = 12;
+/// Packs whose names and ciphers are kept.
+const RECENT: usize = 512;
+
+/// A chunk's place: a segment's number, and what that says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub segment: usize,
+    /// The record's number there.
+    pub number: usize,
+    pub record: Record,
+}
+
+/// A pack that can be read.
+pub(crate) struct Pack {
+    pub name: [u8; 32],
+    pub cipher: Cipher,
+}
+
+/// Every segment of an archive as it was when it was opened, and those added since.
+pub(crate) struct Index {
+    pub segments: Vec<Segment>,
+    /// Packs that a prune is removing, by segment and number: nothing new may lean on them.
+    gone: BTreeSet<(usize, u32)>,
+    packs: Mutex<HashMap<(usize, u32), Arc<Pack>>>,
+}
+
+impl Index {
+    /// Opens what there is.
+    pub fn open(keys: &Keys, store: &dyn Store) -> Result<Self> {
+        for _ in 1..TRIES {
+            match Self::try_open(keys, store) {
+                Err(e) if e.kind == ErrorKind::Missing => {}
+                opened => return opened,
+            }
+        }
+        Self::try_open(keys, store)
+    }
+
+    fn try_open(keys: &Keys, store: &dyn Store) -> Result<Self> {
+        let segments: Result<Vec<_>> =
+            names(store)?.iter().map(|key| Segment::open(keys, store, key)).collect();
+        Ok(Self::of(segments?))
+    }
+
+    fn of(segments: Vec<Segment>) -> Self {
+        Self { segments, gone: BTreeSet::new(), packs: Mutex::new(HashMap::new()) }
+    }
+
+    /// Opens what is sound to the last page, and says what is not.
+    pub fn open_sound(keys: &Keys, store: &dyn Store) -> Result<(Self, Vec<(String, Error)>)> {
+        let (mut segments, mut damaged) = (Vec::new(), Vec::new());
+        for key in names(store)? {
+            match sound(keys, store, &key) {
+                Ok(segment) => segments.push(segment),
+                Err(e) if e.kind == ErrorKind::Missing => {}
+                Err(e) if e.kind == ErrorKind::Corrupt => damaged.push((key, e)),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok((Self::of(segments), damaged))
+    }
+
+    /// Marks packs that are being removed, by their names.
+    pub fn forget(&mut self, names: &BTreeSet<[u8; 32]>) -> Result<()> {
+        self.gone.clear();
+        if names.is_empty() {
+            return Ok(());
+        }
+        for (at, segment) in self.segments.iter().enumerate() {
+            let gone = &mut self.gone;
+            segment.each_pack(&mut |number, pack| {
+                if names.contains(&pack.name) {
+                    gone.insert((at, number));
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Where a chunk can be read; a place that will stay if there is one.
+    pub fn find(&self, id: &Id) -> Result<Option<Found>> {
+        let (mut stays, mut goes) = (None, None);
+        self.places(id, &mut |found| {
+            let place = if self.is_gone(&found) { &mut goes } else { &mut stays };
+            *place = Some(found);
+            stays.is_none()
+        })?;
+        Ok(stays.or(goes))
+    }
+
+    /// Tells every place of a chunk, those in the newest segments first, until `tell` says false.
+    pub fn places(&self, id: &Id, tell: &mut dyn FnMut(Found) -> bool) -> Result<()> {
+        for (segment, each) in self.segments.iter().enumerate().rev() {
+            if !each.find(id, &mut |number, record| tell(Found { segment, number, record }))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the place will go.
+    pub fn is_gone(&self, found: &Found) -> bool {
+        !self.gone.is_empty() && self.gone.contains(&(found.segment, found.record.pack))
+    }
+
+    /// The pack of a place.
+    pub fn pack(&self, keys: &Keys, found: &Found) -> Result<Arc<Pack>> {
+        let key = (found.segment, found.record.pack);
+        let lock = || self.packs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pack) = lock().get(&key) {
+            return Ok(pack.clone());
+        }
+        let named = self.pack_name(found)?;
+        let pack = Arc::new(Pack { name: named.name, cipher: Cipher::new(keys, &named.salt) });
+        let mut packs = lock();
+        if packs.len() >= RECENT {
+            packs.clear();
+        }
+        packs.insert(key, pack.clone());
+        Ok(pack)
+    }
+
+    /// The name of a place's pack.
+    pub fn pack_name(&self, found: &Found) -> Result<PackName> {
+        self.segments[found.segment].pack(found.record.pack)
+    }
+}
+
+fn names(store: &dyn Store) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    store.list(segment::FOLDER, &mut |object| names.push(object.key))?;
+    names.sort();
+    Ok(names)
+}
+
+/// A segment, every byte of which is what was written.
+fn sound(keys: &Keys, store: &dyn Store, key: &str) -> Result<Segment> {
+    let segment = Segment::open(keys, store, key)?;
+    let hash = blake3::hash(&store.get(key)?);
+    match key.ends_with(hash.to_hex().as_str()) {
+        true => Ok(segment),
+        false => Err(Error::corrupt(format!("{key}: it was changed after it was written"))),
+    }
+}
+
+/// Packs that are durable and in no segment yet, and their chunks.
+#[derive(Default)]
+pub(crate) struct Pending {
+    pub packs: Vec<PackName>,
+    pub records: Vec<Record>,
+}
+
+impl Pending {
+    /// Adds a pack with its table.
+    pub fn add(&mut self, pack: PackName, entries: &[Entry]) {
+        let number = self.packs.len() as u32;
+        self.packs.push(pack);
+        self.records.extend(entries.iter().map(|entry| Record {
+            id: entry.id,
+            pack: number,
+            offset: entry.offset,
+            stored: entry.stored,
+        }));
+    }
+
+    /// Writes them as a segment; none if there is nothing. A sorted copy of the ids is left in `records`.
+    pub fn write(&mut self, keys: &Keys, store: &dyn Store) -> Result<Option<Segment>> {
+        if self.packs.is_empty() {
+            return Ok(None);
+        }
+        let bytes = segment::build(keys, &self.packs, &mut self.records)?;
+        let key = segment::write(store, &bytes)?;
+        Segment::open(keys, store, &key).map(Some)
+    }
+}
+
+/// Merges small segments into large ones when there are too many of them. Killed anywhere, what is left are records that are
+/// there twice, which does no harm.
+pub(crate) fn merge(archive: &Archive, index: &Index) -> Result<()> {
+    let (keys, store) = (&archive.keys, archive.store.as_ref());
+    let small: Vec<&Segment> = index.segments.iter().filter(|segment| segment.records < SMALL).collect();
+    if small.len() < MANY {
+        return Ok(());
+    }
+    // What a prune took away meanwhile must not come back.
+    let gone = marks::read(archive, GONE)?;
+    rewrite(keys, store, &small, &|name| !gone.contains(name))?;
+    small.iter().try_for_each(|segment| store.delete(&segment.key))
+}
+
+/// Writes what these segments hold about packs that `keep` wants into as few new ones as possible. The old ones stay.
+pub(crate) fn rewrite(
+    keys: &Keys,
+    store: &dyn Store,
+    segments: &[&Segment],
+    keep: &dyn Fn(&[u8; 32]) -> bool,
+) -> Result<()> {
+    let mut merged = Merged { keys, store, pending: Pending::default(), numbers: HashMap::new() };
+    // Ranges of ids, so that a look touches one of the new segments only.
+    let all: usize = segments.iter().map(|segment| segment.records).sum();
+    let parts = all.div_ceil(RECORDS_MOST / 2).max(1) as u64;
+    let step = u64::MAX / parts;
+    for part in 0..parts {
+        for segment in segments {
+            let mut names = Vec::with_capacity(segment.packs);
+            segment.each_pack(&mut |_, pack| names.push(pack))?;
+            segment.each_record(&mut |_, record| {
+                let wanted = (record.id.prefix() / step).min(parts - 1) == part;
+                let pack = names.get(record.pack as usize).filter(|pack| keep(&pack.name));
+                if let Some(pack) = pack.filter(|_| wanted) {
+                    merged.add(*pack, record);
+                }
+            })?;
+        }
+        merged.flush()?;
+    }
+    Ok(())
+}
+
+struct Merged<'a> {
+    keys: &'a Keys,
+    store: &'a dyn Store,
+    pending: Pending,
+    numbers: HashMap<[u8; 32], u32>,
+}
+
+impl Merged<'_> {
+    fn add(&mut self, pack: PackName, record: Record) {
+        let next = self.pending.packs.len() as u32;
+        let number = *self.numbers.entry(pack.name).or_insert_with(|| {
+            self.pending.packs.push(pack);
+            next
+        });
+        self.pending.records.push(Record { pack: number, ..record });
+    }
+    fn flush(&mut self) -> Result<()> {
+        self.pending.write(self.keys, self.store)?;
+        self.pending = Pending::default();
+        self.numbers.clear();
+        Ok(())
+    }
+}
+
+/// The table of a pack in the store.
+pub(crate) fn table(keys: &Keys, store: &dyn Store, name: &[u8; 32]) -> Result<(PackName, Vec<Entry>)> {
+    let key = pack::key(name);
+    let reader = store.open(&key)?;
+    let (salt, entries) = pack::table(keys, reader.length(), |at, into| reader.read_at(at, into))
+        .map_err(|e| Error::new(e.kind, format!("{key}: {}", e.context)))?;
+    Ok((PackName { name: *name, salt }, entries))
+}

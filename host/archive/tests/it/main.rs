@@ -1,0 +1,10 @@
+//! The archive from outside: what is captured is read again, whatever happens in between.
+
+mod capture;
+mod damage;
+mod keys;
+mod kills;
+mod machine;
+mod prune;
+mod s3;
+mod store;

@@ -1,0 +1,107 @@
+use crate::machine::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::tempdir;
+use wherry_archive::{Archive, Options, PruneOptions, Pruned, Retention, Source, VerifyOptions};
+
+fn prune(archive: &Archive, last: usize) -> Pruned {
+    let retention = Retention { last, ..Default::default() };
+    let options = PruneOptions { retention, dry_run: false, unused_percent: 5.0 };
+    archive.prune(&options, &AtomicBool::new(false), &|_, _| {}).unwrap()
+}
+
+fn sound(archive: &Archive) {
+    let deep = VerifyOptions { deep: true, ..Default::default() };
+    let verified = archive.verify(&deep, &Default::default(), &|_, _| {}).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+}
+
+fn size(path: &std::path::Path) -> u64 {
+    files(&path.join("packs")).iter().map(|(_, bytes)| bytes.len() as u64).sum()
+}
+
+#[test]
+fn what_no_snapshot_needs_goes_and_the_rest_stays() {
+    for secret in [None, Some(password())] {
+        let folder = tempdir().unwrap();
+        let archive = create(folder.path(), secret.as_ref());
+        let mut disk = bytes(1, 12 * MIB);
+        let mut last = capture(&archive, "m", &[&disk], None);
+        let first_size = size(folder.path());
+        for round in 0..6 {
+            let at = 2 * MIB * round;
+            disk[at..at + MIB].copy_from_slice(&bytes(50 + round as u64, MIB));
+            last = capture(&archive, "m", &[&disk], Some(&last));
+        }
+        let options = PruneOptions {
+            retention: Retention { last: 1, ..Default::default() },
+            dry_run: true,
+            unused_percent: 5.0,
+        };
+        let before = files(folder.path());
+        let dry = archive.prune(&options, &AtomicBool::new(false), &|_, _| {}).unwrap();
+        assert!(before == files(folder.path()), "a dry run changed something");
+        let pruned = prune(&archive, 1);
+        assert_eq!((dry.snapshots.len(), pruned.snapshots.len()), (6, 6));
+        assert_eq!(dry.packs, pruned.packs);
+        sound(&archive);
+        assert!(read(&archive, &last, 0).unwrap() == disk);
+        assert!(size(folder.path()) < first_size * 5 / 4, "{} of {first_size}", size(folder.path()));
+        let again = prune(&archive, 1);
+        assert_eq!((again.packs, again.bytes), (0, 0), "{again:?}");
+        archive.remove(&last.id).unwrap();
+        prune(&archive, 1);
+        assert_eq!(size(folder.path()), 0);
+        sound(&archive);
+        capture(&archive, "m", &[&disk], None);
+        sound(&archive);
+    }
+}
+
+#[test]
+fn captures_and_prunes_at_the_same_time_lose_nothing() {
+    let folder = tempdir().unwrap();
+    create(folder.path(), None);
+    let done = AtomicBool::new(false);
+    let disks: Vec<Vec<u8>> = (0..3).map(|seed| bytes(200 + seed, 3 * MIB)).collect();
+    std::thread::scope(|scope| {
+        let pruner = scope.spawn(|| {
+            let mut rounds = 0;
+            while !done.load(Ordering::Relaxed) {
+                prune(&open(folder.path(), None), 1);
+                rounds += 1;
+            }
+            rounds
+        });
+        let writers: Vec<_> = (0..2u64)
+            .map(|number| {
+                let (disks, path) = (&disks, folder.path());
+                scope.spawn(move || {
+                    // Every capture finds chunks that prunes are about to remove: older snapshots go at once.
+                    for round in 0..25usize {
+                        let archive = open(path, None);
+                        let which = &disks[(round + number as usize) % disks.len()];
+                        let sources = [Source { name: "d".into(), disk: disk(which), changed: None }];
+                        let name = format!("m{number}");
+                        let made = archive.capture(
+                            &sources,
+                            &about(&name, round as u64),
+                            None,
+                            &Options::default(),
+                            &|_| {},
+                        );
+                        match made {
+                            Ok(snapshot) => assert!(read(&archive, &snapshot, 0).unwrap() == *which),
+                            Err(e) => assert!(e.context.contains("prunes"), "{e}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+        assert!(pruner.join().unwrap() > 3);
+    });
+    let archive = open(folder.path(), None);
+    assert!(!archive.snapshots().unwrap().is_empty());
+    sound(&archive);
+}
