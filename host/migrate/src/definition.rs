@@ -44,6 +44,16 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// Compares its disks' files with the digests that came with them. `told` hears of file, bytes done and bytes in all, and
+    /// may stop it.
+    pub(crate) fn check(&self, told: &mut dyn FnMut(&str, u64, u64) -> Result<()>) -> Result<()> {
+        for file in &self.unchecked {
+            let total = file.disk.length();
+            file.check(&mut |done| told(&file.name, done, total))?;
+        }
+        Ok(())
+    }
+
     /// What the target is told of it, as `source.KEY`.
     pub(crate) fn handed_on(&self) -> Vec<Fact> {
         let fact = |key: String, value: &str| Fact { key, value: value.into() };

@@ -170,17 +170,14 @@ fn needs_sums(target: &mut runtime::Target) -> Result<bool> {
 
 /// Compares the source's files with the digests that came with them.
 fn check(plan: &Plan, adapters: &Adapters, watch: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
-    for file in plan.definition.iter().flat_map(|definition| &definition.unchecked) {
-        let total = file.disk.length();
-        file.check(&mut |done| {
-            watch(Event::Checking { file: &file.name, done, total });
-            stopped(adapters)
-        })?;
-    }
-    Ok(())
+    let mut told = |file: &str, done, total| {
+        watch(Event::Checking { file, done, total });
+        stopped(adapters)
+    };
+    plan.definition.as_ref().map_or(Ok(()), |definition| definition.check(&mut told))
 }
 
-fn stopped(adapters: &Adapters) -> Result<()> {
+pub(crate) fn stopped(adapters: &Adapters) -> Result<()> {
     match adapters.job.cancelled() {
         true => Err(Error::new(ErrorKind::Stopped, "stopped; the same command goes on from there")),
         false => Ok(()),
@@ -209,6 +206,7 @@ pub fn sync(
             "there is no complete machine {what} to bring up to date: migrate first"
         )));
     };
+    check(plan, adapters, watch)?;
     let output = plan.destination.output()?;
     let folder = output.path.clone();
     let mut target = plan.destination.target(Some(output))?;
