@@ -113,7 +113,7 @@ fn a_guest_is_captured_looked_at_and_deployed_without_its_source() {
     let deployed = place.json(&["deploy", &archive, id, "--to", &to, "--verify", "--wish", "format=raw"]);
     let plan = &deployed["plan"];
     assert_eq!((&plan["cpus"], &plan["memory-mib"]), (&3.into(), &1536.into()));
-    assert!(plan["edits"].as_array().unwrap().len() > 2);
+    assert!(!plan["edits"].as_array().unwrap().is_empty());
     let file = |folder: &str| {
         let entries = std::fs::read_dir(place.path(folder)).unwrap().flatten().map(|entry| entry.path());
         entries

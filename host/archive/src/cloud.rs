@@ -1,206 +1,160 @@
 //! An archive in an object store: S3 and what speaks like it, Azure Blob Storage, Google Cloud Storage. Credentials and
 //! endpoints come from the environment, as the providers' own tools take them.
 
-use crate::local::read_file;
+use crate::bucket::{Bucket, LATE, Place, transport};
+use crate::kept::{self, Kept};
 use crate::store::{Object, Reader, Store};
 use crate::{Error, ErrorKind, Result};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use futures_util::StreamExt;
+use object_store::client::HttpErrorKind;
 use object_store::path::Path as Key;
-use object_store::{
-    ClientConfigKey, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
-};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
 
-/// A request that takes longer has failed: a pack at 1 Mbit/s.
-const TIMEOUT: &str = "300s";
-const CONNECT: &str = "15s";
-/// Requests are repeated for so long, and so often.
-const REPEAT_FOR: Duration = Duration::from_secs(120);
-const REPEAT: usize = 8;
-/// Segments of the index are looked at page by page, so they are kept here.
-const KEPT: &str = "index/";
+/// An upload from this size on may take longer than a server may be silent.
+const LARGE: usize = 1 << 20;
+/// Between two tries to write an object.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A bucket or container.
 pub struct Cloud {
-    address: String,
-    prefix: String,
-    store: Arc<dyn ObjectStore>,
+    bucket: Bucket,
+    prefix: Key,
     runtime: Arc<Runtime>,
-    cache: Option<PathBuf>,
-}
-
-fn retry() -> RetryConfig {
-    RetryConfig { max_retries: REPEAT, retry_timeout: REPEAT_FOR, ..RetryConfig::default() }
+    kept: Kept,
+    /// The server was seen to refuse a name that is taken.
+    refuses: AtomicBool,
 }
 
 impl Cloud {
-    /// `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`; none for anything else.
+    /// `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`; none for anything else. No request is made.
     pub fn open(address: &str) -> Option<Result<Self>> {
-        let (kind, place) =
-            address.split_once("://").filter(|(kind, _)| ["s3", "az", "gs"].contains(kind))?;
-        Some(Self::connect(kind, place, address))
+        Some(Place::parse(address)?.and_then(|place| Self::connect(&place)))
     }
 
-    fn connect(kind: &str, place: &str, address: &str) -> Result<Self> {
-        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-        let wrong = |what: String| Error::new(ErrorKind::Store, format!("{address}: {what}"));
-        if bucket.is_empty() {
-            return Err(wrong("there is no bucket in it; say s3://BUCKET/PREFIX".into()));
-        }
-        // reqwest takes the process's provider of TLS; it may be there already.
-        let _there = rustls::crypto::ring::default_provider().install_default();
-        let store = bucket_of(kind, bucket).map_err(|e| wrong(words(&e)))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    fn connect(place: &Place) -> Result<Self> {
+        // The caller's threads drive their own requests; this one only waits for the sockets and the clock.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Ok(Self {
-            address: address.into(),
-            prefix: prefix.trim_matches('/').into(),
-            store,
-            runtime: Arc::new(runtime.map_err(|e| wrong(e.to_string()))?),
-            cache: cache(address),
+            bucket: Bucket::open(place)?,
+            prefix: Key::from(place.prefix.as_str()),
+            runtime: Arc::new(runtime.map_err(|e| Error::store(&place.address, e))?),
+            kept: Kept::of(&place.at()),
+            refuses: AtomicBool::new(false),
         })
     }
 
     fn key(&self, key: &str) -> Key {
-        Key::from(format!("{}/{key}", self.prefix))
+        self.prefix.parts().chain(Key::from(key).parts()).collect()
+    }
+
+    /// An object's name below the prefix, in which the store writes some characters in another way.
+    fn name_of(&self, location: &Key) -> Option<String> {
+        Some(location.prefix_match(&self.prefix)?.collect::<Key>().into())
     }
 
     fn error(&self, what: &str, key: &str, e: &object_store::Error) -> Error {
-        let kind = match e {
-            object_store::Error::NotFound { .. } => ErrorKind::Missing,
-            _ => ErrorKind::Store,
-        };
-        let next = match e {
-            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
-                "; the environment's credentials must be allowed to read, write, list and delete there"
-            }
-            object_store::Error::NotFound { .. } => "",
-            _ => "; what is complete stays, the same command goes on",
-        };
-        Error::new(
-            kind,
-            format!("cannot {what} {}/{key}: {}{next}", self.address.trim_end_matches('/'), words(e)),
-        )
-    }
-
-    /// The object as a file of the cache, if there can be one.
-    fn kept(&self, key: &str) -> Option<Box<dyn Reader>> {
-        let path = self.cache.as_ref()?.join(key.strip_prefix(KEPT)?);
-        if let Ok(reader) = read_file(&path) {
-            return Some(reader);
-        }
-        let bytes = self.fetch(key).ok()?;
-        let half = path.with_extension(format!("half-{}", std::process::id()));
-        std::fs::create_dir_all(path.parent()?).ok()?;
-        std::fs::write(&half, bytes).and_then(|()| std::fs::rename(&half, &path)).ok()?;
-        read_file(&path).ok()
+        self.bucket.place.error(what, key, e)
     }
 
     fn fetch(&self, key: &str) -> Result<Vec<u8>> {
         let path = self.key(key);
-        let get = async { self.store.get(&path).await?.bytes().await };
+        let get = async { self.bucket.store.get(&path).await?.bytes().await };
         let bytes = self.runtime.block_on(get).map_err(|e| self.error("read", key, &e))?;
         Ok(bytes.into())
     }
 
-    /// Segments that are gone need no copy here.
-    fn forget_all_but(&self, names: &HashSet<String>) {
-        let Some(entries) = self.cache.as_ref().and_then(|cache| std::fs::read_dir(cache).ok()) else {
-            return;
-        };
-        for entry in entries.flatten().filter(|entry| !names.contains(&*entry.file_name().to_string_lossy()))
-        {
-            let _gone = std::fs::remove_file(entry.path());
+    fn is_there(&self, key: &str) -> Result<bool> {
+        match self.runtime.block_on(self.bucket.store.head(&self.key(key))) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(self.error("look for", key, &e)),
         }
     }
-}
 
-/// The innermost reason is what people can do something about; addresses of requests may hold signatures.
-fn words(e: &object_store::Error) -> String {
-    let mut innermost: &dyn std::error::Error = e;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+    fn create(&self, key: &str, payload: &PutPayload) -> object_store::Result<()> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let bucket = &self.bucket;
+        let client = if payload.content_length() < LARGE { &bucket.store } else { &bucket.uploads };
+        let (path, limit) = (self.key(key), bucket.upload_limit(payload.content_length()));
+        let put = async {
+            let put = client.put_opts(&path, payload.clone(), options);
+            let late = |_| object_store::Error::Generic { store: "upload", source: LATE.into() };
+            tokio::time::timeout(limit, put).await.map_err(late)?.map(|_| ())
+        };
+        self.runtime.block_on(put)
     }
-    let (outer, inner) = (e.to_string(), innermost.to_string());
-    let outer = outer.split(['\n', '?']).next().unwrap_or_default();
-    let mut text = if outer.contains(&inner) { outer.to_owned() } else { format!("{outer}: {inner}") };
-    if let Some((end, _)) = text.char_indices().nth(400) {
-        text.truncate(end);
+
+    /// A server that overwrites would let two writers lose each other's work. The first small object is written twice: the
+    /// same bytes do no harm.
+    fn check_refusal(&self, key: &str, payload: &PutPayload) -> Result<()> {
+        if payload.content_length() >= LARGE || self.refuses.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.create(key, payload) {
+            Err(object_store::Error::AlreadyExists { .. }) => self.refuses.store(true, Ordering::Relaxed),
+            Ok(()) => {
+                let what = "writes over an object that it was told not to (`If-None-Match: *`)";
+                let next = "an archive needs a server that knows conditional writes";
+                let what = format!("the server of {} {what}; {next}", self.bucket.place.address);
+                return Err(Error::new(ErrorKind::Unsupported, what));
+            }
+            // The object is there; another time.
+            Err(_) => {}
+        }
+        Ok(())
     }
-    text
 }
 
-fn bucket_of(kind: &str, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let (timeout, connect) = (ClientConfigKey::Timeout, ClientConfigKey::ConnectTimeout);
-    Ok(match kind {
-        "s3" => Arc::new(
-            AmazonS3Builder::from_env()
-                .with_bucket_name(bucket)
-                .with_conditional_put(S3ConditionalPut::ETagMatch)
-                .with_config(AmazonS3ConfigKey::Client(timeout), TIMEOUT)
-                .with_config(AmazonS3ConfigKey::Client(connect), CONNECT)
-                .with_retry(retry())
-                .build()?,
-        ),
-        "az" => Arc::new(
-            MicrosoftAzureBuilder::from_env()
-                .with_container_name(bucket)
-                .with_config(AzureConfigKey::Client(timeout), TIMEOUT)
-                .with_config(AzureConfigKey::Client(connect), CONNECT)
-                .with_retry(retry())
-                .build()?,
-        ),
-        _ => Arc::new(
-            GoogleCloudStorageBuilder::from_env()
-                .with_bucket_name(bucket)
-                .with_config(GoogleConfigKey::Client(timeout), TIMEOUT)
-                .with_config(GoogleConfigKey::Client(connect), CONNECT)
-                .with_retry(retry())
-                .build()?,
-        ),
-    })
-}
-
-/// Where this archive's segments are kept on this machine.
-fn cache(address: &str) -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    let endpoint =
-        std::env::var("AWS_ENDPOINT_URL").or_else(|_| std::env::var("AWS_ENDPOINT")).unwrap_or_default();
-    let name = blake3::hash(format!("{endpoint} {address}").as_bytes()).to_hex();
-    Some(base.join("wherry").join("archive").join(&name[..32]))
+/// Whether a request that made nothing sure may be made again: an object is written once, so a second request does no harm.
+fn repeatable(e: &object_store::Error) -> bool {
+    let lost = [HttpErrorKind::Timeout, HttpErrorKind::Interrupted, HttpErrorKind::Unknown];
+    match e {
+        object_store::Error::AlreadyExists { .. } => true,
+        _ => transport(e).is_some_and(|kind| lost.contains(&kind)),
+    }
 }
 
 impl Store for Cloud {
     fn name(&self) -> String {
-        self.address.clone()
+        self.bucket.place.address.clone()
     }
 
     fn put_new(&self, key: &str, bytes: &[u8]) -> Result<bool> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from(bytes.to_vec());
-        let path = self.key(key);
-        match self.runtime.block_on(self.store.put_opts(&path, payload, options)) {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(e) => Err(self.error("write", key, &e)),
+        let started = Instant::now();
+        loop {
+            let error = match self.create(key, &payload) {
+                Ok(()) => return self.check_refusal(key, &payload).map(|()| true),
+                // S3 also says 409 where two requests met and none was done (Amazon S3 User Guide, "How to prevent object
+                // overwrites with conditional writes").
+                Err(object_store::Error::AlreadyExists { .. }) if self.is_there(key)? => return Ok(false),
+                Err(e) => e,
+            };
+            if !repeatable(&error) || started.elapsed() > self.bucket.patience {
+                return Err(self.error("write", key, &error));
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 
     fn open(&self, key: &str) -> Result<Box<dyn Reader>> {
-        if let Some(reader) = self.kept(key) {
-            return Ok(reader);
+        if key.starts_with(kept::FOLDER) {
+            return match self.kept.open(key) {
+                Some(reader) => Ok(reader),
+                None => Ok(self.kept.keep(key, self.fetch(key)?)),
+            };
         }
         let path = self.key(key);
-        let meta = self.runtime.block_on(self.store.head(&path)).map_err(|e| self.error("open", key, &e))?;
-        let (store, runtime) = (self.store.clone(), self.runtime.clone());
-        let name = format!("{}/{key}", self.address.trim_end_matches('/'));
-        Ok(Box::new(CloudReader { store, runtime, path, name, length: meta.size }))
+        let head = self.runtime.block_on(self.bucket.store.head(&path));
+        let length = head.map_err(|e| self.error("open", key, &e))?.size;
+        let (store, runtime) = (self.bucket.store.clone(), self.runtime.clone());
+        let (place, key) = (self.bucket.place.clone(), key.to_owned());
+        Ok(Box::new(CloudReader { store, runtime, path, place, key, length }))
     }
 
     fn get(&self, key: &str) -> Result<Vec<u8>> {
@@ -208,37 +162,33 @@ impl Store for Cloud {
     }
 
     fn list(&self, prefix: &str, tell: &mut dyn FnMut(Object)) -> Result<()> {
-        use futures_util::TryStreamExt;
-        let path = self.key(prefix.trim_end_matches('/'));
+        let path = self.key(prefix);
+        let mut stream = self.bucket.store.list(Some(&path));
         let mut names = HashSet::new();
-        let strip = if self.prefix.is_empty() { 0 } else { self.prefix.len() + 1 };
-        let listing = async {
-            let mut stream = self.store.list(Some(&path));
-            while let Some(meta) = stream.try_next().await? {
-                let Some(key) = meta.location.as_ref().get(strip..) else { continue };
-                names.extend(key.strip_prefix(KEPT).map(String::from));
-                let modified = SystemTime::UNIX_EPOCH
-                    + Duration::from_secs(meta.last_modified.timestamp().max(0) as u64);
-                tell(Object { key: key.to_owned(), size: meta.size, modified });
-            }
-            Ok(())
-        };
-        self.runtime.block_on(listing).map_err(|e| self.error("list", prefix, &e))?;
-        if prefix == KEPT {
-            self.forget_all_but(&names);
+        // Told outside of the runtime, so that `tell` may use this store.
+        while let Some(meta) = self.runtime.block_on(stream.next()) {
+            let meta = meta.map_err(|e| self.error("list", prefix, &e))?;
+            let Some(key) = self.name_of(&meta.location) else { continue };
+            names.extend(key.strip_prefix(kept::FOLDER).map(String::from));
+            tell(Object { key, size: meta.size, modified: meta.last_modified.into() });
+        }
+        if prefix == kept::FOLDER {
+            self.kept.forget_all_but(&names);
         }
         Ok(())
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        let path = self.key(key);
-        match self.runtime.block_on(self.store.delete(&path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(self.error("remove", key, &e)),
+        match self.runtime.block_on(self.bucket.store.delete(&self.key(key))) {
+            Ok(()) => Ok(()),
+            Err(e) => match self.error("remove", key, &e) {
+                gone if gone.kind == ErrorKind::Missing => Ok(()),
+                error => Err(error),
+            },
         }
     }
 
-    /// Objects appear whole or not at all.
+    /// Objects appear whole or not at all: they are written by one request each.
     fn sweep(&self, _before: SystemTime) -> Result<()> {
         Ok(())
     }
@@ -248,7 +198,8 @@ struct CloudReader {
     store: Arc<dyn ObjectStore>,
     runtime: Arc<Runtime>,
     path: Key,
-    name: String,
+    place: Place,
+    key: String,
     length: u64,
 }
 
@@ -260,18 +211,15 @@ impl Reader for CloudReader {
         if buffer.is_empty() {
             return Ok(());
         }
-        let range = offset..offset + buffer.len() as u64;
-        let what = format!("cannot read {} bytes at {offset} of {}", buffer.len(), self.name);
-        if range.end > self.length {
-            return Err(Error::corrupt(format!("{what}: it has {} bytes", self.length)));
-        }
-        match self.runtime.block_on(self.store.get_range(&self.path, range)) {
+        let what = || {
+            format!("cannot read {} bytes at {offset} of {}/{}", buffer.len(), self.place.address, self.key)
+        };
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.length);
+        let end = end.ok_or_else(|| Error::corrupt(format!("{}: it has {} bytes", what(), self.length)))?;
+        match self.runtime.block_on(self.store.get_range(&self.path, offset..end)) {
             Ok(bytes) if bytes.len() == buffer.len() => buffer.copy_from_slice(&bytes),
-            Ok(bytes) => return Err(Error::corrupt(format!("{what}: {} came", bytes.len()))),
-            Err(object_store::Error::NotFound { .. }) => {
-                return Err(Error::new(ErrorKind::Missing, format!("{what}: it is gone")));
-            }
-            Err(e) => return Err(Error::store(what, words(&e))),
+            Ok(bytes) => return Err(Error::corrupt(format!("{}: {} came", what(), bytes.len()))),
+            Err(e) => return Err(self.place.error("read", &self.key, &e)),
         }
         Ok(())
     }

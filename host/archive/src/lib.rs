@@ -2,6 +2,7 @@
 //! The format is in `docs/formats/archive.md`.
 
 mod archive;
+mod bucket;
 mod capture;
 mod chunk;
 mod chunks;
@@ -11,6 +12,7 @@ mod copy;
 mod disk;
 mod error;
 mod index;
+mod kept;
 mod keys;
 mod local;
 mod marks;

@@ -110,7 +110,8 @@ impl Files {
         let mut written = 0;
         let mut pending = vec![(path.to_owned(), to.to_path_buf())];
         while let Some((from, into)) = pending.pop() {
-            for each in told(lock(&self.tree).entries(&from), &from)? {
+            let entries = told(lock(&self.tree).entries(&from), &from)?;
+            for each in entries {
                 // A guest chooses its names: one that is more than a name could leave the directory.
                 if matches!(each.name.as_str(), "" | "." | "..") || each.name.contains(['/', '\0']) {
                     continue;

@@ -327,7 +327,7 @@ impl Move<'_> {
 
     fn update_file(&self, number: usize, disk: &dyn Disk, sink: &contract::FileSink) -> Result<Arrived> {
         let file = self.folder.join(&sink.name);
-        if sink.format != "format-raw" {
+        if sink.format.strip_prefix("format-") != Some("raw") {
             let what =
                 format!("{} is {}, which cannot be brought up to date in place", file.display(), sink.format);
             return Err(Error::usage(format!("{what}; migrate with --wish format=raw, then sync")));

@@ -64,10 +64,8 @@ fn worker() {
 
 /// Runs a child, killed after `delay`; the snapshot that it said was committed.
 fn child(place: &str, order: &str, delay: Option<Duration>) -> (Option<String>, bool) {
-    let environment = if place.starts_with("s3:") { server().environment() } else { Vec::new() };
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kills::worker", "--nocapture"])
-        .envs(environment)
         .env(ORDER, order)
         .env(PLACE, place)
         .stdout(Stdio::piped())
@@ -153,10 +151,9 @@ fn torment(place: &str, kills: u64, check_every: u64) {
     assert!(all > kills as usize / 20, "only {all} captures came to an end");
 }
 
-fn create(path: &Path) -> String {
-    let store = std::sync::Arc::new(wherry_archive::Local::new(path));
-    Archive::create(store, &small(), Some(&key()), 1).unwrap();
-    path.to_str().unwrap().to_owned()
+fn create(place: &str) -> &str {
+    Archive::create(wherry_archive::open(place).unwrap(), &small(), Some(&key()), 1).unwrap();
+    place
 }
 
 #[test]
@@ -164,5 +161,17 @@ fn five_hundred_kills_lose_nothing() {
     // In memory where there is such a place: what is killed are programs, not the machine.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempdir_in(memory) } else { tempdir() }.unwrap();
-    torment(&create(folder.path()), 500, 25);
+    torment(create(folder.path().to_str().unwrap()), 500, 25);
+}
+
+/// In the environment of the server.
+#[test]
+fn on_a_server() {
+    let (Ok(place), Err(_)) = (std::env::var(PLACE), std::env::var(ORDER)) else { return };
+    torment(create(&place), 100, 25);
+}
+
+#[test]
+fn a_hundred_kills_on_a_server_lose_nothing() {
+    server().run("kills::on_a_server", &[(PLACE, server().address("kills"))]).unwrap();
 }

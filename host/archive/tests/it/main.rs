@@ -1,5 +1,7 @@
 //! The archive from outside: what is captured is read again, whatever happens in between.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
+mod broken;
 mod capture;
 mod damage;
 mod keys;
