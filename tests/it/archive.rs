@@ -115,11 +115,8 @@ fn a_guest_is_captured_looked_at_and_deployed_without_its_source() {
     assert_eq!((&plan["cpus"], &plan["memory-mib"]), (&3.into(), &1536.into()));
     assert!(!plan["edits"].as_array().unwrap().is_empty());
     let file = |folder: &str| {
-        let entries = std::fs::read_dir(place.path(folder)).unwrap().flatten().map(|entry| entry.path());
-        entries
-            .filter(|path| path.extension().is_some_and(|end| end == "raw" || end == "img"))
-            .next()
-            .unwrap()
+        let mut entries = std::fs::read_dir(place.path(folder)).unwrap().flatten().map(|entry| entry.path());
+        entries.find(|path| path.extension().is_some_and(|end| end == "raw" || end == "img")).unwrap()
     };
     let (one, other) = (file("direct"), file("machines"));
     assert_eq!(one.metadata().unwrap().len(), other.metadata().unwrap().len());

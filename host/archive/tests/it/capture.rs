@@ -80,7 +80,8 @@ fn known_changes_are_all_that_is_read() {
     // What the source says did not change is not looked at: here it lies, to show it.
     now[6 * MIB..6 * MIB + 5000].fill(0x66);
     let mut changed = source("disk", &now);
-    changed.changed = Some(vec![3 * MIB as u64..3 * MIB as u64 + 5000]);
+    let (start, end) = (3 * MIB as u64, 3 * MIB as u64 + 5000);
+    changed.changed = Some(std::iter::once(start..end).collect());
     let sources = [changed];
     let next = archive.capture(&sources, &about("m", 2), Some(&first), &Options::default(), &|_| {}).unwrap();
     let back = read(&archive, &next, 0).unwrap();

@@ -113,7 +113,9 @@ fn segments(store: &Arc<dyn Store>) {
         }
     });
     let cache = std::env::var("XDG_CACHE_HOME").unwrap();
-    let copies = copies(Path::new(&cache));
+    // Other tests of this server keep theirs beside it.
+    let mut copies = copies(Path::new(&cache));
+    copies.retain(|path| path.ends_with("large"));
     let [copy] = &copies[..] else { panic!("{copies:?}") };
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(copy), mode(copy.parent().unwrap())), (0o600, 0o700));
