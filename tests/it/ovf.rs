@@ -97,6 +97,17 @@ fn a_package_by_others_becomes_a_machine() {
     let made = read(&place, "three/mail.raw");
     assert!(made == read(&place, "one/mail.raw") && made == read(&place, "two/mail.raw"));
     assert_eq!(read(&place, "one/mail.xml").len(), read(&place, "two/mail.xml").len());
+    // What the package had besides the machine is in the next package.
+    place.json(&["migrate", "ova:mail.ova", "--to", "ovf:four", "--wish", "flavour=virtualbox"]);
+    let query = "concat(//*[local-name()='License'],'/',//*[local-name()='Product'],'/',//*[local-name()='OSType'],'/',\
+                 //*[local-name()='Connection'])";
+    let kept = place.shell(&format!("xmllint --xpath \"{query}\" four/mail.ovf"));
+    assert_eq!(kept.trim(), "Do as you like./Mail/Debian_64/NAT");
+    let whole = place.run(&["disk", "info", "ova:mail.ova"]);
+    assert!(whole.status.code() == Some(2) && text(&whole.stderr).contains("whole machine"));
+    assert!(place.run(&["archive", "init", "archive"]).status.success());
+    let snapshot = place.json(&["capture", "ova:mail.ova", "--to", "archive"]);
+    assert!(snapshot.to_string().contains("mail"), "{snapshot}");
     // Words win over the definition.
     let plan =
         &place.json(&["plan", "ova:mail.ova", "--to", "kvm:x", "--name", "post", "--cpus", "4"])["plan"];
@@ -128,6 +139,9 @@ fn a_wrong_digest_stops_everything_and_names_the_file() {
     assert_eq!(refused.status.code(), Some(1), "{message}");
     assert!(message.contains("mail-disk001.vmdk") && message.contains("its sha256 is"), "{message}");
     assert!(!place.path("out").exists(), "nothing is written before the digests are right");
+    assert!(place.run(&["archive", "init", "archive"]).status.success());
+    let refused = place.run(&["capture", "ova:mail.ova", "--to", "archive"]);
+    assert!(text(&refused.stderr).contains("its sha256 is"), "{}", text(&refused.stderr));
     flip(in_disk);
     let in_descriptor = offset("mail.ovf") + 200;
     flip(in_descriptor);
@@ -135,7 +149,7 @@ fn a_wrong_digest_stops_everything_and_names_the_file() {
         let to: &[&str] = if verb == "plan" { &["--to", "kvm:out"] } else { &[] };
         let refused = place.run(&[&[verb, "ova:mail.ova"], to].concat());
         assert!(
-            text(&refused.stderr).contains("mail.ovf in ova:mail.ova: its sha256 is"),
+            text(&refused.stderr).contains("ova:mail.ova/mail.ovf: its sha256 is"),
             "{}",
             text(&refused.stderr)
         );
@@ -174,6 +188,8 @@ fn what_leads_out_of_a_package_is_refused() {
     );
     let required = VIRTUALBOX.replace("<vbox:Machine", "<NewSection ovf:required=\"true\"/><vbox:Machine");
     std::fs::write(place.path("inner/a.ovf"), required).unwrap();
+    assert!(place.run(&["archive", "init", "archive"]).status.success());
+    assert_eq!(place.run(&["capture", "ovf:inner/a.ovf", "--to", "archive"]).status.code(), Some(3));
     let blocked = place.run(&["plan", "ovf:inner/a.ovf", "--to", "kvm:out"]);
     let shown = text(&blocked.stdout);
     assert!(

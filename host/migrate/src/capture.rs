@@ -1,6 +1,7 @@
 //! A machine's disks into an archive, as they are: nothing is edited.
 
 use crate::plan::{inspect, masked};
+use crate::run::stopped;
 use crate::vault::open_archive;
 use crate::{Error, ErrorKind, Inspection, Result};
 use archive::{About, Archive, Options, Snapshot};
@@ -43,13 +44,17 @@ pub struct Capture {
 pub fn capture(asked: &Capture, adapters: &Adapters, watch: archive::Tell<'_>) -> Result<Snapshot> {
     let archive = open_archive(&asked.archive)?;
     let found = inspect(&asked.disks, adapters)?;
-    let blocking = found.sources.iter().flat_map(|source| &source.concerns);
+    let defined = found.definition.iter().flat_map(|definition| &definition.concerns);
+    let blocking = found.sources.iter().flat_map(|source| &source.concerns).chain(defined);
     let blocking: Vec<&str> = blocking
         .filter(|concern| concern.severity == Severity::Blocking)
         .map(|concern| concern.message.as_str())
         .collect();
     if !blocking.is_empty() {
         return Err(Error::new(ErrorKind::Blocked, format!("nothing was captured: {}", blocking.join("; "))));
+    }
+    if let Some(definition) = &found.definition {
+        definition.check(&mut |_, _, _| stopped(adapters))?;
     }
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|machine| machine.name.clone());

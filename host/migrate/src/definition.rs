@@ -44,6 +44,16 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// Compares its disks' files with the digests that came with them. `told` hears of file, bytes done and bytes in all, and
+    /// may stop it.
+    pub(crate) fn check(&self, told: &mut dyn FnMut(&str, u64, u64) -> Result<()>) -> Result<()> {
+        for file in &self.unchecked {
+            let total = file.disk.length();
+            file.check(&mut |done| told(&file.name, done, total))?;
+        }
+        Ok(())
+    }
+
     /// What the target is told of it, as `source.KEY`.
     pub(crate) fn handed_on(&self) -> Vec<Fact> {
         let fact = |key: String, value: &str| Fact { key, value: value.into() };
@@ -155,17 +165,16 @@ fn read(name: &str, adapters: &Adapters) -> Result<(Vec<Source>, Definition)> {
     if ignore {
         definition.concerns.push(ignored());
     }
-    let mut sources = Vec::new();
-    for disk in &machine.disks {
-        let member = &machine.members[disk.member as usize];
-        // A disk that its adapter cannot name stands for a concern that blocks.
-        if !machine.concerns.iter().any(|one| one.severity == contract::Severity::Blocking) {
-            sources.push(place.disk(disk, member, &mut definition, adapters)?);
-        }
-    }
     let disks: Vec<usize> = machine.disks.iter().map(|disk| disk.member as usize).collect();
     for (_, member) in machine.members.iter().enumerate().filter(|(number, _)| !disks.contains(number)) {
         place.checked(member)?.check(&mut |_| Ok(()))?;
+    }
+    // What blocks may be that a disk is in a format that nobody can name, or cannot be opened.
+    let blocked = machine.concerns.iter().any(|one| one.severity == contract::Severity::Blocking);
+    let mut sources = Vec::new();
+    for disk in machine.disks.iter().filter(|_| !blocked) {
+        let member = &machine.members[disk.member as usize];
+        sources.push(place.disk(disk, member, &mut definition, adapters)?);
     }
     Ok((sources, definition))
 }
@@ -246,11 +255,7 @@ impl Place<'_> {
     fn checked(&self, member: &contract::Member) -> Result<Checked> {
         let (opened, _) = self.open(member)?;
         let digests = member.digests.iter().map(|one| (one.algorithm.clone(), one.hex.clone())).collect();
-        Ok(Checked {
-            name: format!("{} in {}", member.name, self.name),
-            disk: opened.parts[0].clone(),
-            digests,
-        })
+        Ok(Checked { name: format!("{}/{}", self.name, member.name), disk: opened.parts[0].clone(), digests })
     }
 
     fn disk(

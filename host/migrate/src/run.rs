@@ -170,17 +170,14 @@ fn needs_sums(target: &mut runtime::Target) -> Result<bool> {
 
 /// Compares the source's files with the digests that came with them.
 fn check(plan: &Plan, adapters: &Adapters, watch: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
-    for file in plan.definition.iter().flat_map(|definition| &definition.unchecked) {
-        let total = file.disk.length();
-        file.check(&mut |done| {
-            watch(Event::Checking { file: &file.name, done, total });
-            stopped(adapters)
-        })?;
-    }
-    Ok(())
+    let mut told = |file: &str, done, total| {
+        watch(Event::Checking { file, done, total });
+        stopped(adapters)
+    };
+    plan.definition.as_ref().map_or(Ok(()), |definition| definition.check(&mut told))
 }
 
-fn stopped(adapters: &Adapters) -> Result<()> {
+pub(crate) fn stopped(adapters: &Adapters) -> Result<()> {
     match adapters.job.cancelled() {
         true => Err(Error::new(ErrorKind::Stopped, "stopped; the same command goes on from there")),
         false => Ok(()),
@@ -209,6 +206,7 @@ pub fn sync(
             "there is no complete machine {what} to bring up to date: migrate first"
         )));
     };
+    check(plan, adapters, watch)?;
     let output = plan.destination.output()?;
     let folder = output.path.clone();
     let mut target = plan.destination.target(Some(output))?;
@@ -358,7 +356,9 @@ impl Move<'_> {
         for (need, arrived) in self.plan.machine.disks.iter().zip(disks) {
             let file = FileDisk::open_read(&arrived.file)?;
             let (name, total) = (arrived.file.display().to_string(), file.length());
-            let known = job.sums.iter().find(|sum| sum.file == arrived.file && sum.size == total).cloned();
+            // One that this run has made may differ from what was there before.
+            let same = |sum: &&Sum| sum.file == arrived.file && sum.size == total && arrived.blake3.is_none();
+            let known = job.sums.iter().find(same).cloned();
             let sum = match known {
                 Some(sum) => sum,
                 None => {
@@ -368,6 +368,7 @@ impl Move<'_> {
                     };
                     let sha256 = digests(&file, &["sha256"], &mut told)?.remove(0);
                     let sum = Sum { file: arrived.file.clone(), size: total, sha256 };
+                    job.sums.retain(|other| other.file != sum.file);
                     job.sums.push(sum.clone());
                     self.plan.destination.keep(&self.plan.name, job)?;
                     sum

@@ -225,6 +225,11 @@ pub(crate) fn read(
 /// The adapter of a format, by the format's name.
 pub(crate) fn known<'a>(format: &str, adapters: &'a Adapters) -> Result<&'a Arc<Adapter>> {
     adapters.get(&format!("format-{format}")).map_err(|_| {
+        if adapters.named(runtime::Kind::MachineDefinition, format).is_some() {
+            return Error::usage(format!(
+                "`{format}` is a whole machine; inspect, plan and migrate take one"
+            ));
+        }
         let known = adapters.of(runtime::Kind::DiskFormat).map(|adapter| adapter.manifest.id.as_str());
         let known: Vec<&str> = known.filter_map(|id| id.strip_prefix("format-")).collect();
         Error::usage(format!("no adapter knows the format `{format}`; known are: {}", known.join(", ")))
