@@ -7,7 +7,7 @@ use crate::{packages, quiet, root, wherry};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The archive's key, which is no secret here.
