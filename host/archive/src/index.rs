@@ -269,3 +269,69 @@ pub(crate) fn table(keys: &Keys, store: &dyn Store, name: &[u8; 32]) -> Result<(
         .map_err(|e| Error::new(e.kind, format!("{key}: {}", e.context)))?;
     Ok((PackName { name: *name, salt }, entries))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::Local;
+    use std::time::Instant;
+
+    /// Ids of one range of 64 bits, pseudorandom below that.
+    fn record(number: u64, of: u64) -> Record {
+        let mut id = Id(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        let step = u64::MAX / of;
+        id.0[..8].copy_from_slice(&(number * step + id.prefix() % step).to_be_bytes());
+        Record { id, pack: (number % 4096) as u32, offset: 48, stored: 100_000 }
+    }
+
+    fn fill(keys: &Keys, store: &dyn Store, records: u64, in_each: u64) {
+        let packs: Vec<PackName> = (0..4096u32)
+            .map(|number| PackName { name: *blake3::hash(&number.to_le_bytes()).as_bytes(), salt: [1; 32] })
+            .collect();
+        for first in (0..records).step_by(in_each as usize) {
+            let mut list = (first..records.min(first + in_each)).map(|number| record(number, records)).collect();
+            segment::write(store, &segment::build(keys, &packs, &mut list).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_record_is_found_and_no_other() {
+        for keys in [Keys::new(None), Keys::new(Some([3; 32]))] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Local::new(folder.path());
+            fill(&keys, &store, 50_000, 20_000);
+            let index = Index::open(&keys, &store).unwrap();
+            assert_eq!(index.segments.len(), 3);
+            for number in (0..50_000).step_by(7) {
+                let wanted = record(number, 50_000);
+                let found = index.find(&wanted.id).unwrap().unwrap();
+                assert_eq!(found.record, wanted);
+                let mut other = wanted.id;
+                other.0[31] ^= 1;
+                assert!(index.find(&other).unwrap().is_none());
+            }
+        }
+    }
+
+    /// Writes the index of an archive of 100 TB (100 million chunks of 1 MiB) beside an archive that
+    /// `WHERRY_LARGE_ARCHIVE` names, and measures looks; 4.5 GB.
+    #[test]
+    #[ignore = "for measuring: see ARCHITECTURE.md"]
+    fn a_hundred_million_chunks() {
+        let Ok(path) = std::env::var("WHERRY_LARGE_ARCHIVE") else { return };
+        let (keys, store) = (Keys::new(None), Local::new(&path));
+        let records = 100_000_000;
+        fill(&keys, &store, records, RECORDS_MOST as u64);
+        let started = Instant::now();
+        let index = Index::open(&keys, &store).unwrap();
+        println!("opened {} segments in {:?}", index.segments.len(), started.elapsed());
+        let (looks, started) = (200_000u64, Instant::now());
+        for number in 0..looks {
+            let id = Id(*blake3::hash(&(number + 7).to_be_bytes()).as_bytes());
+            assert!(index.find(&id).unwrap().is_none());
+        }
+        println!("{:?} for each look", started.elapsed() / looks as u32);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap());
+    }
+}
