@@ -71,7 +71,7 @@ fn archive(folder: &Path) -> Vec<u8> {
 }
 
 /// Bytes that nothing can compress, the same every time.
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {

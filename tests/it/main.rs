@@ -7,6 +7,7 @@ mod devices;
 mod disk;
 mod guest;
 mod hostile;
+mod kills;
 mod loops;
 mod migrate;
 mod nbd;

@@ -280,7 +280,8 @@ mod tests {
     fn record(number: u64, of: u64) -> Record {
         let mut id = Id(*blake3::hash(&number.to_le_bytes()).as_bytes());
         let step = u64::MAX / of;
-        id.0[..8].copy_from_slice(&(number * step + id.prefix() % step).to_be_bytes());
+        let prefix = number * step + id.prefix() % step;
+        id.0[..8].copy_from_slice(&prefix.to_be_bytes());
         Record { id, pack: (number % 4096) as u32, offset: 48, stored: 100_000 }
     }
 
@@ -289,7 +290,8 @@ mod tests {
             .map(|number| PackName { name: *blake3::hash(&number.to_le_bytes()).as_bytes(), salt: [1; 32] })
             .collect();
         for first in (0..records).step_by(in_each as usize) {
-            let mut list = (first..records.min(first + in_each)).map(|number| record(number, records)).collect();
+            let mut list =
+                (first..records.min(first + in_each)).map(|number| record(number, records)).collect();
             segment::write(store, &segment::build(keys, &packs, &mut list).unwrap()).unwrap();
         }
     }

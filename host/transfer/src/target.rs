@@ -153,12 +153,16 @@ impl<'a> Files<'a> {
             }
             Target::Disk { disk, .. } => return self.kept(DiskSink { disk }, (fresh, update), header, end),
         };
-        if fresh && !device {
-            // An updated file has its bytes, and its length at once: as a device has.
-            file.set_len(if update { end } else { 0 }).map_err(io)?;
+        if fresh && !device && !update {
+            file.set_len(0).map_err(io)?;
         }
+        // An updated file has its bytes and its length, as a device has.
+        let resized = (fresh && !device && update).then(|| file.try_clone()).transpose().map_err(io)?;
         let sink = FileSink::new(file, &self.path, device || update).map_err(io)?;
-        self.kept(sink, (fresh, update), header, end)
+        let sink = self.kept(sink, (fresh, update), header, end)?;
+        // Only once it begins with the mark: an old copy that was cut off must not look whole.
+        resized.map_or(Ok(()), |file| file.set_len(end)).map_err(io)?;
+        Ok(sink)
     }
 
     fn kept<S: Sink + 'a>(

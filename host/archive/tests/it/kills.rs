@@ -1,21 +1,26 @@
-//! Programs that are killed at any moment: this test starts itself as a child that captures, prunes or copies, kills it, and
-//! looks whether everything that was promised is still there.
+//! Programs that are killed at any moment: this test starts itself as a child that captures, brings a machine up to date or
+//! prunes, kills it, and looks whether everything that was promised is still there.
 
 use crate::machine::*;
 use crate::s3::server;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tempfile::{tempdir, tempdir_in};
-use wherry_archive::{Archive, Options, PruneOptions, Retention, VerifyOptions};
+use wherry_archive::{Archive, Options, PruneOptions, Retention, Snapshot, VerifyOptions};
 
-/// Says to a child what to do: `capture MACHINE TIME SEED`, `prune`, `repair`.
+/// Says to a child what to do: `prune`, or one of `CAPTURES` with `MACHINE TIME SEED`.
 const ORDER: &str = "WHERRY_TEST_ORDER";
 const PLACE: &str = "WHERRY_TEST_PLACE";
+/// Without a parent; compared with the parent; told what changed since the parent.
+const CAPTURES: [&str; 3] = ["capture", "sync", "sync-changed"];
 const MACHINES: u64 = 3;
+/// One child of so many is not killed.
+const UNDISTURBED: u64 = 10;
 /// Snapshots of a machine that a prune keeps.
 const KEEP: usize = 2;
 
@@ -43,15 +48,9 @@ fn worker() {
     let archive = archive(&place);
     let words: Vec<&str> = order.split(' ').collect();
     match words[0] {
-        "capture" => {
+        how if CAPTURES.contains(&how) => {
             let number = |at: usize| words[at].parse::<u64>().unwrap();
-            let disk = content(number(3));
-            let machine = format!("m{}", words[1]);
-            let parent = archive.snapshots().unwrap().into_iter().rfind(|each| each.machine == machine);
-            let sources = [source("disk", &disk)];
-            let about = about(&machine, number(2));
-            let made = archive.capture(&sources, &about, parent.as_ref(), &Options::default(), &|_| {});
-            println!("\ncommitted {}", made.unwrap().id);
+            bring(&archive, how, (number(1), number(2), number(3)));
         }
         "prune" => {
             let retention = Retention { last: KEEP, ..Default::default() };
@@ -60,6 +59,28 @@ fn worker() {
         }
         other => panic!("{other}"),
     }
+}
+
+fn bring(archive: &Archive, how: &str, (machine, time, seed): (u64, u64, u64)) {
+    let machine = format!("m{machine}");
+    let parent = match how {
+        "capture" => None,
+        _ => archive.snapshots().unwrap().into_iter().rfind(|each| each.machine == machine),
+    };
+    let disk = content(seed);
+    let mut source = source("disk", &disk);
+    source.changed = parent.as_ref().filter(|_| how == "sync-changed").map(|parent| changes(parent, &disk));
+    let mut about = about(&machine, time);
+    about.description["seed"] = seed.into();
+    let made = archive.capture(&[source], &about, parent.as_ref(), &Options::default(), &|_| {});
+    println!("\ncommitted {}", made.unwrap().id);
+}
+
+/// Where a disk differs from the parent's, as something that kept count of writes would know it: by 10,000 bytes.
+fn changes(parent: &Snapshot, disk: &[u8]) -> Vec<Range<u64>> {
+    let before = content(parent.description["seed"].as_u64().unwrap());
+    let pieces = before.chunks(10_000).zip(disk.chunks(10_000)).zip((0..).step_by(10_000));
+    pieces.filter(|((one, other), _)| one != other).map(|(_, at)| at..at + 10_000).collect()
 }
 
 /// Runs a child, killed after `delay`; the snapshot that it said was committed.
@@ -109,25 +130,28 @@ impl Promised {
 
 /// Kills `kills` children; `check_every` so many.
 fn torment(place: &str, kills: u64, check_every: u64) {
-    let full = {
-        let started = Instant::now();
-        child(place, "capture 0 1 0", None);
-        started.elapsed()
-    };
     let (mut promised, mut killed, mut turn) = (Promised::default(), 0, 1);
+    let (mut counts, mut full, started) = (BTreeMap::new(), BTreeMap::new(), Instant::now());
     while killed < kills {
         turn += 1;
         let dice = draw(turn, 1000);
         let (machine, seed) = (dice % MACHINES, draw(turn + 7, 64));
-        let order = match dice {
-            700.. => "prune".to_owned(),
-            _ => format!("capture {machine} {turn} {seed}"),
+        let how = if dice >= 700 { "prune" } else { CAPTURES[(dice / MACHINES % 3) as usize] };
+        let order = match how {
+            "prune" => how.to_owned(),
+            _ => format!("{how} {machine} {turn} {seed}"),
         };
-        let delay = full.mul_f64(draw(turn + 13, 1200) as f64 / 1000.0);
-        let (committed, was_killed) = child(place, &order, Some(delay));
+        // Now and then one comes to its end: nothing blocks it, and it says how long that takes now.
+        let long = full.get(how).filter(|_| !turn.is_multiple_of(UNDISTURBED));
+        let delay = long.map(|long: &Duration| long.mul_f64(draw(turn + 13, 1100) as f64 / 1000.0));
+        let begun = Instant::now();
+        let (committed, was_killed) = child(place, &order, delay);
+        if delay.is_none() {
+            full.insert(how, begun.elapsed());
+        }
         if let Some(id) = committed {
             promised.0.entry(machine).or_default().push((id, seed));
-        } else if order.starts_with("capture") {
+        } else if how != "prune" {
             // Committed or not, nobody was told: if it is there it is newer than what was promised.
             let machine_name = format!("m{machine}");
             let found = archive(place).snapshots().unwrap().into_iter().find(|each| each.time == turn);
@@ -136,6 +160,7 @@ fn torment(place: &str, kills: u64, check_every: u64) {
             }
         }
         killed += u64::from(was_killed);
+        *counts.entry(how).or_insert(0) += u64::from(was_killed);
         if turn.is_multiple_of(check_every) {
             promised.check(place);
         }
@@ -148,7 +173,9 @@ fn torment(place: &str, kills: u64, check_every: u64) {
     let verified = archive(place).verify(&deep, &AtomicBool::new(false), &|_, _| {}).unwrap();
     assert!(verified.is_sound(), "{verified:?}");
     let all: usize = promised.0.values().map(Vec::len).sum();
+    println!("{place}: kills {counts:?}, {all} snapshots promised, in {:?}", started.elapsed());
     assert!(all > kills as usize / 20, "only {all} captures came to an end");
+    assert!(counts.len() == 1 + CAPTURES.len() || kills < 50, "{counts:?}");
 }
 
 fn create(place: &str) -> &str {
@@ -178,5 +205,6 @@ fn on_a_server() {
 
 #[test]
 fn a_hundred_kills_on_a_server_lose_nothing() {
-    server().run("kills::on_a_server", &[(PLACE, server().address("kills"))]).unwrap();
+    let said = server().run("kills::on_a_server", &[(PLACE, server().address("kills"))]).unwrap();
+    println!("{said}");
 }

@@ -145,8 +145,8 @@ impl Server {
         ]
     }
 
-    /// Runs a test of this program as a process of its own with that environment, and more; what it said if it failed.
-    pub fn run(&self, test: &str, more: &[(&str, String)]) -> Result<(), String> {
+    /// Runs a test of this program as a process of its own with that environment, and more; what it said.
+    pub fn run(&self, test: &str, more: &[(&str, String)]) -> Result<String, String> {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .envs(self.environment())
@@ -154,7 +154,7 @@ impl Server {
             .output()
             .unwrap();
         let words = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        if output.status.success() && words.contains("1 passed") { Ok(()) } else { Err(words) }
+        if output.status.success() && words.contains("1 passed") { Ok(words) } else { Err(words) }
     }
 
     /// The same over TLS, by the server's own certificate, which has to be trusted by this file.

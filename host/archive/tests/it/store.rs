@@ -173,7 +173,7 @@ fn client() {
     assert_eq!(listed(store.as_ref(), "many/").len(), 1200);
 }
 
-fn child(name: &str, more: &[(&str, String)]) -> Result<(), String> {
+fn child(name: &str, more: &[(&str, String)]) -> Result<String, String> {
     let place = (CONTRACT, server().address(name));
     server().run("store::client", &[more, &[place]].concat())
 }

@@ -200,3 +200,19 @@ fn format_writers_that_answer_wrongly_end_the_transfer() {
         assert!(!target.exists());
     }
 }
+
+/// An old copy must not be cut off before it is marked: it would look like a whole disk.
+#[test]
+fn an_old_copy_that_cannot_be_marked_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, checkpoint) = (folder.path().join("out"), folder.path().join("checkpoint"));
+    let old = content(58, LENGTH + (1 << 20));
+    std::fs::write(&path, &old).unwrap();
+    // Where the held beginning would be.
+    std::fs::create_dir(folder.path().join(".checkpoint-head")).unwrap();
+    let source = MemoryDisk::new(content(59, LENGTH));
+    let update = Options { update: true, ..options(2) };
+    let target = Target::Existing { path: &path, checkpoint: &checkpoint };
+    run(&source, target, raw(), &update, &|_| ()).unwrap_err();
+    assert!(std::fs::read(&path).unwrap() == old);
+}
