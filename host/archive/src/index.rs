@@ -289,7 +289,8 @@ mod tests {
             .map(|number| PackName { name: *blake3::hash(&number.to_le_bytes()).as_bytes(), salt: [1; 32] })
             .collect();
         for first in (0..records).step_by(in_each as usize) {
-            let mut list = (first..records.min(first + in_each)).map(|number| record(number, records)).collect();
+            let mut list =
+                (first..records.min(first + in_each)).map(|number| record(number, records)).collect();
             segment::write(store, &segment::build(keys, &packs, &mut list).unwrap()).unwrap();
         }
     }
