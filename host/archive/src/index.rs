@@ -146,7 +146,8 @@ impl Index {
     }
 }
 
-fn names(store: &dyn Store) -> Result<Vec<String>> {
+/// The keys of all segments, in order.
+pub(crate) fn names(store: &dyn Store) -> Result<Vec<String>> {
     let mut names = Vec::new();
     store.list(segment::FOLDER, &mut |object| names.push(object.key))?;
     names.sort();
@@ -280,7 +281,8 @@ mod tests {
     fn record(number: u64, of: u64) -> Record {
         let mut id = Id(*blake3::hash(&number.to_le_bytes()).as_bytes());
         let step = u64::MAX / of;
-        id.0[..8].copy_from_slice(&(number * step + id.prefix() % step).to_be_bytes());
+        let prefix = number * step + id.prefix() % step;
+        id.0[..8].copy_from_slice(&prefix.to_be_bytes());
         Record { id, pack: (number % 4096) as u32, offset: 48, stored: 100_000 }
     }
 
