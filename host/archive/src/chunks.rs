@@ -2,12 +2,12 @@
 
 use crate::archive::Archive;
 use crate::chunk::{Id, Kind, Unpacker};
-use crate::index::{Found, Index};
+use crate::index::{self, Found, Index};
 use crate::pack;
 use crate::store::Reader;
 use crate::tree::Lists;
 use crate::{Error, ErrorKind, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Packs that are held open.
@@ -23,6 +23,8 @@ struct Desk {
 pub(crate) struct Chunks {
     pub archive: Archive,
     pub index: Index,
+    /// The archive as it was found when a prune had removed what this index names.
+    newer: Mutex<Option<Arc<Chunks>>>,
     readers: Mutex<HashMap<[u8; 32], Arc<dyn Reader>>>,
     desks: Mutex<Vec<Desk>>,
 }
@@ -37,7 +39,8 @@ impl Chunks {
     }
 
     pub fn new(archive: &Archive, index: Index) -> Self {
-        Self { archive: archive.clone(), index, readers: Mutex::default(), desks: Mutex::default() }
+        let archive = archive.clone();
+        Self { archive, index, newer: Mutex::default(), readers: Mutex::default(), desks: Mutex::default() }
     }
 
     fn reader(&self, name: &[u8; 32]) -> Result<Arc<dyn Reader>> {
@@ -54,8 +57,36 @@ impl Chunks {
     }
 
     /// Fills `into` with a chunk, whose length it has; every byte is checked against the id. A chunk that is damaged in one
-    /// pack is looked for in others.
+    /// pack is looked for in others, and one that a prune has moved meanwhile where it is now.
     pub fn read(&self, id: &Id, into: &mut [u8]) -> Result<()> {
+        let newer = lock(&self.newer).clone();
+        if let Some(newer) = newer {
+            return newer.read(id, into);
+        }
+        let read = self.read_here(id, into);
+        if !read.as_ref().is_err_and(|e| e.kind == ErrorKind::Corrupt) {
+            return read;
+        }
+        match self.reopened()? {
+            Some(newer) => newer.read(id, into),
+            None => read,
+        }
+    }
+
+    /// The archive as it is now, if its index is another than this one.
+    fn reopened(&self) -> Result<Option<Arc<Self>>> {
+        let mut newer = lock(&self.newer);
+        if newer.is_none() {
+            let (keys, store) = (&self.archive.keys, self.archive.store.as_ref());
+            let known: BTreeSet<&String> = self.index.segments.iter().map(|segment| &segment.key).collect();
+            if index::names(store)?.iter().collect::<BTreeSet<_>>() != known {
+                *newer = Some(Arc::new(Self::new(&self.archive, Index::open(keys, store)?)));
+            }
+        }
+        Ok(newer.clone())
+    }
+
+    fn read_here(&self, id: &Id, into: &mut [u8]) -> Result<()> {
         let Some(found) = self.index.find(id)? else {
             return Err(Error::corrupt(format!("chunk {id} is not in the archive")));
         };

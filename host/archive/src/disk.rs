@@ -119,6 +119,10 @@ impl Disk for ArchiveDisk {
         self.record.sector_size
     }
 
+    fn is_checked(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> block::Result<()> {
         block::within(self.length(), offset, buffer.len())?;
         let size = u64::from(self.record.chunk_size);

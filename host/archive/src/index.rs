@@ -146,7 +146,8 @@ impl Index {
     }
 }
 
-fn names(store: &dyn Store) -> Result<Vec<String>> {
+/// The keys of all segments, in order.
+pub(crate) fn names(store: &dyn Store) -> Result<Vec<String>> {
     let mut names = Vec::new();
     store.list(segment::FOLDER, &mut |object| names.push(object.key))?;
     names.sort();

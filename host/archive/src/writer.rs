@@ -7,7 +7,7 @@ use crate::index::{Index, Pending};
 use crate::marks::{self, GONE};
 use crate::pack::{self, Pack};
 use crate::seal::{Cipher, Salt, random};
-use crate::segment::PackName;
+use crate::segment::{PackName, Segment};
 use crate::snapshot::Added;
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeSet, HashSet};
@@ -35,6 +35,8 @@ pub(crate) struct Writer<'a> {
     cipher: Cipher,
     salt: Salt,
     next: AtomicU64,
+    /// Packs that this session has written.
+    own: Mutex<Vec<[u8; 32]>>,
     current: Mutex<Option<Pack>>,
     /// Lists have packs of their own, which are written twice: without a list, chunks that are there cannot be found.
     lists: Mutex<Pack>,
@@ -57,8 +59,7 @@ pub(crate) struct Made<T> {
     pub added: Added,
     pub index: Index,
     used: BTreeSet<(usize, u32)>,
-    /// How many segments there were before.
-    before: usize,
+    own: Vec<[u8; 32]>,
 }
 
 impl<T> Made<T> {
@@ -73,11 +74,7 @@ impl<T> Made<T> {
                 return Ok(true);
             }
         }
-        let mut own = false;
-        for segment in &self.index.segments[self.before..] {
-            segment.each_pack(&mut |_, pack| own |= gone.contains(&pack.name))?;
-        }
-        Ok(own)
+        Ok(self.own.iter().any(|name| gone.contains(name)))
     }
 }
 
@@ -97,7 +94,6 @@ pub(crate) fn session_with<T>(
     index: Index,
     body: impl FnOnce(&Writer<'_>) -> Result<T>,
 ) -> Result<Made<T>> {
-    let before = index.segments.len();
     let salt = random()?;
     let (full, receiver) = sync_channel::<Pack>(1);
     let (recycle, spare) = sync_channel(PACKS);
@@ -112,6 +108,7 @@ pub(crate) fn session_with<T>(
         cipher: Cipher::new(&archive.keys, &salt),
         salt,
         next: AtomicU64::new(0),
+        own: Mutex::default(),
         current: Mutex::new(Some(Pack::new(archive.config.pack_size))),
         lists: Mutex::new(Pack::new(archive.config.pack_size)),
         full: Mutex::new(Some(full)),
@@ -156,8 +153,9 @@ pub(crate) fn session_with<T>(
             stored: writer.stored.load(Relaxed),
         };
         let used = lock(&writer.used).clone();
+        let own = lock(&writer.own).clone();
         let index = writer.index.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Made { what: done, added, index, used, before })
+        Ok(Made { what: done, added, index, used, own })
     })
 }
 
@@ -245,6 +243,7 @@ impl Writer<'_> {
     fn write(&self, pack: &mut Pack) -> Result<()> {
         let number = self.next.fetch_add(1, Relaxed);
         let name = pack.close(&self.archive.keys, &self.cipher, &self.salt, number)?;
+        lock(&self.own).push(name);
         self.archive.store.put_new(&pack::key(&name), pack.bytes())?;
         let mut pending = lock(&self.pending);
         pending.0.add(PackName { name, salt: self.salt }, &pack.entries);
@@ -253,15 +252,25 @@ impl Writer<'_> {
         if due { self.flush() } else { Ok(()) }
     }
 
+    /// Segments that others have written since the session began.
+    fn newcomers(&self) -> Result<Vec<Segment>> {
+        let mut now = Index::open(&self.archive.keys, self.archive.store.as_ref())?.segments;
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        now.retain(|segment| index.segments.iter().all(|known| known.key != segment.key));
+        Ok(now)
+    }
+
     fn flush(&self) -> Result<()> {
         let mut pending = lock(&self.pending);
         let mut ready = std::mem::take(&mut pending.0);
         pending.1 = Instant::now();
         drop(pending);
-        let segment = ready.write(&self.archive.keys, self.archive.store.as_ref())?;
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.segments.extend(segment);
-        drop(index);
+        let segments = match ready.write(&self.archive.keys, self.archive.store.as_ref()) {
+            // Merged with others, or pruned, before it was opened again.
+            Err(e) if e.kind == ErrorKind::Missing => self.newcomers()?,
+            written => written?.into_iter().collect(),
+        };
+        self.index.write().unwrap_or_else(PoisonError::into_inner).segments.extend(segments);
         for record in &ready.records {
             lock(self.shard(&record.id)).remove(&record.id);
         }

@@ -87,6 +87,10 @@ pub trait Disk: Send + Sync {
     fn sector_size(&self) -> u32 {
         SECTOR
     }
+    /// Whether every read compares what it reads with a digest that was made when it was stored.
+    fn is_checked(&self) -> bool {
+        false
+    }
     /// Fills `buffer` from `offset`; a range beyond the end is an error.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
     /// Writes `bytes` at `offset`; a range beyond the end is an error.

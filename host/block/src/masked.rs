@@ -37,6 +37,9 @@ impl Disk for Masked {
     fn sector_size(&self) -> u32 {
         self.base.sector_size()
     }
+    fn is_checked(&self) -> bool {
+        self.base.is_checked()
+    }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         within(self.length(), offset, buffer.len())?;
         self.each(offset, offset + buffer.len() as u64, |from, to, blank| {

@@ -23,6 +23,9 @@ impl Disk for Sectored {
     fn sector_size(&self) -> u32 {
         self.sector_size
     }
+    fn is_checked(&self) -> bool {
+        self.base.is_checked()
+    }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.base.read_at(offset, buffer)
     }

@@ -127,16 +127,13 @@ fn ending(outcome: &Outcome) {
     }
     for disk in &outcome.disks {
         let file = disk.file.display();
-        match &disk.blake3 {
-            Some(hash) => say!(
-                "Made     {file}: {} read, {} written in {} (BLAKE3 {})",
-                bytes(disk.bytes_read),
-                bytes(disk.bytes_written),
-                time(disk.seconds),
-                &hash[..16]
-            ),
-            None => say!("There    {file}, complete from an earlier run"),
+        if !disk.moved {
+            say!("There    {file}, complete from an earlier run");
+            continue;
         }
+        let hash = disk.blake3.as_ref().map_or(String::new(), |hash| format!(" (BLAKE3 {})", &hash[..16]));
+        let (read, written, time) = (bytes(disk.bytes_read), bytes(disk.bytes_written), time(disk.seconds));
+        say!("Made     {file}: {read} read, {written} written in {time}{hash}");
     }
     outcome.definitions.iter().for_each(|name| say!("Made     {name}"));
     say!("\nNext");

@@ -82,7 +82,10 @@ pub struct Arrived {
     pub bytes_read: u64,
     /// Written into the file in this run.
     pub bytes_written: u64,
-    /// BLAKE3 over the BLAKE3s of every MiB that the guest will see; none if an earlier run made the file.
+    /// Whether this run brought it there; else an earlier one did.
+    pub moved: bool,
+    /// BLAKE3 over the BLAKE3s of every MiB that the guest will see; none if an earlier run made the file, and for snapshots,
+    /// whose every chunk is checked against its own, unless the target was compared.
     pub blake3: Option<String>,
     /// How long it took.
     pub seconds: f64,
@@ -357,7 +360,7 @@ impl Move<'_> {
             let file = FileDisk::open_read(&arrived.file)?;
             let (name, total) = (arrived.file.display().to_string(), file.length());
             // One that this run has made may differ from what was there before.
-            let same = |sum: &&Sum| sum.file == arrived.file && sum.size == total && arrived.blake3.is_none();
+            let same = |sum: &&Sum| sum.file == arrived.file && sum.size == total && !arrived.moved;
             let known = job.sums.iter().find(same).cloned();
             let sum = match known {
                 Some(sum) => sum,
@@ -442,12 +445,13 @@ pub(crate) fn arrive(
         file: file.into(),
         bytes_read: report.bytes_read,
         bytes_written: report.bytes_written,
-        blake3: Some(blake3::Hash::from_bytes(report.hash).to_hex().to_string()),
+        moved: true,
+        blake3: report.hash.map(|hash| blake3::Hash::from_bytes(hash).to_hex().to_string()),
         seconds: report.elapsed.as_secs_f64(),
     })
 }
 
 /// A disk that an earlier run has brought there.
 fn earlier(file: &Path) -> Arrived {
-    Arrived { file: file.into(), bytes_read: 0, bytes_written: 0, blake3: None, seconds: 0.0 }
+    Arrived { file: file.into(), bytes_read: 0, bytes_written: 0, moved: false, blake3: None, seconds: 0.0 }
 }

@@ -1,6 +1,10 @@
-//! Workers claim chunks in the disk's order, read, hash and pack them side by side, have them placed one after the
-//! other, and write them side by side again. Where a unit goes depends on the disk alone, never on who was faster.
+//! Workers claim chunks in the disk's order, read, hash and pack them side by side, and have them placed one after the
+//! other; writers write them side by side. Where a unit goes depends on the disk alone, never on who was faster.
+//!
+//! Writers are threads of their own because they sleep most of the time: when the medium is done, such a thread gets a
+//! processor at once, where a worker that has just packed a chunk would wait behind others, and the medium with it.
 
+use crate::desks::Desks;
 use crate::journal::{self, Hash, Record};
 use crate::layout::{Ending, Layout, MIB, Shape, Unit};
 use crate::progress::{Meter, Stage, Tell};
@@ -13,6 +17,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +29,7 @@ const PAGES_MOST: u32 = 1 << 20;
 /// How to transfer.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Workers; at least one. More than processors, since they also wait for disks.
+    /// Workers; at least one. More than processors, since they also wait for sources. Half as many threads write.
     pub threads: usize,
     /// Bytes that buffers may take; bounds the workers.
     pub memory: u64,
@@ -59,11 +64,26 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether what is read is hashed: for the report, and to compare the target with it.
+    pub(crate) fn hashes(&self, source: &dyn Disk) -> bool {
+        self.verify || !source.is_checked()
+    }
+
     /// Workers that fit into the memory.
     pub(crate) fn workers(&self, shape: &Shape) -> usize {
         let fit = self.memory / Desk::bytes(shape);
         self.threads.clamp(1, fit.max(1) as usize)
     }
+}
+
+/// A chunk on its way from its worker to a writer.
+struct Ready {
+    number: u64,
+    desk: Desk,
+    offsets: Vec<u64>,
+    gaps: Vec<Gap>,
+    /// Its place in the queue for a checkpoint, unless it is all zero.
+    ticket: Option<u64>,
 }
 
 /// A placed chunk; recorded only once it and all before it are durable.
@@ -95,7 +115,9 @@ pub(crate) struct Job<'a> {
     pub shape: Shape,
     pub options: &'a Options,
     pub meter: Meter<'a>,
-    pub zero_hash: Hash,
+    /// None where the source checks what is read itself, and nobody compares it with the target.
+    pub zero_hash: Option<Hash>,
+    desks: Desks,
     plan: Mutex<Walk<'a>>,
     order: Mutex<Order>,
     turn: Condvar,
@@ -168,6 +190,7 @@ impl<'a> Job<'a> {
         tell: Tell<'a>,
     ) -> Self {
         let shape = order.layout.shape();
+        let hashed = options.hashes(source);
         let before = order.next.saturating_mul(shape.chunk()).min(source.length());
         let meter = Meter::new(tell, Stage::Copy, source.length(), before);
         Self {
@@ -177,7 +200,8 @@ impl<'a> Job<'a> {
             shape,
             options,
             plan: Mutex::new(Walk::new(source, shape.chunk(), order.next)),
-            zero_hash: zero_hash(),
+            zero_hash: hashed.then(zero_hash),
+            desks: Desks::new(options.workers(&shape)),
             order: Mutex::new(order),
             turn: Condvar::new(),
             journal: Mutex::new((journal, meter.started)),
@@ -195,6 +219,7 @@ impl<'a> Job<'a> {
         let _order = lock(&self.order);
         self.failed.store(true, Relaxed);
         self.turn.notify_all();
+        self.desks.close();
     }
 
     fn cancelled(&self) -> bool {
@@ -204,16 +229,25 @@ impl<'a> Job<'a> {
     /// Copies what is left. If it cannot, a checkpoint is made of all that was done.
     pub fn copy(&self) -> Result<()> {
         let failure = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..self.options.workers(&self.shape) {
-                scope.spawn(|| {
-                    let _alarm = Alarm(self);
-                    if let Err(e) = self.work() {
-                        lock(&failure).get_or_insert(e);
-                        self.fail();
-                    }
-                });
+        let run = |part: &dyn Fn() -> Result<()>| {
+            let _alarm = Alarm(self);
+            if let Err(e) = part() {
+                lock(&failure).get_or_insert(e);
+                self.fail();
             }
+        };
+        let (ready, receiver) = mpsc::channel();
+        let receiver = Mutex::new(receiver);
+        let workers = self.options.workers(&self.shape);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                let ready = ready.clone();
+                scope.spawn(move || run(&|| self.work(&ready)));
+            }
+            for _ in 0..workers.div_ceil(2) {
+                scope.spawn(|| run(&|| self.deliver(&receiver)));
+            }
+            drop(ready);
         });
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         if failure.is_some() || self.cancelled() {
@@ -227,22 +261,41 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    fn work(&self) -> Result<()> {
-        let mut desk = Desk::new(&self.shape).map_err(|e| Error::io("cannot set up a compressor", e))?;
+    fn work(&self, ready: &Sender<Ready>) -> Result<()> {
         while !self.failed.load(Relaxed) && !self.cancelled() {
+            // Before the claim: whoever has claimed a chunk can go on with it, so that nobody waits for ever.
+            let Some(mut desk) = self.desks.take(&self.shape)? else { break };
             let step = lock(&self.plan).step()?;
             match step {
                 None => break,
-                Some(Step::Hole(first, count)) => self.hole(first, count)?,
+                Some(Step::Hole(first, count)) => {
+                    self.hole(first, count)?;
+                    self.desks.put(desk);
+                }
                 Some(Step::Chunk(number, data)) => {
                     let bytes = data.iter().map(|range| range.end - range.start).sum();
                     let stop = || self.failed.load(Relaxed) || self.cancelled();
                     self.meter.throttle(bytes, self.options.limit_rate, stop);
                     desk.read(self, number, &data)?;
                     self.meter.read.fetch_add(bytes, Relaxed);
-                    self.chunk(number, &mut desk)?;
+                    desk.pack(&self.shape).map_err(|e| Error::io("cannot compress", e))?;
+                    let Some(placed) = self.place(number, desk)? else { break };
+                    // Without writers the job has failed, and they have said why.
+                    let _ended = ready.send(placed);
                 }
             }
+        }
+        // At the disk's end as after a failure: nobody needs another.
+        self.desks.close();
+        Ok(())
+    }
+
+    fn deliver(&self, ready: &Mutex<Receiver<Ready>>) -> Result<()> {
+        while let Ok(next) = { lock(ready).recv() } {
+            if !self.failed.load(Relaxed) {
+                self.store(&next)?;
+            }
+            self.desks.put(next.desk);
         }
         Ok(())
     }
@@ -268,7 +321,7 @@ impl<'a> Job<'a> {
     fn hole(&self, first: u64, count: u64) -> Result<()> {
         let bytes = self.bytes(first, count);
         let Some(mut order) = self.turn_of(first) else { return Ok(()) };
-        hash_zeroes(&mut order.root, bytes, &self.zero_hash);
+        hash_zeroes(&mut order.root, bytes, self.zero_hash.as_ref());
         order.next += count;
         order.push_zero(count);
         drop(order);
@@ -276,9 +329,9 @@ impl<'a> Job<'a> {
         self.done(bytes, bytes, 0)
     }
 
-    fn chunk(&self, number: u64, desk: &mut Desk) -> Result<()> {
-        desk.pack(&self.shape).map_err(|e| Error::io("cannot compress", e))?;
-        let Some(mut order) = self.turn_of(number) else { return Ok(()) };
+    /// Has the units placed when it is the chunk's turn; none if the job failed meanwhile.
+    fn place(&self, number: u64, mut desk: Desk) -> Result<Option<Ready>> {
+        let Some(mut order) = self.turn_of(number) else { return Ok(None) };
         let (offsets, gaps) = order.place(&desk.units, &self.shape)?;
         if self.shape.lead > 0 && !desk.units.is_empty() {
             let heads = order.layout.heads(&desk.units)?;
@@ -297,12 +350,17 @@ impl<'a> Job<'a> {
         };
         drop(order);
         self.turn.notify_all();
-        gaps.into_iter().try_for_each(|gap| self.zero(gap))?;
-        let sent = self.write(desk, &offsets)?;
+        Ok(Some(Ready { number, desk, offsets, gaps, ticket }))
+    }
+
+    fn store(&self, ready: &Ready) -> Result<()> {
+        let Ready { number, desk, offsets, gaps, ticket } = ready;
+        gaps.iter().try_for_each(|gap| self.zero(*gap))?;
+        let sent = self.write(desk, offsets)?;
         if let Some(ticket) = ticket {
-            lock(&self.order).mark_written(ticket);
+            lock(&self.order).mark_written(*ticket);
         }
-        let (bytes, data) = (self.bytes(number, 1), desk.units.len() as u64 * u64::from(self.shape.unit));
+        let (bytes, data) = (self.bytes(*number, 1), desk.units.len() as u64 * u64::from(self.shape.unit));
         self.done(bytes, bytes.saturating_sub(data), sent)
     }
 
@@ -367,9 +425,9 @@ impl<'a> Job<'a> {
         lock(&self.order).take_written()
     }
 
-    /// BLAKE3 over the hashes of every MiB.
-    pub fn root(&self) -> Hash {
-        *lock(&self.order).root.finalize().as_bytes()
+    /// BLAKE3 over the hashes of every MiB, if they were made.
+    pub fn root(&self) -> Option<Hash> {
+        self.zero_hash.map(|_| *lock(&self.order).root.finalize().as_bytes())
     }
 
     /// Tables first; everything is durable before the last patch, which makes the target valid. Says how long it is.
@@ -419,8 +477,9 @@ impl<'a> Job<'a> {
     }
 }
 
-/// As many hashes of zeroes as there are MiB in `bytes`; the disk's last may be shorter.
-pub(crate) fn hash_zeroes(root: &mut blake3::Hasher, bytes: u64, zero_hash: &Hash) {
+/// As many hashes of zeroes as there are MiB in `bytes`; the disk's last may be shorter. Nothing where none are made.
+pub(crate) fn hash_zeroes(root: &mut blake3::Hasher, bytes: u64, zero_hash: Option<&Hash>) {
+    let Some(zero_hash) = zero_hash else { return };
     for _ in 0..bytes / MIB {
         root.update(zero_hash);
     }

@@ -1,6 +1,7 @@
 //! Moves a disk into a file or onto a device: parallel, sparse, compressed if the format wants it, verified, and resumed
 //! after a kill at any point.
 
+mod desks;
 mod engine;
 mod error;
 mod held;

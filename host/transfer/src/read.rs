@@ -64,13 +64,30 @@ impl Desk {
         self.zero_pieces.clear();
         for from in (0..length).step_by(MIB as usize) {
             let to = (from + MIB as usize).min(length);
+            let Some(zero) = &job.zero_hash else {
+                self.read_plain(job.source, start, from..to, data)?;
+                continue;
+            };
             let hash = self.read_mib(job.source, start, from..to, data)?;
-            let zero = || zero_hash_of(to - from, &job.zero_hash);
-            self.hashes.push(hash.unwrap_or_else(zero));
+            self.hashes.push(hash.unwrap_or_else(|| zero_hash_of(to - from, zero)));
         }
         let padded = length.next_multiple_of(unit);
         self.chunk[length..padded].fill(0);
         self.find_units(start / unit as u64, padded, unit);
+        Ok(())
+    }
+
+    /// A MiB that nobody wants the hash of.
+    fn read_plain(
+        &mut self,
+        source: &dyn Disk,
+        start: u64,
+        mib: Range<usize>,
+        data: &[Range<u64>],
+    ) -> Result<()> {
+        let any = fill(source, start + mib.start as u64, &mut self.chunk[mib.clone()], data)?;
+        let pieces = self.chunk[mib].chunks(PIECE);
+        self.zero_pieces.extend(pieces.map(|piece| !any || is_zero(piece)));
         Ok(())
     }
 

@@ -25,8 +25,8 @@ pub struct Report {
     pub zero_bytes: u64,
     /// Bytes of the disk that earlier runs had done.
     pub resumed_bytes: u64,
-    /// BLAKE3 over the BLAKE3s of every MiB of the disk.
-    pub hash: Hash,
+    /// BLAKE3 over the BLAKE3s of every MiB of the disk; none if the source checks itself and nothing was verified.
+    pub hash: Option<Hash>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -44,12 +44,16 @@ pub fn run<'a>(
     let shape = layout.shape();
     shape.check()?;
     let files = Files::lock(target.into())?;
-    let header = journal::header(&options.identity, source.length(), &shape);
+    let hashed = options.hashes(source);
+    // A run that compares has no use for a checkpoint without hashes.
+    let identity =
+        if hashed { options.identity.clone() } else { format!("{}, not hashed", options.identity) };
+    let header = journal::header(&identity, source.length(), &shape);
     let end = if layout.is_plain() { source.length() } else { u64::MAX };
     let mut order = Order::new(layout);
     let past = match files.has_content() {
         true => {
-            let past = replay(&files.journal, &header, &mut order, source.length());
+            let past = replay(&files.journal, &header, &mut order, (source.length(), hashed));
             past.map_err(|e| files.name_checkpoint(e))?
         }
         false => Past::Nothing,
@@ -59,7 +63,7 @@ pub fn run<'a>(
         bytes_written: 0,
         zero_bytes: 0,
         resumed_bytes: source.length(),
-        hash: *order.root.finalize().as_bytes(),
+        hash: hashed.then(|| *order.root.finalize().as_bytes()),
         elapsed: started.elapsed(),
     };
     match past {
@@ -100,13 +104,18 @@ pub(crate) enum Past {
 }
 
 /// Tells the layout what it placed in earlier runs, in that order.
-pub(crate) fn replay(journal: &File, header: &[u8], order: &mut Order, length: u64) -> Result<Past> {
+pub(crate) fn replay(
+    journal: &File,
+    header: &[u8],
+    order: &mut Order,
+    (length, hashed): (u64, bool),
+) -> Result<Past> {
     let io = |e| Error::io("cannot read the checkpoint", e);
     let Some(mut records) = Reader::open(journal, header).map_err(io)? else {
         return Ok(Past::Nothing);
     };
     let shape = order.layout.shape();
-    let (chunk, zero) = (shape.chunk(), zero_hash());
+    let (chunk, zero) = (shape.chunk(), hashed.then(zero_hash));
     let mut past = Past::Begun;
     for record in &mut records {
         let at = order.next.saturating_mul(chunk);
@@ -114,7 +123,7 @@ pub(crate) fn replay(journal: &File, header: &[u8], order: &mut Order, length: u
             Record::Complete(length) => past = Past::Complete(length),
             Record::Zero(count) => {
                 let end = order.next.saturating_add(count).saturating_mul(chunk).min(length);
-                hash_zeroes(&mut order.root, end.saturating_sub(at), &zero);
+                hash_zeroes(&mut order.root, end.saturating_sub(at), zero.as_ref());
                 order.next += count.min(length.div_ceil(chunk).saturating_sub(order.next));
             }
             Record::Chunk { hashes, units } => {

@@ -97,8 +97,9 @@ fn captures_and_prunes_at_the_same_time_lose_nothing() {
                 })
             })
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         done.store(true, Ordering::Relaxed);
+        ended.into_iter().for_each(|ended| ended.unwrap());
         assert!(pruner.join().unwrap() > 3);
     });
     let archive = open(folder.path(), None);
