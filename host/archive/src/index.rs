@@ -146,11 +146,23 @@ impl Index {
     }
 }
 
-/// The keys of all segments, in order.
+/// The keys of all segments, in order. A listing is no moment: while it goes on, a merge can write its segment where the
+/// listing has passed and remove those where it has not. So it is made until two say the same.
 pub(crate) fn names(store: &dyn Store) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    store.list(segment::FOLDER, &mut |object| names.push(object.key))?;
-    names.sort();
+    let list = || -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        store.list(segment::FOLDER, &mut |object| names.push(object.key))?;
+        names.sort();
+        Ok(names)
+    };
+    let mut names = list()?;
+    for _ in 1..TRIES {
+        let again = list()?;
+        if again == names {
+            break;
+        }
+        names = again;
+    }
     Ok(names)
 }
 

@@ -10,7 +10,7 @@ use crate::reach::Reach;
 use crate::retention::Retention;
 use crate::seal::Cipher;
 use crate::segment::Segment;
-use crate::snapshot::{CANDIDATES, Roots};
+use crate::snapshot::{CANDIDATES, Roots, new_id};
 use crate::verify::TellBytes;
 use crate::writer::session_with;
 use crate::{Error, ErrorKind, Result};
@@ -23,6 +23,10 @@ use std::time::{Duration, SystemTime};
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// Lists of removed packs are kept for this long: no capture takes longer.
 const REMEMBER: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often the index is opened again because it does not have what is needed.
+const TRIES: u32 = 4;
+/// Objects that only show the store's time.
+const CLOCK: &str = "clock/";
 /// Packs smaller than this part of a full one are stored together, if there are many.
 const SMALL: u64 = 4;
 const MANY: usize = 8;
@@ -82,7 +86,8 @@ impl Archive {
     /// Removes snapshots by the rules, and then what no snapshot needs. Other programs may read and write the archive
     /// meanwhile. Killed anywhere, nothing that is needed is gone, and the same call goes on.
     pub fn prune(&self, options: &PruneOptions, cancel: &AtomicBool, tell: TellBytes<'_>) -> Result<Pruned> {
-        let now = SystemTime::now();
+        // A dry run writes nothing, so it has to take the clock of this machine.
+        let now = if options.dry_run { SystemTime::now() } else { self.store_time()? };
         let mut pruned =
             Pruned { snapshots: options.retention.superfluous(&self.snapshots()?), ..Pruned::default() };
         if !options.dry_run {
@@ -93,8 +98,7 @@ impl Archive {
         if options.dry_run {
             roots.snapshots.retain(|root| !pruned.snapshots.contains(&root.id));
         }
-        let chunks = Chunks::open(self)?;
-        let live = live(self, &chunks, &roots)?;
+        let (chunks, live) = self.needed(&roots)?;
         let mut packs = usage(&chunks.index, &live)?;
         let orphans = self.orphans(&packs, now)?;
         let goes = choose(&mut packs, self.config.pack_size.into(), options.unused_percent);
@@ -118,6 +122,38 @@ impl Archive {
         self.store_again((&chunks, &live), (&again, &gone), (cancel, tell))?;
         self.take_away(gone, &roots)?;
         Ok(pruned)
+    }
+
+    /// The index, and which of its records are needed. What merges and other prunes move meanwhile is looked for again.
+    fn needed(&self, roots: &Roots) -> Result<(Chunks, Live)> {
+        for _ in 1..TRIES {
+            let chunks = Chunks::open(self)?;
+            match live(self, &chunks, roots) {
+                Err(e) if e.kind == ErrorKind::Corrupt => {}
+                live => return live.map(|live| (chunks, live)),
+            }
+        }
+        let chunks = Chunks::open(self)?;
+        let live = live(self, &chunks, roots)?;
+        Ok((chunks, live))
+    }
+
+    /// The store's own time, with which the ages of objects are told: its clock and this machine's may differ by days.
+    fn store_time(&self) -> Result<SystemTime> {
+        let own = format!("{CLOCK}{}", new_id()?);
+        self.store.put_own(&own, b"a prune looks at the store's clock\n")?;
+        let (mut now, mut others) = (None, Vec::new());
+        self.store.list(CLOCK, &mut |object| match object.key == own {
+            true => now = Some(object.modified),
+            false => others.push(object),
+        })?;
+        self.store.delete(&own)?;
+        let what = || Error::store(self.store.name(), "an object that was just written is not listed");
+        let now = now.ok_or_else(what)?;
+        let left =
+            others.iter().filter(|other| now.duration_since(other.modified).is_ok_and(|age| age > STALE));
+        left.map(|other| self.store.delete(&other.key)).collect::<Result<()>>()?;
+        Ok(now)
     }
 
     fn sweep(&self, now: SystemTime) -> Result<()> {
@@ -210,11 +246,13 @@ impl Archive {
         index.forget(&gone)?;
         let chunks = Chunks::new(self, index);
         let mut spared = Names::new();
-        Reach::new(self, &chunks)?.mark(&fresh, &mut |id, _| {
-            if let Some(found) = chunks.index.find(id)?.filter(|found| chunks.index.is_gone(found)) {
+        let lost = marks::read(self, LOST)?;
+        Reach::new(self, &chunks)?.mark(&fresh, &mut |id, _| match chunks.index.find(id)? {
+            Some(found) if chunks.index.is_gone(&found) => {
                 spared.insert(chunks.index.pack_name(&found)?.name);
+                Ok(())
             }
-            Ok(())
+            found => known(found.is_some() || lost.contains(&id.0), id),
         })?;
         gone.retain(|name| !spared.contains(name));
         let speaks = |segment: &&Segment| {
@@ -236,20 +274,23 @@ impl Archive {
 /// Which records the snapshots need: both places of a list, one of a chunk.
 fn live(archive: &Archive, chunks: &Chunks, roots: &Roots) -> Result<Live> {
     let mut live = Live::new(&chunks.index);
-    let mut reach = Reach::new(archive, chunks)?;
-    reach.mark(roots, &mut |id, kind| match kind {
-        Kind::Data => {
-            if let Some(found) = chunks.index.find(id)? {
-                live.set(found.segment, found.number);
-            }
-            Ok(())
-        }
-        Kind::Leaf | Kind::Root => chunks.index.places(id, &mut |found| {
+    let lost = marks::read(archive, LOST)?;
+    Reach::new(archive, chunks)?.mark(roots, &mut |id, kind| {
+        let mut there = lost.contains(&id.0);
+        chunks.index.places(id, &mut |found| {
             live.set(found.segment, found.number);
-            true
-        }),
+            there = true;
+            kind != Kind::Data
+        })?;
+        known(there, id)
     })?;
     Ok(live)
+}
+
+/// A pack that no segment names goes when it is old: so nothing goes by an index that lacks what a snapshot needs.
+fn known(there: bool, id: &Id) -> Result<()> {
+    let what = || Error::corrupt(format!("chunk {id} is in no segment of the index"));
+    if there { Ok(()) } else { Err(what()) }
 }
 
 /// Whether a snapshot needs a chunk, wherever it lies.

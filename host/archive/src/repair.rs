@@ -3,14 +3,15 @@
 //! bytes brings them back.
 
 use crate::archive::Archive;
-use crate::chunk::{Packer, Unpacker, kind_of, plain_length};
+use crate::chunk::{Kind, Packer, Unpacker, kind_of, plain_length};
+use crate::chunks::Chunks;
 use crate::index::{Index, Pending, table};
 use crate::marks::{self, GONE, LOST, Names};
 use crate::pack::{self, Entry};
-use crate::reach::Affected;
+use crate::reach::{Affected, Reach};
 use crate::seal::Cipher;
 use crate::segment;
-use crate::snapshot;
+use crate::snapshot::{self, Roots};
 use crate::verify::{Damage, TellBytes, VerifyOptions};
 use crate::writer::session_with;
 use crate::{ErrorKind, Result};
@@ -27,7 +28,7 @@ pub struct Repaired {
     pub segments: u64,
     /// Packs whose chunks were put into the index again.
     pub indexed: u64,
-    /// Chunks of damaged packs that were whole and are stored again.
+    /// Chunks of damaged packs that were whole and lists that were there only once: they are stored again.
     pub saved: u64,
     /// Chunks that are lost.
     pub lost: u64,
@@ -41,22 +42,47 @@ impl Archive {
         let mut repaired = Repaired { segments: self.drop_damaged_segments()?, ..Repaired::default() };
         repaired.indexed = self.index_orphans()?;
         let options = VerifyOptions { deep: true, ..VerifyOptions::default() };
-        let (verified, _, packs, bad) = self.examine(&options, cancel, tell)?;
+        let (verified, chunks, packs, bad) = self.examine(&options, cancel, tell)?;
         repaired.damage = verified.damage;
         repaired.affected = verified.affected;
         repaired.lost = bad.len() as u64;
         self.put_aside()?;
-        if packs.bad.is_empty() {
-            return Ok(repaired);
-        }
-        let damaged: Names = packs.bad.keys().copied().collect();
+        let mut replaced: Names = packs.bad.keys().copied().collect();
         if !bad.is_empty() {
             marks::write(self, LOST, &bad.iter().map(|id| id.0).collect())?;
         }
-        repaired.saved = self.save(&damaged)?;
         let roots = self.roots()?;
-        self.take_away(damaged, &roots)?;
+        replaced.append(&mut self.alone(&chunks, &roots, &replaced)?);
+        if replaced.is_empty() {
+            return Ok(repaired);
+        }
+        repaired.saved = self.save(&replaced)?;
+        self.take_away(replaced, &self.roots()?)?;
         Ok(repaired)
+    }
+
+    /// Packs that hold the only copy of a list which has not gone with `damaged`: stored again, it is there twice.
+    fn alone(&self, chunks: &Chunks, roots: &Roots, damaged: &Names) -> Result<Names> {
+        let mut alone = Names::new();
+        Reach::new(self, chunks)?.mark(roots, &mut |id, kind| {
+            if kind == Kind::Data {
+                return Ok(());
+            }
+            let mut places = Vec::new();
+            chunks.index.places(id, &mut |found| {
+                places.push(found);
+                true
+            })?;
+            let names = places.iter().map(|found| chunks.index.pack_name(found).map(|pack| pack.name));
+            let whole: Names = names
+                .filter(|name| !name.as_ref().is_ok_and(|name| damaged.contains(name)))
+                .collect::<Result<_>>()?;
+            if whole.len() == 1 {
+                alone.extend(whole);
+            }
+            Ok(())
+        })?;
+        Ok(alone)
     }
 
     /// Snapshots that cannot be read are kept under another name, so that they are in nobody's way.
@@ -109,14 +135,14 @@ impl Archive {
         Ok(count)
     }
 
-    /// Stores whole chunks of damaged packs again.
-    fn save(&self, damaged: &Names) -> Result<u64> {
+    /// Stores whole chunks of packs that are going again; lists twice, as always.
+    fn save(&self, going: &Names) -> Result<u64> {
         let mut index = Index::open(&self.keys, self.store.as_ref())?;
-        index.forget(damaged)?;
+        index.forget(going)?;
         let made = session_with(self, index, |writer| {
             let (mut packer, mut unpacker) = (Packer::new(1)?, Unpacker::new()?);
             let mut saved = 0;
-            for name in damaged {
+            for name in going {
                 let bytes = match self.store.get(&pack::key(name)) {
                     Err(e) if e.kind == ErrorKind::Missing => continue,
                     bytes => bytes?,

@@ -120,6 +120,19 @@ fn lists_are_there_twice() {
         let verified = verify(&case.archive());
         assert!(verified.damage.len() == 1 && verified.affected.is_empty(), "{verified:?}");
         assert!(case.unreadable().is_empty());
+        let repaired = case.archive().repair(&Default::default(), &|_, _| {}).unwrap();
+        assert!(repaired.is_whole() && repaired.saved > 0 && repaired.lost == 0, "{repaired:?}");
+        assert!(verify(&case.archive()).is_sound());
+        // They are there twice again: whichever copy is lost, the other has all of them.
+        let packs = case.packs();
+        for path in &packs[packs.len() - 2..] {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            assert!(case.unreadable().is_empty());
+            std::fs::write(path, bytes).unwrap();
+        }
+        let again = case.archive().repair(&Default::default(), &|_, _| {}).unwrap();
+        assert!(again.saved == 0 && case.packs() == packs, "{again:?}");
     }
 }
 

@@ -19,6 +19,8 @@ const PLACE: &str = "WHERRY_TEST_PLACE";
 /// Without a parent; compared with the parent; told what changed since the parent.
 const CAPTURES: [&str; 3] = ["capture", "sync", "sync-changed"];
 const MACHINES: u64 = 3;
+/// Programs that write at once.
+const CLIENTS: u64 = 20;
 /// One child of so many is not killed.
 const UNDISTURBED: u64 = 10;
 /// Snapshots of a machine that a prune keeps.
@@ -169,13 +171,59 @@ fn torment(place: &str, kills: u64, check_every: u64) {
     // Nothing blocks the next run, and what was left half-done is in nobody's way.
     child(place, "prune", None);
     promised.check(place);
-    let deep = VerifyOptions { deep: true, ..Default::default() };
-    let verified = archive(place).verify(&deep, &AtomicBool::new(false), &|_, _| {}).unwrap();
-    assert!(verified.is_sound(), "{verified:?}");
+    sound(place);
     let all: usize = promised.0.values().map(Vec::len).sum();
     println!("{place}: kills {counts:?}, {all} snapshots promised, in {:?}", started.elapsed());
     assert!(all > kills as usize / 20, "only {all} captures came to an end");
     assert!(counts.len() == 1 + CAPTURES.len() || kills < 50, "{counts:?}");
+}
+
+/// `CLIENTS` at once, each with a machine of its own and disks that overlap; half of them are killed, and one prunes in
+/// every second round. The first and the last round are undisturbed.
+fn clients(place: &str, rounds: u64) {
+    let (mut promised, mut killed, mut long) = (Promised::default(), 0, Duration::ZERO);
+    let started = Instant::now();
+    for round in 1..=rounds {
+        let calm = round == 1 || round == rounds;
+        let run = |client: u64| {
+            let how = CAPTURES[((client + round) % 3) as usize];
+            let (seed, dice) = (draw(100 * round + client, 64), draw(100 * round + client + 50_000, 1000));
+            let prunes = client == 0 && round % 2 == 0;
+            let order = if prunes { "prune".into() } else { format!("{how} {client} {round} {seed}") };
+            let delay = (!calm && client % 2 == 1).then(|| long.mul_f64(dice as f64 / 1000.0));
+            (client, seed, child(place, &order, delay))
+        };
+        let begun = Instant::now();
+        let ended: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || run(client))).collect();
+            running.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        long = if calm { begun.elapsed() } else { long };
+        let untold = archive(place).snapshots().unwrap();
+        for (client, seed, (committed, was_killed)) in ended {
+            killed += u64::from(was_killed);
+            let own = untold.iter().find(|each| each.time == round && each.machine == format!("m{client}"));
+            // Told or not: what is there must be whole, and what was told must be there.
+            let id = committed.or(own.map(|own| own.id.clone()));
+            promised.0.entry(client).or_default().extend(id.map(|id| (id, seed)));
+        }
+        promised.check(place);
+    }
+    child(place, "prune", None);
+    promised.check(place);
+    sound(place);
+    let all: usize = promised.0.values().map(Vec::len).sum();
+    println!(
+        "{place}: {CLIENTS} clients, {rounds} rounds, {killed} killed, {all} snapshots, in {:?}",
+        started.elapsed()
+    );
+    assert!(killed >= (rounds - 2) * CLIENTS / 8, "only {killed} were killed");
+}
+
+fn sound(place: &str) {
+    let deep = VerifyOptions { deep: true, ..Default::default() };
+    let verified = archive(place).verify(&deep, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
 }
 
 fn create(place: &str) -> &str {
@@ -183,9 +231,13 @@ fn create(place: &str) -> &str {
     place
 }
 
-/// Kills that are asked for, else a number that suits every run of the tests.
+/// What the environment asks for, else a number that suits every run of the tests.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
 fn kills(usual: u64) -> u64 {
-    std::env::var("WHERRY_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usual)
+    number("WHERRY_TEST_KILLS", usual)
 }
 
 #[test]
@@ -206,5 +258,18 @@ fn on_a_server() {
 #[test]
 fn a_hundred_kills_on_a_server_lose_nothing() {
     let said = server().run("kills::on_a_server", &[(PLACE, server().address("kills"))]).unwrap();
+    println!("{said}");
+}
+
+/// In the environment of the server.
+#[test]
+fn clients_on_a_server() {
+    let (Ok(place), Err(_)) = (std::env::var(PLACE), std::env::var(ORDER)) else { return };
+    clients(create(&place), number("WHERRY_TEST_ROUNDS", 4));
+}
+
+#[test]
+fn twenty_clients_on_a_server_lose_nothing() {
+    let said = server().run("kills::clients_on_a_server", &[(PLACE, server().address("clients"))]).unwrap();
     println!("{said}");
 }

@@ -1,7 +1,12 @@
 use crate::machine::*;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 use tempfile::tempdir;
-use wherry_archive::{Archive, Options, PruneOptions, Pruned, Retention, Source, VerifyOptions};
+use wherry_archive::{
+    Archive, Local, Object, Options, PruneOptions, Pruned, Reader, Result, Retention, Source, Store,
+    VerifyOptions,
+};
 
 fn prune(archive: &Archive, last: usize) -> Pruned {
     let retention = Retention { last, ..Default::default() };
@@ -104,5 +109,84 @@ fn captures_and_prunes_at_the_same_time_lose_nothing() {
     });
     let archive = open(folder.path(), None);
     assert!(!archive.snapshots().unwrap().is_empty());
+    sound(&archive);
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A directory on a machine whose clock is two days behind, or ahead.
+struct Elsewhere(Local, bool);
+
+impl Store for Elsewhere {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    fn put_new(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+        self.0.put_new(key, bytes)
+    }
+    fn open(&self, key: &str) -> Result<Box<dyn Reader>> {
+        self.0.open(key)
+    }
+    fn list(&self, prefix: &str, tell: &mut dyn FnMut(Object)) -> Result<()> {
+        let its = |time: SystemTime| if self.1 { time + 48 * HOUR } else { time - 48 * HOUR };
+        self.0.list(prefix, &mut |object| tell(Object { modified: its(object.modified), ..object }))
+    }
+    fn delete(&self, key: &str) -> Result<()> {
+        self.0.delete(key)
+    }
+    fn sweep(&self, _: SystemTime) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_old_is_told_by_the_clock_of_the_store() {
+    for ahead in [false, true] {
+        let folder = tempdir().unwrap();
+        let store = Arc::new(Elsewhere(Local::new(folder.path()), ahead));
+        let archive = Archive::create(store, &small(), None, 1).unwrap();
+        let snapshot = capture(&archive, "m", &[&bytes(31, 3 * MIB)], None);
+        // As a capture that is still running has it: packs that no segment names.
+        std::fs::remove_dir_all(folder.path().join("index")).unwrap();
+        archive.remove(&snapshot.id).unwrap();
+        let packs = files(&folder.path().join("packs"));
+        let written = |ago: Duration| {
+            for (path, _) in &packs {
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                file.set_modified(SystemTime::now() - ago).unwrap();
+            }
+        };
+        written(23 * HOUR);
+        assert_eq!(prune(&archive, 0).packs, 0);
+        written(25 * HOUR);
+        assert_eq!(prune(&archive, 0).packs, packs.len() as u64);
+        assert!(files(&folder.path().join("clock")).is_empty());
+    }
+}
+
+/// A listing can miss a segment that a merge has just written. Its packs, named by no other, must not pass for refuse.
+#[test]
+fn nothing_goes_by_an_index_that_lacks_what_is_needed() {
+    let folder = tempdir().unwrap();
+    let archive = create(folder.path(), None);
+    let mut disk = bytes(41, 3 * MIB);
+    let first = capture(&archive, "m", &[&disk], None);
+    let (segment, whole) = files(&folder.path().join("index")).remove(0);
+    disk[..64 * KIB].copy_from_slice(&noise(42, 64 * KIB));
+    let second = capture(&archive, "m", &[&disk], Some(&first));
+    archive.remove(&first.id).unwrap();
+    let packs = files(&folder.path().join("packs"));
+    for (path, _) in &packs {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - 50 * HOUR).unwrap();
+    }
+    std::fs::remove_file(&segment).unwrap();
+    let options = PruneOptions { retention: Retention::default(), dry_run: false, unused_percent: 5.0 };
+    let refused = archive.prune(&options, &AtomicBool::new(false), &|_, _| {}).unwrap_err();
+    assert!(refused.context.contains("in no segment of the index"), "{refused}");
+    assert!(files(&folder.path().join("packs")) == packs);
+    std::fs::write(&segment, whole).unwrap();
+    prune(&archive, 1);
+    assert!(read(&archive, &second, 0).unwrap() == disk);
     sound(&archive);
 }
