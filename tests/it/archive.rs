@@ -4,7 +4,7 @@ use crate::guest::disk;
 use crate::{built, components, text};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -125,6 +125,54 @@ fn a_guest_is_captured_looked_at_and_deployed_without_its_source() {
     let answer: Value = serde_json::from_slice(&compared.stdout).unwrap();
     // Both are edited at their own times; the sizes are the same, and where they differ is metadata.
     assert_eq!(answer["same-size"], true, "{answer}");
+}
+
+/// Runs `wherry` on a terminal of its own (by script(1)), waits for each prompt and types the answer; what was shown.
+fn on_a_terminal(place: &Place, words: &[&str], answers: &[(&str, &str)]) -> (bool, String) {
+    let program = built().join("wherry").display().to_string();
+    let line = [&[program.as_str()], words].concat().join(" ");
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("WHERRY_ADAPTERS", components());
+    command.env("XDG_CACHE_HOME", place.path("cache")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut typed, mut seen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    for (prompt, answer) in answers {
+        let from = shown.len();
+        while !text(&shown[from..]).contains(prompt) {
+            let mut byte = [0];
+            assert!(seen.read(&mut byte).unwrap() == 1, "{}", text(&shown));
+            shown.push(byte[0]);
+        }
+        typed.write_all(answer.as_bytes()).unwrap();
+    }
+    seen.read_to_end(&mut shown).unwrap();
+    (child.wait().unwrap().success(), text(&shown))
+}
+
+#[test]
+fn a_password_is_asked_for_on_a_terminal_and_not_shown() {
+    let place = Place::new();
+    let made = place.name("typed");
+    let (new, again) = ("password of the new archive ", "once more: ");
+    let init = ["archive", "init", &made];
+    let (done, shown) = on_a_terminal(&place, &init, &[(new, "hush-one\n"), (again, "hush-two\n")]);
+    assert!(!done && shown.contains("differ") && !place.path("typed").exists(), "{shown}");
+    let (done, shown) = on_a_terminal(&place, &init, &[(new, "hush\x03")]);
+    assert!(!done && shown.contains("stopped") && !place.path("typed").exists(), "{shown}");
+    let (done, shown) = on_a_terminal(&place, &init, &[(new, "\n"), (again, "\n")]);
+    assert!(!done && shown.contains("--plain") && !place.path("typed").exists(), "{shown}");
+    let (done, shown) = on_a_terminal(&place, &init, &[(new, "hush-one\n"), (again, "hush-one\n")]);
+    assert!(done && shown.contains("encrypted") && !shown.contains("hush"), "{shown}");
+    let list = ["archive", "snapshots", &made];
+    let (done, shown) = on_a_terminal(&place, &list, &[("password of ", "hush-one\n")]);
+    assert!(done && !shown.contains("hush"), "{shown}");
+    let (done, shown) = on_a_terminal(&place, &list, &[("password of ", "hush-two\n")]);
+    assert!(!done && shown.contains("no key slot"), "{shown}");
+    // Nobody is asked where there is no terminal.
+    let mut piped = place.command(&list);
+    let piped = piped.env_remove("WHERRY_PASSWORD_FILE").stdin(Stdio::null()).output().unwrap();
+    assert!(text(&piped.stderr).contains("set WHERRY_PASSWORD"), "{}", text(&piped.stderr));
 }
 
 #[test]

@@ -59,9 +59,10 @@ impl Place {
         command.env("WHERRY_KEY_FILE", self.path("key")).args(words);
         command
     }
-    fn good(&self, words: &[&str]) {
+    fn good(&self, words: &[&str]) -> String {
         let shown = self.command(words).output().unwrap();
         assert!(shown.status.success(), "{words:?}: {}{}", text(&shown.stdout), text(&shown.stderr));
+        text(&shown.stdout)
     }
     /// Writes somewhere; now and then the disk also gets another length.
     fn change(&self, random: &mut Random) {
@@ -137,9 +138,13 @@ fn a_copy_of_a_disk_survives_kills() {
 #[test]
 fn a_copy_of_a_snapshot_survives_kills() {
     let place = Place::new();
+    let archive = place.name("archive");
     let snapshot = || {
-        place.good(&["capture", &place.raw("disk"), "--to", &place.name("archive"), "--name", "m"]);
-        format!("snapshot:{}#m", place.name("archive"))
+        let said =
+            place.good(&["capture", &place.raw("disk"), "--to", &archive, "--name", "m", "--output", "json"]);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        // By its id: two of one second are not told apart by time.
+        format!("snapshot:{archive}#{}", said["id"].as_str().unwrap())
     };
     place.good(&["convert", &snapshot(), "--to", &place.raw("copy")]);
     place.change(&mut Random(18));

@@ -108,3 +108,26 @@ fn the_new_machine_has_such_a_disk_or_it_is_said_why_not() {
     let (first, second) = xml.split_once("m-1.raw").unwrap();
     assert!(!first.contains("blockio") && second.contains("logical_block_size='4096'"), "{xml}");
 }
+
+#[test]
+fn a_copy_keeps_the_size_of_sectors_or_says_that_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = disk(folder.path(), "g");
+    let source = format!("raw:{},sector=4096", path.display());
+    for format in ["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] {
+        let copy = format!("{format}:{}", folder.path().join(format!("copy.{format}")).display());
+        let shown = wherry(&["convert", &source, "--to", &copy, "--output", "json"]);
+        assert!(shown.status.success(), "{format}: {}", text(&shown.stderr));
+        let answer: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let said = answer["concerns"].as_array().unwrap();
+        let warned = said.iter().any(|concern| concern["id"] == "copy.sector-size");
+        assert_eq!(warned, format != "vhdx", "{format}: {answer}");
+        let named = if format == "vhdx" { copy.clone() } else { format!("{copy},sector=4096") };
+        assert_eq!(found(&named), (4096, Some(16 << 20)), "{format}");
+        let wrong = ["convert", &source, "--to", &format!("{copy}.new"), "--set", "no-such-option=1"];
+        assert!(!wherry(&wrong).status.success(), "{format} takes any option");
+    }
+    let copy = format!("qcow2:{}", folder.path().join("told").display());
+    let shown = text(&wherry(&["convert", &source, "--to", &copy]).stdout);
+    assert!(shown.contains("warning") && shown.contains("sectors of 4096 bytes"), "{shown}");
+}

@@ -338,7 +338,8 @@ impl Verified {
 
     /// Damage is noted; any other error ends the check.
     fn note(&mut self, object: &str, e: Error) -> Result<()> {
-        if e.kind != ErrorKind::Corrupt {
+        // A version that nobody has written yet is a flipped bit, or the work of a newer program: either way it must be named.
+        if !matches!(e.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) {
             return Err(e);
         }
         self.damage.push(Damage { object: object.into(), what: e.context });

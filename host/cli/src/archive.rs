@@ -58,7 +58,7 @@ pub struct CaptureArguments {
 /// `wherry archive`.
 #[derive(Subcommand)]
 pub enum ArchiveVerb {
-    /// Makes an archive; encrypted if the environment has a password or a key file
+    /// Makes an archive; encrypted by the environment's password or key file, or by a password that a terminal is asked for
     Init {
         /// Where: a directory, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX
         archive: String,
@@ -68,7 +68,7 @@ pub enum ArchiveVerb {
         /// Bytes of a pack, 1M to 256M
         #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "32M")]
         pack_size: u64,
-        /// Without encryption, whatever the environment has
+        /// Without encryption: nothing is asked, whatever the environment has
         #[arg(long)]
         plain: bool,
     },
@@ -330,7 +330,10 @@ pub fn run(verb: &ArchiveVerb, adapters: &Adapters, show: Show) -> Result<u8> {
         }
         ArchiveVerb::Copy { archive, to, snapshots, secrets } => {
             let from = open_archive(archive)?;
-            let into = migrate::open_archive_with(to, secrets.read()?.or(migrate::secret()?).as_ref())?;
+            let into = match secrets.read()? {
+                Some(secret) => migrate::open_archive_with(to, Some(&secret))?,
+                None => open_archive(to)?,
+            };
             let chosen: Vec<Snapshot> = match snapshots.is_empty() {
                 true => from.snapshots()?,
                 false => {
@@ -354,7 +357,7 @@ pub fn run(verb: &ArchiveVerb, adapters: &Adapters, show: Show) -> Result<u8> {
 }
 
 fn init(address: &str, (chunk_size, pack_size): (u32, u32), plain: bool, now: u64, show: Show) -> Result<()> {
-    let secret = if plain { None } else { migrate::secret()? };
+    let secret = if plain { None } else { new_secret(address)? };
     let settings = Settings { chunk_size, pack_size };
     let archive = Archive::create(archive::open(address)?, &settings, secret.as_ref(), now)?;
     show.answer(&archive.config, || match &archive.config.encryption {
@@ -364,6 +367,19 @@ fn init(address: &str, (chunk_size, pack_size): (u32, u32), plain: bool, now: u6
             say!("  for an encrypted one set WHERRY_PASSWORD, WHERRY_PASSWORD_FILE or WHERRY_KEY_FILE");
         }
     })
+}
+
+/// What the environment says, else what is typed on a terminal, else none.
+fn new_secret(address: &str) -> Result<Option<archive::Secret>> {
+    if let Some(secret) = migrate::secret()? {
+        return Ok(Some(secret));
+    }
+    let typed = migrate::ask(&format!("the new archive {address}"), true)?;
+    if typed.as_ref().is_some_and(String::is_empty) {
+        let message = "the password is empty; say --plain for an archive that is not encrypted".into();
+        return Err(migrate::Error { kind: migrate::ErrorKind::Usage, message }.into());
+    }
+    Ok(typed.map(archive::Secret::Password))
 }
 
 fn snapshots(list: &[Snapshot]) {

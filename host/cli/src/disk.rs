@@ -47,12 +47,16 @@ fn copied(copy: &Copy, how: &migrate::Transfer, adapters: &Adapters, show: Show)
     let progress = Progress::new(show.log);
     let (source, arrived) = migrate::copy(copy, how, adapters, &|event| progress.show(event))?;
     match show.format {
-        Format::Json => put(&serde_json::to_string_pretty(&json!({ "source": source, "copy": arrived }))?),
+        Format::Json => {
+            let answer = json!({ "source": source, "copy": arrived, "concerns": source.concerns });
+            put(&serde_json::to_string_pretty(&answer)?);
+        }
         Format::Text => {
             let (read, written) = (bytes(arrived.bytes_read), bytes(arrived.bytes_written));
             say!("{} ({}) to {}", source.name, about(&source), arrived.file.display());
             say!("  read {read}, wrote {written} in {}", time(arrived.seconds));
             arrived.blake3.iter().for_each(|hash| say!("  BLAKE3 of the disk {hash}"));
+            concerns(&source.concerns);
         }
     }
     Ok(())

@@ -14,7 +14,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use transfer::Target;
-use workload::{Fact, Severity};
+use workload::{Concern, Fact, Severity};
+
+/// The option of formats that record how large sectors are.
+const SECTOR_SIZE: &str = "sector-size";
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ pub fn copy(
     adapters: &Adapters,
     watch: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<(Source, Arrived)> {
-    let source = source::open(&asked.from, adapters)?;
+    let mut source = source::open(&asked.from, adapters)?;
     let blocking = source.concerns.iter().filter(|concern| concern.severity == Severity::Blocking);
     let blocking: Vec<&str> = blocking.map(|concern| concern.message.as_str()).collect();
     if !blocking.is_empty() {
@@ -58,17 +61,45 @@ pub fn copy(
         let arrived = to_old_file(&source, disk.as_ref(), (format, path), &options, watch)?;
         return Ok((source, arrived));
     }
-    let mut said = convert::facts_to(&asked.options);
-    if source.sector_size != SECTOR {
-        let value = source.sector_size.to_string();
-        said.push(contract::Fact { key: "sector-size".into(), value });
-    }
+    let said = convert::facts_to(&asked.options);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sink = contract::FileSink { format: format!("format-{format}"), name, options: said };
     source::known(format, adapters)?;
-    let layout = Image::create(&sink, disk.length(), adapters)?;
+    let (layout, concern) = image(sink, &source, disk.length(), adapters)?;
+    source.concerns.extend(concern);
     let arrived = arrive(disk.as_ref(), (Target::New(path), path), Box::new(layout), &options, watch)?;
     Ok((source, arrived))
+}
+
+/// The new image. A format that can record the size of sectors has the option `sector-size`; of any other only the operator
+/// can know, so that is said.
+fn image(
+    mut sink: contract::FileSink,
+    source: &Source,
+    length: u64,
+    adapters: &Adapters,
+) -> Result<(Image, Option<Concern>)> {
+    let own = |fact: &contract::Fact| fact.key == SECTOR_SIZE;
+    if source.sector_size == SECTOR || sink.options.iter().any(own) {
+        return Ok((Image::create(&sink, length, adapters)?, None));
+    }
+    let value = source.sector_size.to_string();
+    sink.options.push(contract::Fact { key: SECTOR_SIZE.into(), value: value.clone() });
+    if let Ok(image) = Image::create(&sink, length, adapters) {
+        return Ok((image, None));
+    }
+    sink.options.pop();
+    let image = Image::create(&sink, length, adapters)?;
+    let format = sink.format.trim_start_matches("format-");
+    let message = format!(
+        "the copy does not say that the disk has sectors of {value} bytes: {format} has no place for it"
+    );
+    let remedy = format!(
+        "give it to a machine with sectors of that size (QEMU: logical_block_size={value}, here: ,sector={value}), else the guest \
+         finds no partition there; vhdx keeps the size"
+    );
+    let (id, severity) = ("copy.sector-size".into(), Severity::Warning);
+    Ok((image, Some(Concern { id, severity, message, remedy: Some(remedy) })))
 }
 
 fn used(source: &Source, adapters: &Adapters) -> Arc<dyn Disk> {

@@ -1,12 +1,14 @@
 //! Opening archives, and the disks of their snapshots: `snapshot:ARCHIVE#SNAPSHOT[#DISK]`.
 
 use crate::definition::Definition;
+use crate::password::ask;
 use crate::source::{Image, Source};
 use crate::{Error, ErrorKind, Result};
 use archive::{Archive, Secret, Snapshot};
 use block::Disk;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use workload::Fact;
 
 /// What a snapshot's disk begins with where a disk is named.
@@ -47,18 +49,34 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(io)
 }
 
-/// Opens an archive with what the environment says.
+/// Passwords that were typed, by archive: one is asked for once, however often its archive is opened.
+static TYPED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// Opens an archive with what the environment says, or with a password that is asked for if that says nothing, the archive
+/// is encrypted and standard input is a terminal.
 pub fn open_archive(address: &str) -> Result<Archive> {
-    open_archive_with(address, secret()?.as_ref())
+    let mut typed = TYPED.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = secret()?.or_else(|| typed.get(address).cloned().map(Secret::Password));
+    match Archive::open(archive::open(address)?, said.as_ref()) {
+        Err(e) if e.kind == archive::ErrorKind::Key && said.is_none() => {
+            let Some(password) = ask(address, false)? else { return Err(refused(&e)) };
+            let archive = open_archive_with(address, Some(&Secret::Password(password.clone())))?;
+            typed.insert(address.into(), password);
+            Ok(archive)
+        }
+        opened => opened.map_err(|e| refused(&e)),
+    }
 }
 
 /// Opens an archive.
 pub fn open_archive_with(address: &str, secret: Option<&Secret>) -> Result<Archive> {
-    Archive::open(archive::open(address)?, secret).map_err(|e| {
-        let next = "; set WHERRY_PASSWORD, WHERRY_PASSWORD_FILE or WHERRY_KEY_FILE";
-        let next = if e.kind == archive::ErrorKind::Key { next } else { "" };
-        Error::failed(format!("{e}{next}"))
-    })
+    Archive::open(archive::open(address)?, secret).map_err(|e| refused(&e))
+}
+
+fn refused(e: &archive::Error) -> Error {
+    let next = "; set WHERRY_PASSWORD, WHERRY_PASSWORD_FILE or WHERRY_KEY_FILE";
+    let next = if e.kind == archive::ErrorKind::Key { next } else { "" };
+    Error::failed(format!("{e}{next}"))
 }
 
 /// A snapshot's name taken apart.

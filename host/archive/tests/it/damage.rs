@@ -87,6 +87,24 @@ fn a_flipped_bit_anywhere_is_found_and_named() {
     }
 }
 
+/// Byte 8 of everything binary is its version.
+#[test]
+fn a_flipped_bit_in_a_version_is_damage_as_any_other() {
+    let case = Case::new(Some(password()));
+    let mut heads = 0;
+    for (path, whole) in files(case.path()).into_iter().filter(|(_, bytes)| bytes.starts_with(b"WHERRY")) {
+        let mut bytes = whole.clone();
+        bytes[9] ^= 2;
+        std::fs::write(&path, bytes).unwrap();
+        let (name, verified) = (path.strip_prefix(case.path()).unwrap(), verify(&case.archive()));
+        let named = verified.damage.iter().any(|damage| name == Path::new(&damage.object));
+        assert!(named, "{}: {verified:?}", name.display());
+        std::fs::write(&path, whole).unwrap();
+        heads += 1;
+    }
+    assert!(heads >= 4 && verify(&case.archive()).is_sound());
+}
+
 #[test]
 fn a_lost_pack_loses_what_was_in_it_and_the_next_capture_brings_it_back() {
     for secret in [None, Some(password())] {
