@@ -3,7 +3,7 @@
 use crate::archive::Archive;
 use crate::chunk::Id;
 use crate::keys::Keys;
-use crate::marks::{self, GONE};
+use crate::marks::{self, GONE, Names};
 use crate::pack::{self, Entry};
 use crate::seal::Cipher;
 use crate::segment::{self, PackName, RECORDS_MOST, Record, Segment};
@@ -214,10 +214,29 @@ pub(crate) fn merge(archive: &Archive, index: &Index) -> Result<()> {
     if small.len() < MANY {
         return Ok(());
     }
-    // What a prune took away meanwhile must not come back.
-    let gone = marks::read(archive, GONE)?;
-    rewrite(keys, store, &small, &|name| !gone.contains(name))?;
+    // What a prune took away meanwhile must not come back; what it has only listed it may still spare.
+    let removed = removed(archive, &small)?;
+    rewrite(keys, store, &small, &|name| !removed.contains(name))?;
     small.iter().try_for_each(|segment| store.delete(&segment.key))
+}
+
+/// Packs that these segments name and that a prune has removed. A merge that met the prune may have kept their records.
+pub(crate) fn removed(archive: &Archive, segments: &[&Segment]) -> Result<Names> {
+    let (gone, mut named) = (marks::read(archive, GONE)?, Names::new());
+    if gone.is_empty() {
+        return Ok(named);
+    }
+    for segment in segments {
+        segment.each_pack(&mut |_, pack| named.extend(gone.get(&pack.name)))?;
+    }
+    let mut removed = Names::new();
+    for name in named {
+        match archive.store.open(&pack::key(&name)) {
+            Err(e) if e.kind == ErrorKind::Missing => removed.insert(name),
+            opened => opened.map(|_| false)?,
+        };
+    }
+    Ok(removed)
 }
 
 /// Writes what these segments hold about packs that `keep` wants into as few new ones as possible. The old ones stay.

@@ -124,18 +124,15 @@ impl Archive {
         Ok(pruned)
     }
 
-    /// The index, and which of its records are needed. What merges and other prunes move meanwhile is looked for again.
+    /// The index, and which of its records are needed.
     fn needed(&self, roots: &Roots) -> Result<(Chunks, Live)> {
-        for _ in 1..TRIES {
-            let chunks = Chunks::open(self)?;
-            match live(self, &chunks, roots) {
-                Err(e) if e.kind == ErrorKind::Corrupt => {}
-                live => return live.map(|live| (chunks, live)),
-            }
-        }
-        let chunks = Chunks::open(self)?;
-        let live = live(self, &chunks, roots)?;
-        Ok((chunks, live))
+        again(|| {
+            let mut chunks = Chunks::open(self)?;
+            let removed = index::removed(self, &chunks.index.segments.iter().collect::<Vec<_>>())?;
+            chunks.index.forget(&removed)?;
+            let live = live(self, &chunks, roots)?;
+            Ok((chunks, live))
+        })
     }
 
     /// The store's own time, with which the ages of objects are told: its clock and this machine's may differ by days.
@@ -239,28 +236,24 @@ impl Archive {
         if gone.is_empty() {
             return Ok(());
         }
-        marks::write(self, GONE, &gone)?;
+        let list = marks::write(self, GONE, &gone)?;
         let mut fresh = self.roots()?;
         fresh.forget(before);
-        let mut index = Index::open(&self.keys, self.store.as_ref())?;
-        index.forget(&gone)?;
-        let chunks = Chunks::new(self, index);
-        let mut spared = Names::new();
-        let lost = marks::read(self, LOST)?;
-        Reach::new(self, &chunks)?.mark(&fresh, &mut |id, _| match chunks.index.find(id)? {
-            Some(found) if chunks.index.is_gone(&found) => {
-                spared.insert(chunks.index.pack_name(&found)?.name);
-                Ok(())
+        let (index, spared) = again(|| self.spare(&gone, &fresh))?;
+        if !spared.is_empty() {
+            gone.retain(|name| !spared.contains(name));
+            // What is spared stays, and may be leaned on again.
+            if !gone.is_empty() {
+                marks::write(self, GONE, &gone)?;
             }
-            found => known(found.is_some() || lost.contains(&id.0), id),
-        })?;
-        gone.retain(|name| !spared.contains(name));
+            self.store.delete(&list)?;
+        }
         let speaks = |segment: &&Segment| {
             let mut speaks = false;
             segment.each_pack(&mut |_, pack| speaks |= gone.contains(&pack.name)).map(|()| speaks)
         };
         let mut old = Vec::new();
-        for segment in &chunks.index.segments {
+        for segment in &index.segments {
             if speaks(&segment)? {
                 old.push(segment);
             }
@@ -271,6 +264,33 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// The index, and packs of `gone` that fresh snapshots need.
+    fn spare(&self, gone: &Names, fresh: &Roots) -> Result<(Index, Names)> {
+        let mut index = Index::open(&self.keys, self.store.as_ref())?;
+        let removed = index::removed(self, &index.segments.iter().collect::<Vec<_>>())?;
+        index.forget(&gone.union(&removed).copied().collect())?;
+        let (chunks, lost, mut spared) = (Chunks::new(self, index), marks::read(self, LOST)?, Names::new());
+        Reach::new(self, &chunks)?.mark(fresh, &mut |id, _| {
+            let (mut stays, mut goes) = (lost.contains(&id.0), Vec::new());
+            chunks.index.places(id, &mut |found| {
+                stays |= !chunks.index.is_gone(&found);
+                goes.push(found);
+                !stays
+            })?;
+            for found in goes.iter().filter(|_| !stays) {
+                let name = chunks.index.pack_name(found)?.name;
+                if !removed.contains(&name) {
+                    spared.insert(name);
+                    return Ok(());
+                }
+            }
+            known(stays, id)
+        })?;
+        Ok((chunks.index, spared))
+    }
+}
+
 /// Which records the snapshots need: both places of a list, one of a chunk.
 fn live(archive: &Archive, chunks: &Chunks, roots: &Roots) -> Result<Live> {
     let mut live = Live::new(&chunks.index);
@@ -278,6 +298,9 @@ fn live(archive: &Archive, chunks: &Chunks, roots: &Roots) -> Result<Live> {
     Reach::new(archive, chunks)?.mark(roots, &mut |id, kind| {
         let mut there = lost.contains(&id.0);
         chunks.index.places(id, &mut |found| {
+            if chunks.index.is_gone(&found) {
+                return true;
+            }
             live.set(found.segment, found.number);
             there = true;
             kind != Kind::Data
@@ -285,6 +308,17 @@ fn live(archive: &Archive, chunks: &Chunks, roots: &Roots) -> Result<Live> {
         known(there, id)
     })?;
     Ok(live)
+}
+
+/// Does it once more if the index lacked something: merges and other prunes move segments meanwhile.
+fn again<T>(look: impl Fn() -> Result<T>) -> Result<T> {
+    for _ in 1..TRIES {
+        match look() {
+            Err(e) if e.kind == ErrorKind::Corrupt => {}
+            looked => return looked,
+        }
+    }
+    look()
 }
 
 /// A pack that no segment names goes when it is old: so nothing goes by an index that lacks what a snapshot needs.

@@ -6,7 +6,7 @@ use crate::archive::Archive;
 use crate::chunk::{Kind, Packer, Unpacker, kind_of, plain_length};
 use crate::chunks::Chunks;
 use crate::index::{Index, Pending, table};
-use crate::marks::{self, GONE, LOST, Names};
+use crate::marks::{self, LOST, Names};
 use crate::pack::{self, Entry};
 use crate::reach::{Affected, Reach};
 use crate::seal::Cipher;
@@ -115,9 +115,8 @@ impl Archive {
                 orphans.remove(&pack.name);
             })?;
         }
-        let gone = marks::read(self, GONE)?;
         let (mut pending, mut count) = (Pending::default(), 0);
-        for name in orphans.difference(&gone) {
+        for name in &orphans {
             match table(&self.keys, self.store.as_ref(), name) {
                 Ok((pack, entries)) => {
                     pending.add(pack, &entries);

@@ -233,10 +233,8 @@ impl Link {
         into: &mut [u8],
     ) -> io::Result<()> {
         let (is_read, size) = self.expected(cookie)?;
-        let end = at + u64::from(length);
-        if !is_read || end > u64::from(size) {
-            return Err(wrong("data that was not asked for"));
-        }
+        let end = at.checked_add(length.into()).filter(|end| is_read && *end <= u64::from(size));
+        let end = end.ok_or_else(|| wrong("data that was not asked for"))?;
         let range = at as usize..end as usize;
         if cookie == own {
             // What others read of it before is taken over first.

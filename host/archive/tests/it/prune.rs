@@ -1,6 +1,6 @@
 use crate::machine::*;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tempfile::tempdir;
 use wherry_archive::{
@@ -114,22 +114,26 @@ fn captures_and_prunes_at_the_same_time_lose_nothing() {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A directory on a machine whose clock is two days behind, or ahead.
-struct Elsewhere(Local, bool);
+type Meanwhile = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+/// A directory on a machine with another clock, where something happens just before a prune says what is to go.
+struct Elsewhere(Local, fn(SystemTime) -> SystemTime, Meanwhile);
 
 impl Store for Elsewhere {
     fn name(&self) -> String {
         self.0.name()
     }
     fn put_new(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+        if key.starts_with("gone/") {
+            self.2.lock().unwrap().take().into_iter().for_each(|meanwhile| meanwhile());
+        }
         self.0.put_new(key, bytes)
     }
     fn open(&self, key: &str) -> Result<Box<dyn Reader>> {
         self.0.open(key)
     }
     fn list(&self, prefix: &str, tell: &mut dyn FnMut(Object)) -> Result<()> {
-        let its = |time: SystemTime| if self.1 { time + 48 * HOUR } else { time - 48 * HOUR };
-        self.0.list(prefix, &mut |object| tell(Object { modified: its(object.modified), ..object }))
+        self.0.list(prefix, &mut |object| tell(Object { modified: self.1(object.modified), ..object }))
     }
     fn delete(&self, key: &str) -> Result<()> {
         self.0.delete(key)
@@ -141,9 +145,10 @@ impl Store for Elsewhere {
 
 #[test]
 fn what_is_old_is_told_by_the_clock_of_the_store() {
-    for ahead in [false, true] {
+    let clocks: [fn(SystemTime) -> SystemTime; 2] = [|time| time - 48 * HOUR, |time| time + 48 * HOUR];
+    for clock in clocks {
         let folder = tempdir().unwrap();
-        let store = Arc::new(Elsewhere(Local::new(folder.path()), ahead));
+        let store = Arc::new(Elsewhere(Local::new(folder.path()), clock, Mutex::default()));
         let archive = Archive::create(store, &small(), None, 1).unwrap();
         let snapshot = capture(&archive, "m", &[&bytes(31, 3 * MIB)], None);
         // As a capture that is still running has it: packs that no segment names.
@@ -189,4 +194,37 @@ fn nothing_goes_by_an_index_that_lacks_what_is_needed() {
     prune(&archive, 1);
     assert!(read(&archive, &second, 0).unwrap() == disk);
     sound(&archive);
+}
+
+/// A snapshot appears while a prune has its packs for refuse: they are spared, and a merge of segments after that keeps them.
+#[test]
+fn what_was_spared_stays_in_the_index() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().to_path_buf();
+    create(&path, None);
+    let disk = bytes(51, 3 * MIB);
+    let first = capture(&open(&path, None), "old", &[&disk], None);
+    open(&path, None).remove(&first.id).unwrap();
+    let (place, again) = (path.clone(), disk.clone());
+    let meanwhile: Box<dyn FnOnce() + Send> = Box::new(move || {
+        assert_eq!(capture(&open(&place, None), "new", &[&again], None).added.chunks, 0);
+    });
+    let store = Elsewhere(Local::new(&path), |time| time, Mutex::new(Some(meanwhile)));
+    let archive = Archive::open(Arc::new(store), None).unwrap();
+    let kept = PruneOptions { retention: Retention::default(), dry_run: false, unused_percent: 5.0 };
+    archive.prune(&kept, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    let whole = |when: &str| {
+        let snapshot = open(&path, None).choose("new").unwrap();
+        assert!(read(&open(&path, None), &snapshot, 0).is_ok_and(|bytes| bytes == disk), "{when}");
+    };
+    whole("after the prune");
+    // Enough segments that they are merged.
+    for seed in 0..16 {
+        capture(&open(&path, None), &format!("m{seed}"), &[&noise(600 + seed, 70 * KIB)], None);
+    }
+    assert!(files(&path.join("index")).len() < 16);
+    whole("after a merge");
+    archive.prune(&kept, &AtomicBool::new(false), &|_, _| {}).unwrap();
+    whole("after another prune");
+    sound(&open(&path, None));
 }
