@@ -241,3 +241,28 @@ for format in v7 ustar gnu posix; do
     tar -cf "$format" --format "$format" --transform s,virtualbox,mail, virtualbox.ovf mail.mf mail-disk001.vmdk
 done
 rm mail-disk001.vmdk
+
+# What an NBD server says from its greeting on: states, data, a hole, an error.
+folder nbd
+python3 - <<'PYTHON'
+from struct import pack
+def option(number, kind, data=b""):
+    return pack(">QIII", 0x3e889045565a9, number, kind, len(data)) + data
+def start(flags, block):
+    said = b"NBDMAGICIHAVEOPT" + pack(">H", 3) + option(8, 1)
+    for number, name in ((1, b"base:allocation"), (2, b"qemu:dirty-bitmap:b")):
+        said += option(10, 4, pack(">I", number) + name)
+    said += option(10, 1)
+    said += option(7, 3, pack(">HQH", 0, 1 << 20, flags)) + option(7, 3, pack(">HIII", 3, block, 4096, 1 << 20))
+    return said + option(7, 1)
+def chunk(cookie, kind, data, done=1):
+    return pack(">IHHQI", 0x668e33ef, done, kind, cookie, len(data)) + data
+half = pack(">IIII", 1 << 19, 0, 1 << 19, 3)
+for name, flags, block in (("one", 0x5, 1), ("many", 0x105, 512)):
+    said = start(flags, block) + chunk(1, 5, pack(">I", 1) + half) + chunk(2, 5, pack(">I", 2) + half)
+    at = (1 << 20) - 5000
+    read = chunk(3, 1, pack(">Q", at) + b"x" * 1000, 0) + chunk(3, 2, pack(">QI", at + 1000, 4000))
+    open(name, "wb").write(said + read + chunk(4, 0, b""))
+    open(name + "-error", "wb").write(said + chunk(3, 0x8001, pack(">IH", 5, 4) + b"oops") + chunk(4, 0, b""))
+open("refused", "wb").write(start(0x5, 1)[:-20] + option(7, 0x80000006, b"no such export"))
+PYTHON
