@@ -159,7 +159,7 @@ fn a_split_copy_survives_kills_at_any_moment() {
         let target = |folder: &str| format!("vmdk:{}", place.path(folder).join("a.vmdk").display());
         assert!(place.convert(&from, &target("calm"), &["--set", &set]).status.success());
         let (mut random, mut killed, mut begun) = (41u64, 0, 0);
-        while killed < 12 {
+        while killed < 20 {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;

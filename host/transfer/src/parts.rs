@@ -1,6 +1,7 @@
 //! A target of several files: one space of offsets, cut where each part begins.
 
 use crate::sink::{FileSink, Sink};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -10,6 +11,21 @@ struct Piece {
     file: FileSink,
     /// Something was written since the last flush: there may be a thousand files, of which one is written.
     changed: AtomicBool,
+}
+
+/// Handles of a part, and those that everything else needs.
+const HANDLES: u64 = 2;
+const OTHER_HANDLES: u64 = 256;
+
+/// Lets this process open so many parts: the usual limit is 1024 files, and the system allows more to who asks.
+pub(crate) fn allow_handles(parts: usize) {
+    let needed = HANDLES * parts as u64 + OTHER_HANDLES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        // Where it cannot be, opening says so.
+        let _ignored = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
+    }
 }
 
 /// The target's own file and its parts, by their starts.

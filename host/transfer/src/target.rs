@@ -2,7 +2,7 @@
 
 use crate::held::{Held, Mark};
 use crate::layout::Part;
-use crate::parts::Parts;
+use crate::parts::{Parts, allow_handles};
 use crate::same::Same;
 use crate::sink::{DiskSink, FileSink, Sink};
 use crate::{Error, ErrorKind, Result};
@@ -255,6 +255,7 @@ impl<'a> Files<'a> {
         if fresh {
             self.journal.set_len(0).and_then(|()| self.journal.sync_data()).map_err(io)?;
         }
+        allow_handles(self.new.len());
         let mut files = Vec::new();
         for new in &self.new {
             let file = new.open()?;
