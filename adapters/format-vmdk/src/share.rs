@@ -41,7 +41,7 @@ pub(crate) fn cut(capacity: u64, subformat: Subformat) -> Result<Vec<Share>> {
     let most = if subformat.is_split() { SPLIT_SECTORS } else { capacity };
     let count = capacity.div_ceil(most.max(1));
     if count > SPLIT_MOST {
-        let gib = SPLIT_MOST * SPLIT_SECTORS >> 21;
+        let gib = (SPLIT_MOST * SPLIT_SECTORS) >> 21;
         let message = format!("{count} files: a split disk has at most {SPLIT_MOST}, which hold {gib} GiB");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
