@@ -444,6 +444,7 @@ impl<'a> Job<'a> {
             }
             order.cover(length, length).map_or(Ok(()), |gap| self.zero(gap))?;
             let flush = || self.sink.finish(length).map_err(|e| self.io("flush", e));
+            self.sink.set_lengths(&order.layout.lengths()?).map_err(|e| self.io("flush", e))?;
             flush()?;
             if let Some((offset, bytes)) = last {
                 self.patch(&mut order, offset, &bytes)?;
