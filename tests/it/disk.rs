@@ -56,6 +56,8 @@ const FORMATS: &[(&str, &[&str], &str)] = &[
     ("qcow2", &["cluster-size=2M"], "qcow2"),
     ("vmdk", &[], "vmdk"),
     ("vmdk", &["subformat=streamOptimized"], "vmdk"),
+    ("vmdk", &["subformat=twoGbMaxExtentSparse"], "vmdk"),
+    ("vmdk", &["subformat=monolithicFlat"], "vmdk"),
     ("vdi", &[], "vdi"),
     ("vhd", &[], "vpc"),
     ("vhd", &["subformat=fixed"], "vpc"),

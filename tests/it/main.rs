@@ -15,6 +15,7 @@ mod ovf;
 mod rules;
 mod sandbox;
 mod sectors;
+mod split;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

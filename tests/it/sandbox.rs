@@ -342,6 +342,14 @@ fn placements_that_cannot_be_are_not_believed() {
         let error = ends(&adapters, "hostile-format", "writer.finish", how(what).finish(0));
         assert_eq!(error.kind, ErrorKind::Answer, "{what}: {error}");
     }
+    for what in ["outside", "stranger", "itself", "twice", "unordered", "sets"] {
+        let error = ends(&adapters, "hostile-format", "writer.parts", how(what).parts("disk.vmdk"));
+        assert_eq!(error.kind, ErrorKind::Answer, "{what}: {error}");
+    }
+    for what in ["long", "none"] {
+        let error = ends(&adapters, "hostile-format", "writer.lengths", how(what).lengths(1));
+        assert_eq!(error.kind, ErrorKind::Answer, "{what}: {error}");
+    }
 }
 
 // Targets, with more asked for than granted.

@@ -15,6 +15,7 @@ mod options;
 mod pages;
 mod reader;
 mod sesparse;
+mod share;
 mod sparse;
 mod stream;
 mod writer;

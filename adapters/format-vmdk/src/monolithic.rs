@@ -1,7 +1,8 @@
-//! monolithicSparse: all tables in front of the grains, twice, as VMware lays them out.
+//! monolithicSparse, and each file of twoGbMaxExtentSparse: all tables in front of the grains, twice, as VMware lays
+//! them out.
 //!
 //! ```text
-//! | header | descriptor | redundant directory | redundant tables | directory | tables | grains |
+//! | header | descriptor, if it is embedded | redundant directory | redundant tables | directory | tables | grains |
 //! ```
 //!
 //! Every directory entry leads to a table, so that VMware has only entries to set when the disk grows. Tables without
@@ -23,17 +24,20 @@ const PAGE_TABLES: u64 = PAGE / TABLE_BYTES;
 pub(crate) struct Monolithic {
     capacity: u64,
     entries: u64,
+    /// 0 where it is a file of its own.
+    descriptor: u64,
     directories: [u64; 2],
     pub(crate) first_grain: u64,
 }
 
 impl Monolithic {
-    pub(crate) fn new(capacity: u64) -> Self {
+    pub(crate) fn new(capacity: u64, embedded: bool) -> Self {
         let entries = capacity.div_ceil(GRAIN_SECTORS * TABLE_ENTRIES);
-        let redundant = 1 + DESCRIPTOR_BYTES as u64 / SECTOR;
+        let descriptor = if embedded { DESCRIPTOR_BYTES as u64 / SECTOR } else { 0 };
+        let redundant = 1 + descriptor;
         let length = (entries * 4).div_ceil(SECTOR) + entries * TABLE_SECTORS;
         let first_grain = (redundant + 2 * length).next_multiple_of(GRAIN_SECTORS);
-        Self { capacity, entries, directories: [redundant, redundant + length], first_grain }
+        Self { capacity, entries, descriptor, directories: [redundant, redundant + length], first_grain }
     }
 
     pub(crate) fn header(&self) -> Header {
@@ -42,8 +46,8 @@ impl Monolithic {
             flags: flag::NEWLINES | flag::REDUNDANT,
             capacity: self.capacity,
             grain: GRAIN_SECTORS,
-            descriptor: 1,
-            descriptor_size: DESCRIPTOR_BYTES as u64 / SECTOR,
+            descriptor: u64::from(self.descriptor > 0),
+            descriptor_size: self.descriptor,
             table_entries: TABLE_ENTRIES,
             redundant_directory: self.directories[0],
             directory: self.directories[1],

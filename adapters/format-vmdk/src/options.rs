@@ -17,6 +17,39 @@ const ADAPTERS: [&str; 5] = ["lsilogic", "ide", "buslogic", "pvscsi", "legacyESX
 pub(crate) enum Subformat {
     MonolithicSparse,
     StreamOptimized,
+    TwoGbMaxExtentSparse,
+    MonolithicFlat,
+    TwoGbMaxExtentFlat,
+}
+
+/// What descriptors call them.
+const SUBFORMATS: [(&str, Subformat); 5] = [
+    ("monolithicSparse", Subformat::MonolithicSparse),
+    ("streamOptimized", Subformat::StreamOptimized),
+    ("twoGbMaxExtentSparse", Subformat::TwoGbMaxExtentSparse),
+    ("monolithicFlat", Subformat::MonolithicFlat),
+    ("twoGbMaxExtentFlat", Subformat::TwoGbMaxExtentFlat),
+];
+
+impl Subformat {
+    /// Whether the descriptor is in the file with the grains.
+    pub(crate) fn is_embedded(self) -> bool {
+        matches!(self, Self::MonolithicSparse | Self::StreamOptimized)
+    }
+
+    /// Whether the bytes of the disk lie in files as they are.
+    pub(crate) fn is_flat(self) -> bool {
+        matches!(self, Self::MonolithicFlat | Self::TwoGbMaxExtentFlat)
+    }
+
+    /// Whether there is a file for every 2047 MiB of the disk.
+    pub(crate) fn is_split(self) -> bool {
+        matches!(self, Self::TwoGbMaxExtentSparse | Self::TwoGbMaxExtentFlat)
+    }
+
+    fn name(self) -> &'static str {
+        SUBFORMATS.iter().find(|(_, known)| *known == self).map_or("custom", |(name, _)| name)
+    }
 }
 
 /// What a new image will say of itself.
@@ -27,7 +60,7 @@ pub(crate) struct Options {
     hardware: u32,
     pub(crate) level: u8,
     cid: u32,
-    file_name: String,
+    pub(crate) file_name: String,
 }
 
 impl Options {
@@ -40,7 +73,7 @@ impl Options {
             cid: CID,
             file_name: "disk.vmdk".into(),
         };
-        let mut level = None;
+        let (mut level, mut named) = (None, false);
         for Fact { key, value } in facts {
             match key.as_str() {
                 "subformat" => options.subformat = subformat(value)?,
@@ -48,9 +81,13 @@ impl Options {
                 "hardware-version" => options.hardware = number(key, value, 3..=99)?,
                 "compression-level" => level = Some(number(key, value, 1..=9)?),
                 "cid" => options.cid = cid(value)?,
-                "file-name" => options.file_name = file_name(value)?,
+                "file-name" => (options.file_name, named) = (file_name(value)?, true),
                 other => return Err(invalid(format!("vmdk has no option `{other}`"))),
             }
+        }
+        if named && !options.subformat.is_embedded() {
+            let message = "file-name: the files of this `subformat` are called after the disk's own name";
+            return Err(invalid(message.into()));
         }
         if let Some(level) = level {
             if options.subformat != Subformat::StreamOptimized {
@@ -61,23 +98,22 @@ impl Options {
         Ok(options)
     }
 
-    /// The descriptor of a disk of so many sectors.
-    pub(crate) fn descriptor(&self, sectors: u64) -> Vec<u8> {
-        let (create_type, access) = match self.subformat {
-            Subformat::MonolithicSparse => ("monolithicSparse", "RW"),
-            Subformat::StreamOptimized => ("streamOptimized", "RDONLY"),
-        };
+    /// The descriptor of a disk of so many sectors, with these lines of extents.
+    pub(crate) fn descriptor(&self, sectors: u64, lines: &str) -> Vec<u8> {
+        let create_type = self.subformat.name();
         let (cylinders, heads, per_track) = geometry(sectors, &self.adapter);
-        let (cid, name, adapter, hardware) = (self.cid, &self.file_name, &self.adapter, self.hardware);
+        let (cid, adapter, hardware) = (self.cid, &self.adapter, self.hardware);
         let mut text = format!(
             "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID={cid:08x}\nparentCID=ffffffff\n\
-             createType=\"{create_type}\"\n\n# Extent description\n{access} {sectors} SPARSE \"{name}\"\n\n\
+             createType=\"{create_type}\"\n\n# Extent description\n{lines}\n\
              # The Disk Data Base\n#DDB\n\nddb.adapterType = \"{adapter}\"\n\
              ddb.geometry.cylinders = \"{cylinders}\"\nddb.geometry.heads = \"{heads}\"\n\
              ddb.geometry.sectors = \"{per_track}\"\nddb.virtualHWVersion = \"{hardware}\"\n"
         )
         .into_bytes();
-        text.resize(DESCRIPTOR_BYTES, 0);
+        if self.subformat.is_embedded() {
+            text.resize(DESCRIPTOR_BYTES, 0);
+        }
         text
     }
 }
@@ -99,13 +135,11 @@ fn invalid(message: String) -> Error {
 }
 
 fn subformat(value: &str) -> Result<Subformat> {
-    match value {
-        "monolithicSparse" => Ok(Subformat::MonolithicSparse),
-        "streamOptimized" => Ok(Subformat::StreamOptimized),
-        other => Err(invalid(format!(
-            "subformat `{other}`: `monolithicSparse` and `streamOptimized` are possible"
-        ))),
-    }
+    let found = SUBFORMATS.iter().find(|(name, _)| *name == value).map(|(_, found)| *found);
+    found.ok_or_else(|| {
+        let names = SUBFORMATS.map(|(name, _)| name).join(", ");
+        invalid(format!("subformat `{value}`: known are {names}"))
+    })
 }
 
 fn adapter(value: &str) -> Result<String> {
@@ -127,7 +161,7 @@ fn cid(value: &str) -> Result<u32> {
     found.ok_or_else(|| invalid(format!("cid `{value}`: 8 hexadecimal digits are needed, not all of them f")))
 }
 
-fn file_name(value: &str) -> Result<String> {
+pub(crate) fn file_name(value: &str) -> Result<String> {
     let odd = |c: char| c.is_control() || "/\\:\"".contains(c);
     if value.is_empty() || value.len() > 255 || value.contains(odd) || value.contains("..") {
         return Err(invalid(format!("file-name `{value}`: a plain name is needed")));

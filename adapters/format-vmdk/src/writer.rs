@@ -1,11 +1,12 @@
-//! Placement: grains in the order in which they come.
+//! Placement: grains in the order in which they come, or where the disk has them.
 
 use crate::bytes::SECTOR;
-use crate::map::{GRAIN, GRAIN_SECTORS, Map};
+use crate::map::{GRAIN, GRAIN_SECTORS};
 use crate::monolithic::Monolithic;
-use crate::options::{Options, Subformat};
-use crate::stream::{FIRST_GRAIN, Stream};
-use wherry_sdk::format::{Codec, Ending, Patch, Shape, Unit};
+use crate::options::{Options, Subformat, file_name};
+use crate::share::{Share, cut, grains, names};
+use crate::stream::Stream;
+use wherry_sdk::format::{Codec, Ending, Part, Patch, Shape, Unit};
 use wherry_sdk::{Error, ErrorKind, Fact, FormatWriter, Result};
 
 /// Bytes in front of a compressed grain: its first sector in the disk, and its stored size.
@@ -14,19 +15,16 @@ const MARKER: u64 = 12;
 const SECTORS_MOST: u64 = 255;
 /// Largest disk that VMware makes is 62 TiB.
 const SIZE_MOST: u64 = 64 << 40;
-/// Table entries are sectors in 32 bits.
-const FILE_SECTORS_MOST: u64 = 1 << 32;
-/// Largest page of tables, less than what could follow the grains.
-const TAIL_SECTORS: u64 = 16 << 20;
 
 /// A VMDK image in the making.
 pub struct Writer {
     /// Sectors of the disk.
     capacity: u64,
     options: Options,
-    map: Map,
-    /// Sector behind the last grain.
-    end: u64,
+    /// One, unless the disk is split.
+    shares: Vec<Share>,
+    /// Of the files beside the descriptor.
+    names: Vec<String>,
 }
 
 impl FormatWriter for Writer {
@@ -37,19 +35,14 @@ impl FormatWriter for Writer {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let capacity = virtual_size.div_ceil(SECTOR);
-        let end = match options.subformat {
-            Subformat::MonolithicSparse => Monolithic::new(capacity).first_grain,
-            Subformat::StreamOptimized => FIRST_GRAIN,
-        };
-        Ok(Self { capacity, options, map: Map::default(), end })
+        let shares = cut(capacity, options.subformat)?;
+        let names = names(&options.file_name, options.subformat, shares.len());
+        Ok(Self { capacity, options, shares, names })
     }
 
     fn shape(&self) -> Shape {
         let unit = GRAIN as u32;
         match self.options.subformat {
-            Subformat::MonolithicSparse => {
-                Shape { unit, codec: Codec::None, level: 0, align: 1, plain_if_larger: true, lead: 0 }
-            }
             Subformat::StreamOptimized => Shape {
                 unit,
                 codec: Codec::Zlib,
@@ -58,6 +51,7 @@ impl FormatWriter for Writer {
                 plain_if_larger: false,
                 lead: MARKER as u32,
             },
+            _ => Shape { unit, codec: Codec::None, level: 0, align: 1, plain_if_larger: true, lead: 0 },
         }
     }
 
@@ -75,28 +69,57 @@ impl FormatWriter for Writer {
         Ok(if leads { units.iter().flat_map(head).collect() } else { Vec::new() })
     }
 
+    fn parts(&mut self, name: &str) -> Result<Vec<Part>> {
+        if self.names.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.names = names(&file_name(name)?, self.options.subformat, self.shares.len());
+        Ok(self.shares.iter().zip(&self.names).map(|(share, name)| share.part(name)).collect())
+    }
+
+    fn lengths(&mut self) -> Result<Vec<u64>> {
+        let parts = self.shares.iter().take(self.names.len());
+        Ok(parts.map(|share| share.length(self.options.subformat)).collect())
+    }
+
     fn finish(&mut self, page: u32) -> Result<Ending> {
+        let Some(first) = self.shares.first() else { return Ok(self.last(Vec::new(), 0)) };
         let (header, length, tables) = match self.options.subformat {
             Subformat::MonolithicSparse => {
-                let layout = Monolithic::new(self.capacity);
-                (layout.header(), self.end * SECTOR, layout.page(page.into(), &self.map))
+                let layout = Monolithic::new(self.capacity, true);
+                (layout.header(), first.length(self.options.subformat), layout.page(page.into(), &first.map))
             }
             Subformat::StreamOptimized => {
-                let layout = Stream::new(self.capacity, self.end, &self.map);
-                (layout.header(false), layout.length(), layout.page(page.into(), &self.map))
+                let layout = Stream::new(self.capacity, first.end, &first.map);
+                (layout.header(false), layout.length(), layout.page(page.into(), &first.map))
             }
+            Subformat::TwoGbMaxExtentSparse => {
+                return Ok(match self.shares.get(page as usize) {
+                    Some(share) => Ending { patches: share.tables(), length: 0, more: true },
+                    None => self.last(Vec::new(), 0),
+                });
+            }
+            Subformat::MonolithicFlat | Subformat::TwoGbMaxExtentFlat => return Ok(self.last(Vec::new(), 0)),
         };
-        let more = tables.is_some();
-        let (offset, bytes) = tables.unwrap_or_else(|| {
-            let mut bytes = header.encode();
-            bytes.extend(self.options.descriptor(self.capacity));
-            (0, bytes)
-        });
-        Ok(Ending { patches: vec![Patch { offset, bytes }], length, more })
+        Ok(match tables {
+            Some((offset, bytes)) => Ending { patches: vec![Patch { offset, bytes }], length, more: true },
+            None => self.last(header.encode(), length),
+        })
     }
 }
 
 impl Writer {
+    /// The last page: the descriptor behind `header`, in a file of at least so many bytes.
+    fn last(&self, mut header: Vec<u8>, length: u64) -> Ending {
+        let own = [self.options.file_name.clone()];
+        let names = if self.names.is_empty() { &own[..] } else { &self.names };
+        let lines: String =
+            self.shares.iter().zip(names).map(|(share, name)| share.line(name, &self.options)).collect();
+        header.extend(self.options.descriptor(self.capacity, &lines));
+        let length = length.max(header.len() as u64);
+        Ending { patches: vec![Patch { offset: 0, bytes: header }], length, more: false }
+    }
+
     fn place_one(&mut self, unit: &Unit) -> Result<u64> {
         let refuse =
             |what: String| Err(Error::new(ErrorKind::InvalidInput, format!("unit {}: {what}", unit.index)));
@@ -112,14 +135,15 @@ impl Writer {
         if stored == 0 || stored > most {
             return refuse(format!("{stored} bytes to store: 1 to {most} are possible"));
         }
-        let sectors = if lead == 0 { GRAIN_SECTORS } else { (lead + stored).div_ceil(SECTOR) };
-        if self.end + sectors > FILE_SECTORS_MOST - TAIL_SECTORS {
-            let message = "a VMDK file holds no more than 2 TiB: take another format for so much data";
-            return Err(Error::new(ErrorKind::NoSpace, message));
+        let grains = grains(self.options.subformat);
+        let (number, index) = (unit.index / grains, unit.index % grains);
+        let Some(share) = self.shares.get_mut(number as usize) else {
+            return refuse("in none of the files".into());
+        };
+        if self.options.subformat.is_flat() {
+            return Ok(share.flat(index));
         }
-        self.map.add(unit.index, self.end as u32, sectors as u8)?;
-        let offset = self.end * SECTOR + lead;
-        self.end += sectors;
-        Ok(offset)
+        let sectors = if lead == 0 { GRAIN_SECTORS } else { (lead + stored).div_ceil(SECTOR) };
+        Ok(share.append(index, sectors)? + lead)
     }
 }

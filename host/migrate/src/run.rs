@@ -324,6 +324,10 @@ impl Move<'_> {
             return Ok(earlier(&file));
         }
         let layout = Image::create(sink, disk.length(), self.adapters)?;
+        if !layout.parts().is_empty() {
+            let what = format!("{} in several files: a machine's disk is one", file.display());
+            return Err(Error::failed(what));
+        }
         let identity = format!("{:?}", sink.options);
         self.pump(disk, Target::New(&file), &file, Box::new(layout), &identity)
     }

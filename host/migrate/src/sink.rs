@@ -2,13 +2,14 @@
 
 use crate::{Error, Result};
 use runtime::{Adapters, FormatWriter, contract};
-use transfer::{Codec, Ending, ErrorKind, Layout, Shape, Unit};
+use transfer::{Codec, Ending, ErrorKind, Layout, Part, Shape, Unit};
 
 /// A new image in the making.
 pub(crate) struct Image {
     writer: FormatWriter,
     shape: Shape,
     codec: contract::Codec,
+    parts: Vec<Part>,
 }
 
 impl Image {
@@ -16,6 +17,8 @@ impl Image {
     pub(crate) fn create(sink: &contract::FileSink, size: u64, adapters: &Adapters) -> Result<Self> {
         let adapter = adapters.get(&sink.format)?;
         let mut writer = FormatWriter::create(adapter, size, &sink.options)?;
+        let parts = writer.parts(&sink.name)?;
+        let parts = parts.into_iter().map(|part| Part { name: part.name, start: part.start }).collect();
         let said = writer.shape()?;
         let codec = match said.codec {
             contract::Codec::None => Codec::None,
@@ -36,7 +39,7 @@ impl Image {
             plain_if_larger: said.plain_if_larger,
             lead: said.lead,
         };
-        Ok(Self { writer, shape, codec: said.codec })
+        Ok(Self { writer, shape, codec: said.codec, parts })
     }
 }
 
@@ -65,6 +68,17 @@ impl Layout for Image {
 
     fn heads(&mut self, units: &[Unit]) -> transfer::Result<Vec<u8>> {
         self.writer.heads(&self.said(units), self.shape.lead).map_err(refused)
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn lengths(&mut self) -> transfer::Result<Vec<u64>> {
+        match self.parts.len() {
+            0 => Ok(Vec::new()),
+            count => self.writer.lengths(count).map_err(refused),
+        }
     }
 
     fn finish(&mut self, page: u32) -> transfer::Result<Ending> {

@@ -1,6 +1,7 @@
 //! Answers of adapters that cannot be: each check says what is wrong, in a phrase.
 
 use crate::contract as c;
+use std::collections::HashSet;
 
 type Checked = Result<(), String>;
 
@@ -184,6 +185,44 @@ pub(crate) fn ending(ending: &c::Ending) -> Checked {
     };
     match ending.patches.iter().find(outside) {
         Some(patch) => refuse(format!("no file reaches to a patch at {}", patch.offset)),
+        None => Ok(()),
+    }
+}
+
+/// More files than one image has; each is opened.
+const PARTS_MOST: usize = 1024;
+
+/// Files beside `name`, by plain names of their own that begin as it does, in the order of their starts.
+pub(crate) fn parts(parts: &[c::ImagePart], name: &str) -> Checked {
+    count("parts", parts.len(), PARTS_MOST as u32)?;
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let mut names = HashSet::from([name]);
+    let mut before = 0;
+    for part in parts {
+        if leads_away(&part.name) || !part.name.starts_with(stem) {
+            return refuse(format!("{:?} is no name of a file that belongs to {name:?}", part.name));
+        }
+        if !names.insert(part.name.as_str()) {
+            return refuse(format!("{:?} is two files", part.name));
+        }
+        if part.start <= before || part.start > FILE_MOST {
+            return refuse(format!(
+                "{:?} begins at {}, the one before it at {before}",
+                part.name, part.start
+            ));
+        }
+        before = part.start;
+    }
+    Ok(())
+}
+
+/// One possible length for each part.
+pub(crate) fn lengths(lengths: &[u64], parts: usize) -> Checked {
+    if lengths.len() != parts {
+        return refuse(format!("{} lengths for {parts} files", lengths.len()));
+    }
+    match lengths.iter().find(|length| **length > FILE_MOST) {
+        Some(length) => refuse(format!("no file has {length} bytes")),
         None => Ok(()),
     }
 }

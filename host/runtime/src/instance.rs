@@ -270,6 +270,22 @@ impl FormatWriter {
         Ok(heads)
     }
 
+    /// The files beside the image's own, which is going to be called `name`.
+    pub fn parts(&mut self, name: &str) -> Result<Vec<c::ImagePart>> {
+        let format = self.world.wherry_adapter_format();
+        let parts = self.room.ask("writer.parts", |s| format.writer().call_parts(s, self.writer, name))?;
+        self.room.believe("writer.parts", check::parts(&parts, name))?;
+        Ok(parts)
+    }
+
+    /// Bytes of each of so many parts.
+    pub fn lengths(&mut self, parts: usize) -> Result<Vec<u64>> {
+        let format = self.world.wherry_adapter_format();
+        let lengths = self.room.ask("writer.lengths", |s| format.writer().call_lengths(s, self.writer))?;
+        self.room.believe("writer.lengths", check::lengths(&lengths, parts))?;
+        Ok(lengths)
+    }
+
     /// Page `page` of the ending.
     pub fn finish(&mut self, page: u32) -> Result<c::Ending> {
         let format = self.world.wherry_adapter_format();

@@ -21,7 +21,7 @@ pub use state::{Answer, Output, Tree, refusal};
 /// The contract's records, as the host sees them.
 pub mod contract {
     pub use crate::wit::disk_format::exports::wherry::adapter::format::{
-        Codec, Ending, Extent, ImageFacts, Patch, Place, Shape, Unit,
+        Codec, Ending, Extent, ImageFacts, Part as ImagePart, Patch, Place, Shape, Unit,
     };
     pub use crate::wit::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
     pub use crate::wit::machine_definition::exports::wherry::adapter::definition::{

@@ -121,8 +121,9 @@ pub(crate) struct Job<'a> {
     plan: Mutex<Walk<'a>>,
     order: Mutex<Order>,
     turn: Condvar,
-    /// Held through a checkpoint, so that they are in order; and when the last was made.
-    journal: Mutex<(&'a File, Instant)>,
+    /// Held through a checkpoint, so that they are in order; and when the last was made, unless it failed: what follows a
+    /// checkpoint that is not there would be misunderstood.
+    journal: Mutex<(&'a File, Option<Instant>)>,
     failed: AtomicBool,
 }
 
@@ -204,7 +205,7 @@ impl<'a> Job<'a> {
             desks: Desks::new(options.workers(&shape)),
             order: Mutex::new(order),
             turn: Condvar::new(),
-            journal: Mutex::new((journal, meter.started)),
+            journal: Mutex::new((journal, Some(meter.started))),
             failed: AtomicBool::new(false),
             meter,
         }
@@ -406,17 +407,19 @@ impl<'a> Job<'a> {
             Err(_) if now => lock(&self.journal),
             Err(_) => return Ok(()),
         };
+        let Some(last) = journal.1 else { return Ok(()) };
         let ready = {
             let mut order = lock(&self.order);
             let full = order.queued_units > QUEUED_UNITS_MOST;
-            if !now && !full && journal.1.elapsed() < self.options.checkpoint {
+            if !now && !full && last.elapsed() < self.options.checkpoint {
                 return Ok(());
             }
             order.take_written()
         };
+        journal.1 = None;
         self.sink.sync().map_err(|e| self.io("flush", e))?;
         journal::append(journal.0, &ready).map_err(|e| self.io("record a checkpoint of", e))?;
-        journal.1 = Instant::now();
+        journal.1 = Some(Instant::now());
         Ok(())
     }
 
@@ -444,6 +447,7 @@ impl<'a> Job<'a> {
             }
             order.cover(length, length).map_or(Ok(()), |gap| self.zero(gap))?;
             let flush = || self.sink.finish(length).map_err(|e| self.io("flush", e));
+            self.sink.set_lengths(&order.layout.lengths()?).map_err(|e| self.io("flush", e))?;
             flush()?;
             if let Some((offset, bytes)) = last {
                 self.patch(&mut order, offset, &bytes)?;

@@ -82,6 +82,15 @@ pub struct Ending {
     pub more: bool,
 }
 
+/// A file beside the target's own that holds part of what is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// A plain name in the target's folder.
+    pub name: String,
+    /// The offset that is its first byte; it ends where the next part begins.
+    pub start: u64,
+}
+
 /// A format writer. The same calls in the same order must give the same offsets: a killed run is replayed.
 pub trait Layout: Send {
     /// What the format wants.
@@ -96,6 +105,15 @@ pub trait Layout: Send {
     /// Whether byte N of the disk is byte N of the file.
     fn is_plain(&self) -> bool {
         false
+    }
+    /// The files beside the target's own, by their starts; for new files only. The target's own holds what lies before the
+    /// first, and appears last.
+    fn parts(&self) -> &[Part] {
+        &[]
+    }
+    /// Bytes of each of the parts, once every unit is placed.
+    fn lengths(&mut self) -> Result<Vec<u64>> {
+        Ok(Vec::new())
     }
     /// Page 0, 1, ... while there are more.
     fn finish(&mut self, page: u32) -> Result<Ending>;

@@ -43,7 +43,7 @@ pub fn run<'a>(
     let started = Instant::now();
     let shape = layout.shape();
     shape.check()?;
-    let files = Files::lock(target.into())?;
+    let files = Files::lock(target.into(), layout.parts())?;
     let hashed = options.hashes(source);
     // A run that compares has no use for a checkpoint without hashes.
     let identity =
@@ -66,17 +66,13 @@ pub fn run<'a>(
         hash: hashed.then(|| *order.root.finalize().as_bytes()),
         elapsed: started.elapsed(),
     };
-    match past {
-        Past::Complete(length) if files.is_published(length) => {
-            files.forget()?;
-            return Ok(report_of_past(&order));
-        }
-        _ => files.refuse_existing()?,
-    }
-    if let Past::Complete(_) = past {
-        files.publish()?;
+    if let Past::Complete(length) = past {
+        let mut lengths = order.layout.lengths()?;
+        lengths.push(length);
+        files.publish(&lengths)?;
         return Ok(report_of_past(&order));
     }
+    files.refuse_existing()?;
     let fresh = matches!(past, Past::Nothing);
     let sink =
         files.open((fresh, options.update), &header, end).or_else(|e| files.forget_empty().and(Err(e)))?;
@@ -88,7 +84,7 @@ pub fn run<'a>(
     let transfer =
         Transfer { source, sink: sink.as_ref(), name, journal, header: &header, options, tell: progress };
     let report = transfer.run(order).map_err(|e| files.explain(e))?;
-    files.publish()?;
+    files.publish(&[])?;
     Ok(Report { elapsed: started.elapsed(), ..report })
 }
 

@@ -28,6 +28,10 @@ pub(crate) trait Sink: Sync {
     }
     /// Makes everything durable that was written before the call.
     fn sync(&self) -> io::Result<()>;
+    /// The complete parts have these many bytes, durably; called before `finish`, nothing for a target of one file.
+    fn set_lengths(&self, _parts: &[u64]) -> io::Result<()> {
+        Ok(())
+    }
     /// The complete target has this many bytes.
     fn finish(&self, length: u64) -> io::Result<()>;
 }

@@ -1,6 +1,8 @@
 //! Names, locks and the rename: what makes a target appear only when it is complete.
 
 use crate::held::{Held, Mark};
+use crate::layout::Part;
+use crate::parts::{Parts, allow_handles};
 use crate::same::Same;
 use crate::sink::{DiskSink, FileSink, Sink};
 use crate::{Error, ErrorKind, Result};
@@ -42,9 +44,67 @@ impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for Target<'a> {
     }
 }
 
+/// A file in the making.
+struct New {
+    partial: PathBuf,
+    path: PathBuf,
+    /// The offset that is its first byte.
+    start: u64,
+}
+
+impl New {
+    fn is_there(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
+    }
+
+    /// Whether it has its name already, and this many bytes.
+    fn is_published(&self, length: u64) -> bool {
+        let right = |meta: std::fs::Metadata| meta.is_file() && meta.len() == length;
+        !self.partial.exists() && self.path.symlink_metadata().is_ok_and(right)
+    }
+
+    /// Whether a checkpoint could be about it.
+    fn has_content(&self) -> bool {
+        has_content(&self.partial) || has_content(&self.path)
+    }
+
+    fn open(&self) -> Result<File> {
+        open(&self.partial, File::options().create(true).truncate(false))
+    }
+
+    /// Renames without replacing; `earlier`: its bytes, if an earlier run may have done so.
+    fn publish(&self, earlier: Option<&u64>) -> Result<()> {
+        if earlier.is_some_and(|length| self.is_published(*length)) {
+            return Ok(());
+        }
+        rename(&self.partial, &self.path).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => exists(&self.path),
+            io::ErrorKind::NotFound if self.is_there() => exists(&self.path),
+            _ => {
+                let (partial, path) = (self.partial.display(), self.path.display());
+                Error::io(format!("cannot rename {partial} to {path}"), e)
+            }
+        })
+    }
+
+    /// Makes names durable.
+    fn sync_folder(&self) -> Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| Error::io(format!("cannot flush {}", folder.display()), e))
+    }
+}
+
+fn has_content(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| !meta.is_file() || meta.len() > 0)
+}
+
 /// The files behind a target.
 pub(crate) struct Files<'a> {
     target: Target<'a>,
+    /// The parts of a new target, then its own file, which appears last.
+    new: Vec<New>,
     /// What is written.
     path: PathBuf,
     device: bool,
@@ -53,6 +113,19 @@ pub(crate) struct Files<'a> {
     head: Option<PathBuf>,
     /// Locked until it is dropped.
     pub journal: File,
+}
+
+const PARTIAL: &str = ".wherry-partial";
+
+/// The parts and the target's own file; all temporary names are the target's, and guarded by its lock.
+fn new_files(own: &Path, partial: &Path, parts: &[Part]) -> Result<Vec<New>> {
+    let part = |(number, part): (usize, &Part)| {
+        let partial = beside(own, &format!("{PARTIAL}-{}", number + 1))?;
+        Ok(New { partial, path: own.with_file_name(&part.name), start: part.start })
+    };
+    let mut new: Vec<New> = parts.iter().enumerate().map(part).collect::<Result<_>>()?;
+    new.push(New { partial: partial.into(), path: own.into(), start: 0 });
+    Ok(new)
 }
 
 fn beside(target: &Path, what: &str) -> Result<PathBuf> {
@@ -81,11 +154,19 @@ fn is_device(path: &Path) -> Result<bool> {
 
 impl<'a> Files<'a> {
     /// Opens and locks the checkpoint; nothing of the target is touched.
-    pub fn lock(target: Target<'a>) -> Result<Self> {
+    pub fn lock(target: Target<'a>, parts: &[Part]) -> Result<Self> {
         let (path, checkpoint) = match target {
-            Target::New(path) => (beside(path, ".wherry-partial")?, beside(path, ".wherry-checkpoint")?),
+            Target::New(path) => (beside(path, PARTIAL)?, beside(path, ".wherry-checkpoint")?),
             Target::Existing { path, checkpoint } => (path.to_path_buf(), checkpoint.to_path_buf()),
             Target::Disk { name, checkpoint, .. } => (name.to_path_buf(), checkpoint.to_path_buf()),
+        };
+        let new = match target {
+            Target::New(own) => new_files(own, &path, parts)?,
+            _ if parts.is_empty() => Vec::new(),
+            _ => {
+                let what = format!("{} is one disk, and the format writes several files", path.display());
+                return Err(Error::new(ErrorKind::Unsupported, what));
+            }
         };
         let device = match target {
             Target::New(new) if new.symlink_metadata().is_ok() && !checkpoint.exists() => {
@@ -108,7 +189,7 @@ impl<'a> Files<'a> {
             Target::New(_) => None,
             _ => Some(beside(&checkpoint, "-head")?),
         };
-        Ok(Self { target, path, device, checkpoint, head, journal })
+        Ok(Self { target, new, path, device, checkpoint, head, journal })
     }
 
     /// What is written, for messages.
@@ -116,27 +197,13 @@ impl<'a> Files<'a> {
         &self.path
     }
 
-    /// Fails if the target is there already, and leaves nothing behind then.
+    /// Fails if the target or a part of it is there already, and leaves nothing behind then.
     pub fn refuse_existing(&self) -> Result<()> {
-        match self.target {
-            Target::New(target) if target.symlink_metadata().is_ok() => {
-                if !self.path.exists() {
-                    self.forget()?;
-                }
-                Err(exists(target))
-            }
-            _ => Ok(()),
+        let Some(there) = self.new.iter().find(|new| new.is_there()) else { return Ok(()) };
+        if !self.path.exists() {
+            self.forget()?;
         }
-    }
-
-    /// Whether an earlier run got as far as the complete target of `length` bytes.
-    pub fn is_published(&self, length: u64) -> bool {
-        match self.target {
-            Target::New(target) => {
-                target.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == length)
-            }
-            _ => true,
-        }
+        Err(exists(&there.path))
     }
 
     /// Opens what is written; `fresh` cuts it to nothing, unless it is to be updated. Of an existing target nothing is touched
@@ -145,7 +212,15 @@ impl<'a> Files<'a> {
         let io = |e| Error::io(format!("cannot prepare {}", self.path.display()), e);
         let device = self.device;
         let file = match self.target {
-            Target::New(_) => open(&self.path, File::options().create(true).truncate(false))?,
+            Target::New(own) => {
+                if fresh {
+                    self.remove_parts_of_others(own)?;
+                }
+                match self.new.as_slice() {
+                    [own] => own.open()?,
+                    _ => return self.open_parts(fresh),
+                }
+            }
             // Exclusive: a device that is mounted or part of another is busy.
             Target::Existing { path, .. } => {
                 let flags = if device { OFlags::EXCL.bits() as i32 } else { 0 };
@@ -163,6 +238,39 @@ impl<'a> Files<'a> {
         // Only once it begins with the mark: an old copy that was cut off must not look whole.
         resized.map_or(Ok(()), |file| file.set_len(end)).map_err(io)?;
         Ok(sink)
+    }
+
+    /// Another transfer to this target, which is forgotten, may have had more parts.
+    fn remove_parts_of_others(&self, own: &Path) -> Result<()> {
+        for number in self.new.len().. {
+            let part = beside(own, &format!("{PARTIAL}-{number}"))?;
+            match std::fs::remove_file(&part) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => break,
+                Err(e) => return Err(Error::io(format!("cannot remove {}", part.display()), e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A fresh file has a byte at once, so that one that is missing is noticed; by then the checkpoint tells nothing.
+    fn open_parts(&self, fresh: bool) -> Result<Box<dyn Sink + 'a>> {
+        let io = |e| Error::io(format!("cannot prepare {}", self.path.display()), e);
+        if fresh {
+            self.journal.set_len(0).and_then(|()| self.journal.sync_data()).map_err(io)?;
+        }
+        allow_handles(self.new.len());
+        let mut files = Vec::new();
+        for new in &self.new {
+            let file = new.open()?;
+            if fresh {
+                file.set_len(0).and_then(|()| file.set_len(1)).map_err(io)?;
+            }
+            files.push((new.start, FileSink::new(file, &new.partial, false).map_err(io)?));
+        }
+        // The target's own, whose start is 0.
+        files.rotate_right(1);
+        Ok(Box::new(Parts::new(files)))
     }
 
     fn kept<S: Sink + 'a>(
@@ -209,22 +317,25 @@ impl<'a> Files<'a> {
 
     /// Whether there is something that a checkpoint could be about.
     pub fn has_content(&self) -> bool {
-        let there = |path: &Path| path.metadata().is_ok_and(|meta| !meta.is_file() || meta.len() > 0);
         match self.target {
-            Target::New(target) => there(&self.path) || there(target),
-            Target::Existing { path, .. } => there(path),
+            Target::New(_) => self.new.iter().all(New::has_content),
+            Target::Existing { path, .. } => has_content(path),
             Target::Disk { .. } => true,
         }
     }
 
-    /// Makes the complete target appear, durably, and removes the checkpoint.
-    pub fn publish(&self) -> Result<()> {
-        if let Target::New(target) = self.target {
-            rename(&self.path, target).map_err(|e| match e.kind() {
-                io::ErrorKind::AlreadyExists => exists(target),
-                _ => Error::io(format!("cannot rename {} to {}", self.path.display(), target.display()), e),
-            })?;
+    /// Makes the complete target appear, durably, and removes the checkpoint. `earlier`: bytes of the parts and of the
+    /// target's own file, if an earlier run may have done this for some of them.
+    pub fn publish(&self, earlier: &[u64]) -> Result<()> {
+        let Some((own, parts)) = self.new.split_last() else { return self.forget() };
+        for (number, part) in parts.iter().enumerate() {
+            part.publish(earlier.get(number))?;
         }
+        if !parts.is_empty() {
+            own.sync_folder()?;
+        }
+        own.publish(earlier.get(parts.len()))?;
+        own.sync_folder()?;
         self.forget()
     }
 
@@ -272,7 +383,7 @@ fn exists(target: &Path) -> Error {
     Error::new(ErrorKind::Exists, format!("{} exists already: name another target", target.display()))
 }
 
-/// Renames without replacing, durably.
+/// Renames without replacing.
 fn rename(partial: &Path, target: &Path) -> io::Result<()> {
     match renameat_with(CWD, partial, CWD, target, RenameFlags::NOREPLACE) {
         // A filesystem without the flag: the check at the start has to do.
@@ -281,6 +392,5 @@ fn rename(partial: &Path, target: &Path) -> io::Result<()> {
         }
         other => other?,
     }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    Ok(())
 }

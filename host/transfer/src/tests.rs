@@ -4,6 +4,7 @@ mod copies;
 mod crash;
 mod held;
 mod kill;
+mod parts;
 mod refusals;
 
 use crate::*;

@@ -27,7 +27,7 @@ pub use traits::*;
 /// Types of the `disk-format` world.
 pub mod format {
     pub use crate::bindings::disk_format::exports::wherry::adapter::format::{
-        Codec, Ending, Extent, ImageFacts, Patch, Place, Shape, Unit,
+        Codec, Ending, Extent, ImageFacts, Part, Patch, Place, Shape, Unit,
     };
 }
 /// Types of the `volume-map` world.

@@ -9,7 +9,7 @@ use crate::bindings::{
 };
 use crate::definition;
 use crate::filesystem::Identity;
-use crate::format::{Ending, Extent, ImageFacts, Shape, Unit};
+use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::host::{HostOutput, report_panics};
 use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Sink};
@@ -67,6 +67,12 @@ mod format_glue {
         }
         fn heads(&self, units: Vec<Unit>) -> Result<Vec<u8>> {
             self.0.borrow_mut().heads(&units)
+        }
+        fn parts(&self, name: String) -> Result<Vec<Part>> {
+            self.0.borrow_mut().parts(&name)
+        }
+        fn lengths(&self) -> Result<Vec<u64>> {
+            self.0.borrow_mut().lengths()
         }
         fn finish(&self, page: u32) -> Result<Ending> {
             self.0.borrow_mut().finish(page)

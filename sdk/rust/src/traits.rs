@@ -2,7 +2,7 @@
 
 use crate::definition;
 use crate::filesystem::Identity;
-use crate::format::{Ending, Extent, ImageFacts, Shape, Unit};
+use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Sink};
 use crate::volume::Layout;
@@ -111,6 +111,14 @@ pub trait FormatWriter: Sized + 'static {
     fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>>;
     /// `Shape::lead` bytes in front of each of these units.
     fn heads(&mut self, _units: &[Unit]) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+    /// The files beside the image's own, which is going to be called `name`; none for most formats.
+    fn parts(&mut self, _name: &str) -> Result<Vec<Part>> {
+        Ok(Vec::new())
+    }
+    /// Bytes of each of the parts.
+    fn lengths(&mut self) -> Result<Vec<u64>> {
         Ok(Vec::new())
     }
     /// Page `page` of what is left to write.

@@ -81,7 +81,13 @@ fn bench() -> Result<()> {
     run(cargo().args(["build", "--release", "--workspace"]))?;
     adapters::build()?;
     image::build(&image::KINDS[0])?;
-    run(Command::new(root().join("target/release/wherry-bench")).current_dir(root()))
+    run(&mut bench_program())
+}
+
+fn bench_program() -> Command {
+    let mut program = Command::new(root().join("target/release/wherry-bench"));
+    program.current_dir(root()).env("WHERRY_ADAPTERS", root().join("target/adapters/components"));
+    program
 }
 
 /// The archive against restic and borg.
@@ -89,12 +95,9 @@ fn bench_archive() -> Result<()> {
     packages::install(packages::ARCHIVE_BENCH)?;
     run(cargo().args(["build", "--release", "--workspace"]))?;
     adapters::build()?;
-    let mut bench = Command::new(root().join("target/release/wherry-bench"));
-    bench
+    run(bench_program()
         .arg("archive")
-        .current_dir(root())
-        .env("WHERRY_ADAPTERS", root().join("target/adapters/components"));
-    run(bench.envs(["WHERRY_PASSWORD", "RESTIC_PASSWORD", "BORG_PASSPHRASE"].map(|name| (name, "bench"))))
+        .envs(["WHERRY_PASSWORD", "RESTIC_PASSWORD", "BORG_PASSPHRASE"].map(|name| (name, "bench"))))
 }
 
 /// The checkout.

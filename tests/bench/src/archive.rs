@@ -15,16 +15,19 @@ const WORKS: [&str; 4] = ["first", "again", "upgraded", "restore"];
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tool {
     Wherry(i32),
+    /// At level 1, told what changed.
+    Listed,
     Restic,
     Borg,
 }
 
-const TOOLS: [Tool; 4] = [Tool::Wherry(1), Tool::Wherry(3), Tool::Restic, Tool::Borg];
+const TOOLS: [Tool; 5] = [Tool::Wherry(1), Tool::Wherry(3), Tool::Listed, Tool::Restic, Tool::Borg];
 
 impl Tool {
     fn name(self) -> String {
         match self {
             Self::Wherry(level) => format!("wherry, zstd {level}"),
+            Self::Listed => "wherry, told changes".into(),
             Self::Restic => "restic --force".into(),
             Self::Borg => "borg fixed,4M zstd,1".into(),
         }
@@ -32,7 +35,7 @@ impl Tool {
 
     fn version(self) -> String {
         let program = match self {
-            Self::Wherry(_) => "target/release/wherry",
+            Self::Wherry(_) | Self::Listed => "target/release/wherry",
             Self::Restic => "restic",
             Self::Borg => "borg",
         };
@@ -49,6 +52,7 @@ impl Tool {
     fn place(self, folder: &Path) -> PathBuf {
         folder.join(match self {
             Self::Wherry(level) => format!("archive-wherry-{level}"),
+            Self::Listed => "archive-wherry-told".into(),
             Self::Restic => "archive-restic".into(),
             Self::Borg => "archive-borg".into(),
         })
@@ -58,7 +62,7 @@ impl Tool {
         let _absent = std::fs::remove_dir_all(place);
         let path = place.display().to_string();
         let words: &[&str] = match self {
-            Self::Wherry(_) => &["target/release/wherry", "archive", "init", &path],
+            Self::Wherry(_) | Self::Listed => &["target/release/wherry", "archive", "init", &path],
             Self::Restic => &["restic", "-q", "init", "-r", &path],
             Self::Borg => &["borg", "init", "-e", "repokey-blake2", &path],
         };
@@ -71,9 +75,19 @@ impl Tool {
     fn words(self, work: &str, place: &Path, disk: &Path, newest: &str) -> Vec<String> {
         let (path, disk, me) = (place.display(), disk.display(), program().display().to_string());
         let line = match (self, work) {
-            (Self::Wherry(_), "restore") => format!("{me} convert snapshot:{path}#latest --to raw:disk.raw"),
+            (Self::Wherry(_) | Self::Listed, "restore") => {
+                format!("{me} convert snapshot:{path}#latest --to raw:disk.raw")
+            }
             (Self::Wherry(level), _) => {
                 format!("{me} capture raw:{disk} --to {path} --name guest --level {level}")
+            }
+            (Self::Listed, "first") => {
+                format!("{me} capture raw:{disk} --to {path} --name guest --level 1")
+            }
+            (Self::Listed, work) => {
+                let list = place.with_file_name(format!("{work}.xml"));
+                let told = format!("--changed era-invalidate:{}:{}", guest::BLOCK, list.display());
+                format!("{me} capture raw:{disk} --to {path} --name guest --level 1 {told}")
             }
             (Self::Restic, "restore") => format!("restic -q -r {path} restore latest --target ."),
             (Self::Restic, _) => format!("restic -q -r {path} backup --force {disk}"),
@@ -118,6 +132,7 @@ fn work(tool: Tool, work: &str, guest: &Guest, folder: &Path, series: &mut Serie
     let _absent = std::fs::remove_dir_all(&back);
     std::fs::create_dir(&back)?;
     let before = size(&place)?;
+    warm(if work == "restore" { &place } else { &disk })?;
     let newest = if guest.states.len() > 1 { "upgraded" } else { "again" };
     series.figures.push(measured(&tool.words(work, &place, &disk, newest), &back)?);
     series.stored.push(size(&place)?.saturating_sub(before));
@@ -128,6 +143,15 @@ fn work(tool: Tool, work: &str, guest: &Guest, folder: &Path, series: &mut Serie
         std::fs::remove_dir_all(&back)?;
     }
     Ok(true)
+}
+
+/// Brings a file, or all files below a folder, into the page cache: some tools write past it, and some throw out what they read.
+fn warm(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return std::fs::read_dir(path)?.try_for_each(|entry| warm(&entry?.path()));
+    }
+    std::io::copy(&mut std::fs::File::open(path)?, &mut std::io::sink())?;
+    Ok(())
 }
 
 /// The one file below a folder.
@@ -149,7 +173,9 @@ pub fn bench(folder: &Path, mib: u64, rounds: usize) -> Result<Value> {
     }
     let folder = std::fs::canonicalize(folder)?;
     let guests = guest::make(&folder, mib)?;
-    let changed = guest::changed(&guests[0].states[0], &guests[0].states[1])?;
+    std::fs::write(folder.join("again.xml"), guest::era(&[]))?;
+    let (changed, list) = guest::changed(&guests[0].states[0], &guests[0].states[1])?;
+    std::fs::write(folder.join("upgraded.xml"), guest::era(&list))?;
     let tools: Vec<Tool> = TOOLS.into_iter().filter(|tool| tool.is_there()).collect();
     let mut rows = Vec::new();
     for guest in &guests {
@@ -201,7 +227,7 @@ fn print(rows: &[Value], tools: &[Tool], changed: f64) {
         "archives, encryption on; medians; the last column is durable time divided by that of wherry, zstd 1"
     );
     tools.iter().for_each(|tool| println!("  {}: {}", tool.name(), tool.version()));
-    println!("  the upgrade changes {changed:.1} % of the guest's chunks of 256 KiB\n");
+    println!("  the upgrade changes {changed:.1} % of the guest's blocks of 4 KiB\n");
     println!(
         "{:8} {:9} {:22} {:>8} {:>8} {:>8} {:>9} {:>9} {:>7}",
         "disk", "work", "with", "s", "durable", "cpu s", "peak MiB", "added MiB", "/ ours"

@@ -26,9 +26,7 @@ pub fn make(folder: &Path, mib: u64) -> Result<Vec<Guest>> {
     let staging = at("files");
     let files = gather(&staging, mib * MIB)?;
     let (old, new) = (at("guest-1.raw"), at("guest-2.raw"));
-    File::create_new(&old)?.set_len(2 * mib * MIB)?;
-    let quiet = ["-q", "-F", "-t", "ext4", "-d"];
-    run(Command::new("mke2fs").args(quiet).arg(&staging).arg(&old), None)?;
+    file_system(&staging, &old, 2 * mib)?;
     run(Command::new("cp").args(["--sparse=always"]).arg(&old).arg(&new), None)?;
     upgrade(&new, &staging, &files)?;
     std::fs::remove_dir_all(&staging)?;
@@ -41,6 +39,33 @@ pub fn make(folder: &Path, mib: u64) -> Result<Vec<Guest>> {
         Guest { name: "noise", states: vec![noise] },
         Guest { name: "empty", states: vec![empty] },
     ])
+}
+
+/// One file in so many is removed from the disk with free blocks.
+const REMOVED: usize = 3;
+
+/// A root file system from which a third of the files was removed: their blocks are free and hold what they held.
+pub fn with_free_blocks(folder: &Path, mib: u64) -> Result<PathBuf> {
+    let (staging, disk) = (folder.join("files"), folder.join("guest.raw"));
+    let files = gather(&staging, mib * MIB)?;
+    file_system(&staging, &disk, 2 * mib)?;
+    std::fs::remove_dir_all(&staging)?;
+    let script: String = files
+        .iter()
+        .step_by(REMOVED)
+        .map(|name| name.display().to_string())
+        .filter(|name| !name.contains([' ', '"']))
+        .map(|name| format!("rm /{name}\n"))
+        .collect();
+    run(Command::new("debugfs").args(["-w", "-f", "-"]).arg(&disk), Some(&script))?;
+    run(&mut Command::new("sync"), None)?;
+    Ok(disk)
+}
+
+/// An ext4 of `mib` with the files below a folder.
+fn file_system(files: &Path, disk: &Path, mib: u64) -> Result<()> {
+    File::create_new(disk)?.set_len(mib * MIB)?;
+    run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).arg(files).arg(disk), None)
 }
 
 fn run(command: &mut Command, input: Option<&str>) -> Result<()> {
@@ -114,17 +139,30 @@ fn write_noise(path: &Path, length: u64) -> Result<()> {
     Ok(())
 }
 
-/// How many of a hundred chunks of 256 KiB differ.
-pub fn changed(old: &Path, new: &Path) -> Result<f64> {
+/// Blocks that are compared, in bytes.
+pub const BLOCK: usize = 4096;
+
+/// How many of a hundred blocks with data differ, and which.
+pub fn changed(old: &Path, new: &Path) -> Result<(f64, Vec<u64>)> {
     let (old, new) = (File::open(old)?, File::open(new)?);
     let length = old.metadata()?.len();
-    let (mut one, mut two) = (vec![0; 256 << 10], vec![0; 256 << 10]);
-    let (mut data, mut differ) = (0u64, 0u64);
-    for at in (0..length).step_by(256 << 10) {
+    let (mut one, mut two) = (vec![0; MIB as usize], vec![0; MIB as usize]);
+    let (mut data, mut differ) = (0u64, Vec::new());
+    for at in (0..length).step_by(MIB as usize) {
         old.read_exact_at(&mut one, at)?;
         new.read_exact_at(&mut two, at)?;
-        data += u64::from(one.iter().any(|byte| *byte != 0));
-        differ += u64::from(one != two);
+        for (number, (one, two)) in one.chunks(BLOCK).zip(two.chunks(BLOCK)).enumerate() {
+            data += u64::from(one.iter().any(|byte| *byte != 0));
+            if one != two {
+                differ.push(at / BLOCK as u64 + number as u64);
+            }
+        }
     }
-    Ok(100.0 * differ as f64 / data.max(1) as f64)
+    Ok((100.0 * differ.len() as f64 / data.max(1) as f64, differ))
+}
+
+/// The list as `era_invalidate` prints it.
+pub fn era(blocks: &[u64]) -> String {
+    let each = blocks.iter().map(|block| format!("  <block block=\"{block}\"/>\n"));
+    format!("<blocks>\n{}</blocks>\n", each.collect::<String>())
 }

@@ -22,7 +22,8 @@ impl Drop for Server {
 
 /// qemu-nbd and nbdkit, both serving `source` read-only to several connections.
 pub fn start(source: &Path) -> Result<Vec<Server>> {
-    let socket = |name| source.with_file_name(name);
+    let folder = std::path::absolute(source)?;
+    let socket = |name| folder.with_file_name(name);
     let (qemu, nbdkit) = (socket("qemu-nbd"), socket("nbdkit"));
     let mut one = Command::new("qemu-nbd");
     one.args(["--read-only", "--persistent", "--shared=0", "--format=raw", "-k"]).arg(&qemu).arg(source);

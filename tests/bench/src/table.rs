@@ -1,13 +1,14 @@
 //! Medians, ratios, and where they are written.
 
+use crate::Words;
 use crate::measure::Figures;
-use crate::{Way, Words};
+use crate::ways::Way;
 use serde_json::{Value, json};
 
 /// A way's medians.
 struct Row {
     from: &'static str,
-    format: &'static str,
+    to: &'static str,
     name: &'static str,
     ours: bool,
     seconds: f64,
@@ -41,7 +42,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 impl Table {
     pub fn new(ways: &[Way], figures: &[Vec<Figures>], words: &Words, data: u64) -> Self {
         let ours_of =
-            |of: &Way| ways.iter().position(|way| way.ours && (way.from, way.format) == (of.from, of.format));
+            |of: &Way| ways.iter().position(|way| way.ours && (way.from, way.to) == (of.from, of.to));
         let row = |(way, of): (&Way, &Vec<Figures>)| {
             let ours = ours_of(way).filter(|_| !way.ours).map(|at| &figures[at]);
             let pairs = |ours: &Vec<Figures>| {
@@ -49,7 +50,7 @@ impl Table {
             };
             Row {
                 from: way.from,
-                format: way.format,
+                to: way.to,
                 name: way.name,
                 ours: way.ours,
                 seconds: median(of.iter().map(|f| f.seconds)),
@@ -74,15 +75,15 @@ impl Table {
             "durable: with a flush of the copy (wherry always flushes); last column: its durable time / ours\n"
         );
         println!(
-            "{:8} {:6} {:18} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            "{:8} {:11} {:18} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
             "from", "to", "with", "s", "durable", "cpu s", "peak MiB", "MiB", "/ ours"
         );
         for row in &self.rows {
             let against = row.against.map_or("-".to_string(), |ratio| format!("{ratio:.2}"));
             println!(
-                "{:8} {:6} {:18} {:8.2} {:8.2} {:8.2} {:8.1} {:8} {:>8}",
+                "{:8} {:11} {:18} {:8.2} {:8.2} {:8.2} {:8.1} {:8} {:>8}",
                 row.from,
-                row.format,
+                row.to,
                 row.name,
                 row.seconds,
                 row.durable_seconds,
@@ -98,7 +99,7 @@ impl Table {
         let row = |row: &Row| {
             json!({
                 "from": row.from,
-                "format": row.format,
+                "to": row.to,
                 "with": row.name,
                 "ours": row.ours,
                 "seconds": row.seconds,

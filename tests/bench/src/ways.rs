@@ -33,8 +33,13 @@ const fn plain(row: &'static str, qemu: &'static str) -> Format {
     Format { row, ours: row, set: "", qemu, option: "" }
 }
 
-const PLAIN: [Format; 5] =
-    [plain("raw", "raw"), plain("qcow2", "qcow2"), plain("vmdk", "vmdk"), plain("vhdx", "vhdx"), plain("vhd", "vpc")];
+const PLAIN: [Format; 5] = [
+    plain("raw", "raw"),
+    plain("qcow2", "qcow2"),
+    plain("vmdk", "vmdk"),
+    plain("vhdx", "vhdx"),
+    plain("vhd", "vpc"),
+];
 
 const PACKED: [Format; 2] = [
     // Both at level 3.
@@ -77,7 +82,8 @@ impl Ends<'_> {
             false => ("wherry", ""),
         };
         let set = if format.set.is_empty() { String::new() } else { format!("--set {}", format.set) };
-        let line = format!("target/release/wherry convert {source} --to {}:{target} {set} {used}", format.ours);
+        let line =
+            format!("target/release/wherry convert {source} --to {}:{target} {set} {used}", format.ours);
         self.way(format, name, line)
     }
 

@@ -26,7 +26,7 @@ fn options_are_read_and_others_refused() {
     assert_eq!((shape.codec, shape.level, shape.align, shape.lead), (Codec::Zlib, 1, 512, 12));
     assert!(!shape.plain_if_larger);
     for (key, value) in [
-        ("subformat", "monolithicFlat"),
+        ("subformat", "vmfs"),
         ("adapter-type", "floppy"),
         ("hardware-version", "2"),
         ("compression-level", "3"),
@@ -121,4 +121,33 @@ fn a_sparse_disk_of_63_tib_makes_a_small_file() {
             assert!(std::fs::read(&piece).unwrap() == block, "{offset} as QEMU reads it");
         }
     }
+}
+
+#[test]
+fn parts_are_called_after_the_disk() {
+    let names = |subformat: &str, size, name: &str| {
+        let mut writer = host::writer(size, &[("subformat", subformat)]).unwrap();
+        let parts = writer.parts(name).unwrap();
+        let starts: Vec<u64> = parts.iter().map(|part| part.start).collect();
+        assert!(starts.is_sorted() && starts.iter().all(|start| *start > 0));
+        assert_eq!(writer.lengths().unwrap().len(), parts.len());
+        parts.into_iter().map(|part| part.name).collect::<Vec<_>>()
+    };
+    const GIB: u64 = 1 << 30;
+    assert!(names("monolithicSparse", 5 * GIB, "a.vmdk").is_empty());
+    assert!(names("streamOptimized", 5 * GIB, "a.vmdk").is_empty());
+    assert_eq!(names("monolithicFlat", 5 * GIB, "a.vmdk"), ["a-flat.vmdk"]);
+    assert_eq!(names("twoGbMaxExtentSparse", 3 * GIB, "x.y.vmdk"), ["x.y-s001.vmdk", "x.y-s002.vmdk"]);
+    assert_eq!(names("twoGbMaxExtentFlat", 512, "disk"), ["disk-f001.vmdk"]);
+    for odd in ["a\"b.vmdk", "a\nb", "..", ""] {
+        let mut writer = host::writer(512, &[("subformat", "monolithicFlat")]).unwrap();
+        assert!(writer.parts(odd).is_err(), "{odd:?}");
+    }
+    let split = [("subformat", "twoGbMaxExtentSparse")];
+    let most = 999 * 2047 * (1 << 20);
+    assert!(host::writer(most, &split).is_ok());
+    let refused = host::writer(most + 1, &split).err().unwrap();
+    assert!(refused.message.contains("1000 files"), "{refused:?}");
+    let named = [("subformat", "monolithicFlat"), ("file-name", "b.vmdk")];
+    assert!(host::writer(512, &named).err().unwrap().message.contains("file-name"));
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use wherry_sdk::format::{Codec, Extent, Place, Unit};
-use wherry_sdk::testing::image::{self, SparseDisk};
+use wherry_sdk::testing::image::{self, Files, SparseDisk};
 use wherry_sdk::testing::{FileBlob, Random};
 use wherry_sdk::{Blob, DiskFormat, FormatReader, FormatWriter, Result};
 
@@ -21,7 +21,8 @@ pub fn writer(size: u64, options: &[(&str, &str)]) -> Result<Writer> {
 /// Writes `disk` as the pump does, by chunks of 1 MiB, units that are zero left out; `seed` swaps some chunks.
 pub fn write(disk: &SparseDisk, path: &Path, options: &[(&str, &str)], seed: u64) {
     let mut writer = writer(disk.size, options).unwrap();
-    let file = File::create(path).unwrap();
+    let _old = std::fs::remove_file(path);
+    let files = Files::create(path, &mut writer);
     let unit = u64::from(writer.shape().unit);
     let mut numbers: Vec<u64> = disk
         .pieces()
@@ -37,12 +38,12 @@ pub fn write(disk: &SparseDisk, path: &Path, options: &[(&str, &str)], seed: u64
         }
     }
     for chunk in chunks {
-        write_chunk(disk, &file, &mut writer, chunk);
+        write_chunk(disk, &files, &mut writer, chunk);
     }
-    image::finish(&file, &mut writer);
+    files.finish(&mut writer);
 }
 
-fn write_chunk(disk: &SparseDisk, file: &File, writer: &mut Writer, numbers: &[u64]) {
+fn write_chunk(disk: &SparseDisk, files: &Files, writer: &mut Writer, numbers: &[u64]) {
     let shape = writer.shape();
     let mut units = Vec::new();
     let mut stored = Vec::new();
@@ -61,7 +62,7 @@ fn write_chunk(disk: &SparseDisk, file: &File, writer: &mut Writer, numbers: &[u
     for (at, (offset, bytes)) in places.into_iter().zip(stored).enumerate() {
         let mut bytes = [&heads[at * lead..(at + 1) * lead], &bytes].concat();
         bytes.resize(bytes.len().next_multiple_of(shape.align as usize), 0);
-        file.write_all_at(&bytes, offset - lead as u64).unwrap();
+        files.write_at(&bytes, offset - lead as u64);
     }
 }
 

@@ -9,6 +9,7 @@ use block::{Disk, MemoryDisk};
 use std::fs::File;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What is on the medium, and what is on its way.
@@ -103,7 +104,7 @@ impl Sink for Fragile {
 /// One run, as `run` does it around the files.
 fn attempt(
     source: &dyn Disk,
-    sink: &Fragile,
+    sink: &dyn Sink,
     journal: &File,
     layout: Box<dyn Layout>,
     threads: usize,
@@ -251,5 +252,50 @@ fn a_medium_that_lies_is_found_out() {
         assert_eq!(error.kind, ErrorKind::Verify, "{codec:?}: {error}");
         // The next run does not go on with it.
         assert_eq!(std::fs::read(journal.path()).unwrap(), b"");
+    }
+}
+
+/// A medium that cannot flush once, and works again afterwards.
+struct Hiccup {
+    medium: Fragile,
+    left: AtomicU64,
+}
+
+impl Sink for Hiccup {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.medium.write_at(bytes, offset)
+    }
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.medium.zero(offset, length)
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.medium.read_at(buffer, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        match self.left.fetch_sub(1, Relaxed) {
+            0 => Err(io::Error::other("a hiccup")),
+            _ => self.medium.sync(),
+        }
+    }
+    fn finish(&self, length: u64) -> io::Result<()> {
+        self.medium.finish(length)
+    }
+}
+
+/// What a failed checkpoint would have recorded is not missing in the middle of the journal.
+#[test]
+fn nothing_is_recorded_after_a_checkpoint_that_failed() {
+    let bytes = content(7, 24 << 20);
+    let source = MemoryDisk::new(bytes.clone());
+    let layout = || Append::boxed(64 << 10, Codec::None, 1);
+    for flushes in 0..16 {
+        let medium = Medium { durable: Vec::new(), pending: Vec::new(), sector: 1, left: u64::MAX };
+        let sink = Hiccup { medium: Fragile(Mutex::new(medium)), left: AtomicU64::new(flushes) };
+        let journal = tempfile::tempfile().unwrap();
+        if attempt(&source, &sink, &journal, layout(), 4).is_ok() {
+            continue;
+        }
+        let report = attempt(&source, &sink, &journal, layout(), 4).unwrap();
+        assert_eq!(report.hash, Some(root(&bytes)));
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const KILLS: u32 = 20;
+const KILLS: u32 = 24;
 const LENGTH: usize = (24 << 20) + 777;
 const WHAT: &str = "WHERRY_TRANSFER_VICTIM";
 
@@ -28,6 +28,7 @@ fn victim(source: &Path, target: &Path, layout: &str, threads: u64) -> Child {
 fn layout_of(name: &str) -> Box<dyn Layout> {
     match name {
         "raw" => Box::new(Raw { length: LENGTH as u64 }),
+        "parts" => parts::Split::boxed(LENGTH),
         "plain" => Append::boxed(64 << 10, Codec::None, 4096),
         _ => Append::boxed(64 << 10, Codec::Zstd, 1),
     }
@@ -54,11 +55,15 @@ fn killed_at_random_moments() {
     let mut random = Random::new(41);
     let (mut killed, mut complete, mut resumed) = (0, 0, 0u64);
     for round in 0.. {
-        let layout = ["raw", "plain", "packed"][round % 3];
-        let calm = folder.path().join(format!("calm-{round}"));
+        let layout = ["raw", "parts", "plain", "packed"][round % 4];
+        let place = |name: &str| {
+            let folder = folder.path().join(format!("{name}-{round}"));
+            std::fs::create_dir(&folder).unwrap();
+            folder.join("out")
+        };
+        let (calm, target) = (place("calm"), place("killed"));
         let disk = FileDisk::open_read(&source).unwrap();
         run(&disk, &calm, layout_of(layout), &options(2), &|_| ()).unwrap();
-        let target = folder.path().join(format!("killed-{round}"));
         loop {
             let mut child = victim(&source, &target, layout, 1 + random.below(6));
             std::thread::sleep(Duration::from_millis(5 + random.below(250)));
@@ -67,7 +72,7 @@ fn killed_at_random_moments() {
                 child.kill().unwrap();
                 killed += 1;
             }
-            let checkpoint = folder.path().join(format!(".killed-{round}.wherry-checkpoint"));
+            let checkpoint = target.with_file_name(".out.wherry-checkpoint");
             // Complete may also be what was killed on its way out.
             if child.wait().unwrap().success() || (target.exists() && !checkpoint.exists()) {
                 break;
@@ -75,13 +80,16 @@ fn killed_at_random_moments() {
             assert!(child.wait().unwrap().signal() == Some(9), "a run failed that was not killed");
             resumed += checkpoint.metadata().map_or(0, |meta| u64::from(meta.len() > 1000));
         }
-        assert!(std::fs::read(&target).unwrap() == std::fs::read(&calm).unwrap(), "{layout}");
+        let expected = names(calm.parent().unwrap());
+        assert_eq!(names(target.parent().unwrap()), expected, "nothing else is left");
+        for name in expected {
+            let read = |one: &Path| std::fs::read(one.with_file_name(&name)).unwrap();
+            assert!(read(&target) == read(&calm), "{layout}: {name}");
+        }
         complete += 1;
-        if killed == KILLS && complete >= 3 {
+        if killed == KILLS && complete >= 4 {
             break;
         }
     }
-    let left: Vec<String> = names(folder.path()).into_iter().filter(|name| name.starts_with('.')).collect();
-    assert!(left.is_empty(), "{left:?}");
     assert!(resumed > 5, "only {resumed} of {killed} killed runs had made a checkpoint");
 }

@@ -105,7 +105,8 @@ impl SparseDisk {
     /// As the host writes it into a new image of format `F`, units that are zero left out.
     pub fn write_image<F: DiskFormat>(&self, path: &Path, options: &[(&str, &str)]) {
         let mut writer = writer::<F>(self.size, options).expect("a writer");
-        let file = File::create(path).expect("an image");
+        let _old = std::fs::remove_file(path);
+        let files = Files::create(path, &mut writer);
         let shape = writer.shape();
         let unit = u64::from(shape.unit);
         let numbers: BTreeSet<u64> = self
@@ -116,9 +117,9 @@ impl SparseDisk {
             let bytes = self.read(index * unit, unit);
             let places =
                 writer.place(&[Unit { index, stored: shape.unit, codec: Codec::None }]).expect("placed");
-            file.write_all_at(&bytes, places[0]).expect("written");
+            files.write_at(&bytes, places[0]);
         }
-        finish(&file, &mut writer);
+        files.finish(&mut writer);
     }
 
     /// What `F` reads of an image must be this disk; works for any size.
@@ -146,20 +147,56 @@ pub fn writer<F: DiskFormat>(size: u64, options: &[(&str, &str)]) -> Result<F::W
     F::Writer::create(size, &options)
 }
 
-/// Writes what is left: all inside the file, whatever begins the file last.
-pub fn finish(file: &File, writer: &mut impl FormatWriter) {
-    for page in 0.. {
-        let ending = writer.finish(page).expect("finishes");
-        assert_eq!(writer.finish(page).expect("finishes again"), ending, "the same page, the same answer");
-        assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= (1 << 20) + 4096);
-        for patch in &ending.patches {
-            assert!(patch.offset + patch.bytes.len() as u64 <= ending.length, "a patch beyond the end");
-            assert!(patch.offset > 0 || !ending.more, "what begins the file comes last");
-            file.write_all_at(&patch.bytes, patch.offset).expect("written");
-        }
-        if !ending.more {
-            file.set_len(ending.length).expect("a length");
-            return;
+/// The files of a new image, as the host makes them.
+pub struct Files {
+    /// The image's own, then its parts, by their starts.
+    files: Vec<(u64, File)>,
+}
+
+impl Files {
+    /// At `path`, and the parts beside it.
+    pub fn create(path: &Path, writer: &mut impl FormatWriter) -> Self {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        let parts = writer.parts(name).expect("parts");
+        let parts = parts.iter().map(|part| (part.start, path.with_file_name(&part.name)));
+        let file = |(start, path)| (start, File::create_new(path).expect("a file that is not there yet"));
+        Self { files: [(0, path.to_path_buf())].into_iter().chain(parts).map(file).collect() }
+    }
+
+    /// Writes into one of the files.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) {
+        let next = self.files.partition_point(|(start, _)| *start <= offset);
+        let end = self.files.get(next).map_or(u64::MAX, |(start, _)| *start);
+        assert!(offset + bytes.len() as u64 <= end, "a write over the end of a file");
+        let (start, file) = &self.files[next - 1];
+        file.write_all_at(bytes, offset - start).expect("written");
+    }
+
+    /// Writes what is left: all inside the files, whatever begins the image last.
+    pub fn finish(self, writer: &mut impl FormatWriter) {
+        for page in 0.. {
+            let ending = writer.finish(page).expect("finishes");
+            assert_eq!(
+                writer.finish(page).expect("finishes again"),
+                ending,
+                "the same page, the same answer"
+            );
+            assert!(ending.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() <= (1 << 20) + 4096);
+            for patch in &ending.patches {
+                let alone = self.files.len() == 1;
+                let inside = patch.offset + patch.bytes.len() as u64 <= ending.length;
+                assert!(inside || !alone, "a patch beyond the end");
+                assert!(patch.offset > 0 || !ending.more, "what begins the file comes last");
+                self.write_at(&patch.bytes, patch.offset);
+            }
+            if !ending.more {
+                let parts = writer.lengths().expect("lengths");
+                assert_eq!(parts.len() + 1, self.files.len(), "a length for each part");
+                for ((_, file), length) in self.files.iter().zip([ending.length].into_iter().chain(parts)) {
+                    file.set_len(length).expect("a length");
+                }
+                return;
+            }
         }
     }
 }

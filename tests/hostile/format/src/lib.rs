@@ -1,6 +1,6 @@
 //! A disk format adapter that misbehaves: reading as the first byte of the image says, writing as the option `how` says.
 
-use wherry_sdk::format::{Codec, Ending, Extent, ImageFacts, Patch, Place, Shape, Unit};
+use wherry_sdk::format::{Codec, Ending, Extent, ImageFacts, Part, Patch, Place, Shape, Unit};
 use wherry_sdk::{Blob, DiskFormat, Error, Fact, FormatReader, FormatWriter, Result, find};
 
 /// The misbehaviour.
@@ -93,6 +93,24 @@ impl FormatWriter for Writer {
             "far" => vec![u64::MAX; units.len()],
             _ => vec![0; units.len()],
         })
+    }
+
+    fn parts(&mut self, name: &str) -> Result<Vec<Part>> {
+        let names = match self.how.as_str() {
+            "outside" => vec!["disk/../../a"],
+            "stranger" => vec!["passwd"],
+            "itself" => vec![name],
+            "twice" => vec!["disk-1", "disk-1"],
+            "unordered" => vec!["disk-1", "disk-2"],
+            "sets" => vec!["disk"; 5000],
+            _ => Vec::new(),
+        };
+        let start = |number: u64| if self.how == "unordered" { 1 } else { number + 1 };
+        Ok((0..).zip(names).map(|(number, name)| Part { name: name.into(), start: start(number) }).collect())
+    }
+
+    fn lengths(&mut self) -> Result<Vec<u64>> {
+        Ok(if self.how == "long" { vec![u64::MAX] } else { Vec::new() })
     }
 
     fn finish(&mut self, _page: u32) -> Result<Ending> {
