@@ -147,9 +147,9 @@ impl Archive {
         self.store.delete(&own)?;
         let what = || Error::store(self.store.name(), "an object that was just written is not listed");
         let now = now.ok_or_else(what)?;
-        let left =
+        let mut left =
             others.iter().filter(|other| now.duration_since(other.modified).is_ok_and(|age| age > STALE));
-        left.map(|other| self.store.delete(&other.key)).collect::<Result<()>>()?;
+        left.try_for_each(|other| self.store.delete(&other.key))?;
         Ok(now)
     }
 
