@@ -31,7 +31,7 @@ pub fn make(folder: &Path, mib: u64) -> Result<Vec<Guest>> {
     upgrade(&new, &staging, &files)?;
     std::fs::remove_dir_all(&staging)?;
     let (noise, empty) = (at("noise.raw"), at("empty.raw"));
-    write_noise(&noise, mib * MIB / 2)?;
+    write_noise(&noise, mib * MIB)?;
     File::create_new(&empty)?.set_len(2 * mib * MIB)?;
     run(&mut Command::new("sync"), None)?;
     Ok(vec![
