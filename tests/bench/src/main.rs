@@ -28,6 +28,9 @@ struct Words {
     /// Only copies whose line in the table holds this text.
     #[arg(long, default_value = "")]
     only: String,
+    /// No copies whose line holds this text.
+    #[arg(long)]
+    without: Option<String>,
     /// Where image and copies are made, and removed afterwards: on the disk that is to be measured.
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
@@ -85,7 +88,10 @@ fn bench(words: &Words) -> Result<()> {
     let guest = guest::with_free_blocks(&scratch.0, words.mib / 2)?;
     let servers = server::start(&full)?;
     let mut ways = ways::list(&full, &guest, &servers, &target);
-    ways.retain(|way| format!("{} {} {}", way.from, way.to, way.name).contains(&words.only));
+    ways.retain(|way| {
+        let line = format!("{} {} {}", way.from, way.to, way.name);
+        line.contains(&words.only) && !words.without.as_ref().is_some_and(|text| line.contains(text))
+    });
     let mut figures: Vec<Vec<measure::Figures>> = ways.iter().map(|_| Vec::new()).collect();
     for round in 0..words.rounds {
         for (way, figures) in ways.iter().zip(&mut figures) {
