@@ -1,5 +1,6 @@
 //! The built program on the demo's guest: first start, planning with a warm code cache, and what calls to adapters cost.
 
+use crate::table::median;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -8,11 +9,6 @@ use std::time::Instant;
 
 /// The demo's source disk, as `cargo xtask image` makes it.
 const DISK: &str = ".work/source-ext4.raw";
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
-}
 
 /// Runs `wherry` with this code cache; seconds, and its answer.
 fn run(words: &[&str], cache: &Path) -> Result<(f64, Value)> {
@@ -51,12 +47,12 @@ pub fn measure(folder: &Path, rounds: usize) -> Result<Value> {
         std::fs::remove_dir_all(&out)?;
     }
     let figures = json!({
-        "first-start-seconds": median(first),
-        "inspect-seconds": median(inspect),
-        "plan-seconds": median(plan),
-        "migrate-seconds": median(migrate),
+        "first-start-seconds": median(first.into_iter()),
+        "inspect-seconds": median(inspect.into_iter()),
+        "plan-seconds": median(plan.into_iter()),
+        "migrate-seconds": median(migrate.into_iter()),
         "adapter-calls": calls,
-        "adapter-calls-share": median(share),
+        "adapter-calls-share": median(share.into_iter()),
     });
     println!("\nthe demo's guest, medians of {rounds} (adapter calls include what the host does for them)");
     for (name, value) in figures.as_object().into_iter().flatten() {
