@@ -2,7 +2,7 @@
 
 use crate::machine;
 use std::collections::BTreeSet;
-use wherry_sdk::platform::{check_name, unknown_wishes, wished};
+use wherry_sdk::platform::{check_name, check_size, unknown_wishes, wished};
 use wherry_sdk::target::{Machine, Offer};
 use wherry_sdk::{Concern, DeviceProfile, Error, ErrorKind, Fact, Result, Severity, concern, fact, find};
 
@@ -82,7 +82,7 @@ fn odd_machine(machine: &Machine, disk_bus: &str, firmware: &str) -> Vec<Concern
     }
     let checks = [
         check_name(&machine.name),
-        machine::check_size(machine),
+        check_size(machine, machine::CPUS_MOST),
         machine::check_nics(machine),
         machine::check_room(machine, disk_bus),
     ];

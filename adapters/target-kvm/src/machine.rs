@@ -1,14 +1,13 @@
 //! The machine to make, checked: names that are safe in files, XML and shell, and where each disk goes.
 
 use crate::choice::Choice;
-use std::collections::BTreeSet;
 use std::ops::Range;
-use wherry_sdk::platform::{check_name, is_unicast};
+use wherry_sdk::platform::{check_name, check_size, is_unicast};
 use wherry_sdk::target::Machine;
 use wherry_sdk::{Error, ErrorKind, Result, find};
 
 /// What both boards take without an interrupt remapping unit (qemu-system-x86_64(1), `-smp`).
-const CPUS_MOST: u32 = 255;
+pub const CPUS_MOST: u32 = 255;
 const NICS_MOST: usize = 8;
 /// Bytes of a sector where nothing else is said, and of a large one.
 pub const SECTOR: u32 = 512;
@@ -44,7 +43,7 @@ pub struct Plan {
 impl Plan {
     pub fn new(machine: &Machine, choice: Choice) -> Result<Self> {
         check_name(&machine.name)?;
-        check_size(machine)?;
+        check_size(machine, CPUS_MOST)?;
         check_nics(machine)?;
         check_room(machine, &choice.disk_bus)?;
         check_sectors(machine, &choice.disk_bus, &choice.firmware)?;
@@ -141,24 +140,6 @@ pub fn check_sectors(machine: &Machine, disk_bus: &str, firmware: &str) -> Resul
 /// The slots of so many cards on PCI bus 0, as far as there is room.
 pub fn nic_slots(cards: usize) -> Range<usize> {
     NIC_SLOT..NIC_SLOT + cards.min(NICS_MOST)
-}
-
-/// Numbers that QEMU would refuse, and disks that would share a file.
-pub fn check_size(machine: &Machine) -> Result<()> {
-    if machine.cpus == 0 || machine.memory_mib == 0 {
-        return invalid("the machine needs at least one cpu and some memory".into());
-    }
-    if machine.cpus > CPUS_MOST {
-        return invalid(format!("the machine has {} cpus; at most {CPUS_MOST} work here", machine.cpus));
-    }
-    if machine.disks.is_empty() {
-        return invalid("the machine has no disks".into());
-    }
-    let mut seen = BTreeSet::new();
-    match machine.disks.iter().find(|disk| !seen.insert(disk.index)) {
-        Some(disk) => invalid(format!("two disks have the index {}", disk.index)),
-        None => Ok(()),
-    }
 }
 
 /// MAC addresses as libvirt takes them, networks by printable names.

@@ -1,8 +1,7 @@
 //! The machine to make, checked: names that are safe in files and XML, and where each disk goes.
 
 use crate::choice::Choice;
-use std::collections::BTreeSet;
-use wherry_sdk::platform::{check_name, is_unicast};
+use wherry_sdk::platform::{check_name, check_size, is_unicast};
 use wherry_sdk::target::{DiskNeed, Machine, NicNeed};
 use wherry_sdk::{Error, ErrorKind, Result, find};
 
@@ -125,19 +124,7 @@ fn cards(machine: &Machine, choice: &Choice) -> Vec<Card> {
 
 /// Numbers that importers would refuse.
 pub fn check(machine: &Machine) -> Result<()> {
-    if machine.cpus == 0 || machine.memory_mib == 0 {
-        return invalid("the machine needs at least one cpu and some memory".into());
-    }
-    if machine.cpus > CPUS_MOST {
-        return invalid(format!("the machine has {} cpus; at most {CPUS_MOST} work here", machine.cpus));
-    }
-    if machine.disks.is_empty() {
-        return invalid("the machine has no disks".into());
-    }
-    let mut seen = BTreeSet::new();
-    if let Some(disk) = machine.disks.iter().find(|disk| !seen.insert(disk.index)) {
-        return invalid(format!("two disks have the index {}", disk.index));
-    }
+    check_size(machine, CPUS_MOST)?;
     for nic in &machine.nics {
         if let Some(mac) = nic.mac.as_deref().filter(|mac| !is_unicast(mac)) {
             return invalid(format!("{mac:?} is not the MAC address of a card, such as 52:54:00:12:34:56"));

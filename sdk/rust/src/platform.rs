@@ -2,6 +2,7 @@
 
 use crate::target::Machine;
 use crate::{Concern, Error, ErrorKind, Result, Severity, concern, find};
+use std::collections::BTreeSet;
 
 /// The wished value (`wish.disk-bus`) if it is known, or else the first, with the blocking concern `PLATFORM.unknown-wish`
 /// when something else was wished.
@@ -46,6 +47,24 @@ pub fn check_name(name: &str) -> Result<()> {
         ErrorKind::InvalidInput,
         format!("the machine name {name:?} cannot be used: it needs {rule}"),
     ))
+}
+
+/// Refuses a machine without processors, memory or disks, with more than `cpus_most` processors, and one whose disks cannot be
+/// told apart.
+pub fn check_size(machine: &Machine, cpus_most: u32) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    let what = if machine.cpus == 0 || machine.memory_mib == 0 {
+        "the machine needs at least one cpu and some memory".into()
+    } else if machine.cpus > cpus_most {
+        format!("the machine has {} cpus; at most {cpus_most} work here", machine.cpus)
+    } else if machine.disks.is_empty() {
+        "the machine has no disks".into()
+    } else if let Some(disk) = machine.disks.iter().find(|disk| !seen.insert(disk.index)) {
+        format!("two disks have the index {}", disk.index)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::InvalidInput, what))
 }
 
 /// Whether this is the address of one card, such as `52:54:00:12:34:56`.
