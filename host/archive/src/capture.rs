@@ -43,8 +43,8 @@ pub struct About {
     pub tags: Vec<String>,
     /// What is known of the machine.
     pub description: serde_json::Value,
-    /// Seconds since 1970-01-01 UTC.
-    pub time: u64,
+    /// Time since 1970-01-01 UTC. A state of a machine is later than its parent, whatever this says.
+    pub time: Duration,
     /// The snapshot of another archive that this is a copy of.
     pub origin: Option<String>,
 }
@@ -104,9 +104,10 @@ impl Archive {
     ) -> Result<Snapshot> {
         for _ in 0..TRIES {
             let made = self.bring(sources, parent, options, tell)?;
-            let snapshot = Snapshot {
+            let mut snapshot = Snapshot {
                 id: new_id()?,
-                time: about.time,
+                time: about.time.as_secs(),
+                nanoseconds: about.time.subsec_nanos(),
                 machine: about.machine.clone(),
                 tags: about.tags.clone(),
                 parent: parent.map(|parent| parent.id.clone()),
@@ -115,6 +116,9 @@ impl Archive {
                 description: about.description.clone(),
                 added: made.added,
             };
+            if let (Some(parent), None) = (parent, &about.origin) {
+                snapshot.follow(parent);
+            }
             let sound = || Ok(!made.raced(self)? && self.has(parent)?);
             if self.publish(&snapshot, sound)? {
                 index::merge(self, &made.index)?;

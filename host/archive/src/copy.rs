@@ -33,7 +33,7 @@ impl Archive {
             machine: snapshot.machine.clone(),
             tags: snapshot.tags.clone(),
             description: snapshot.description.clone(),
-            time: snapshot.time,
+            time: snapshot.since_epoch(),
             origin: Some(origin),
         };
         into.capture(&sources, &about, parent, options, tell)

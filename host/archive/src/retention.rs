@@ -54,7 +54,7 @@ impl Retention {
         }
         let mut keep = BTreeSet::new();
         for list in machines.values_mut() {
-            list.sort_by(|a, b| (b.time, &b.id).cmp(&(a.time, &a.id)));
+            list.sort_by(|a, b| b.order().cmp(&a.order()));
             self.keep(list, &mut keep);
         }
         snapshots.iter().filter(|each| !keep.contains(each.id.as_str())).map(|each| each.id.clone()).collect()
@@ -111,6 +111,7 @@ mod tests {
         let make = |(id, time): &(&str, u64)| Snapshot {
             id: (*id).into(),
             time: *time,
+            nanoseconds: 0,
             machine: "m".into(),
             tags: if *time == TIMES[0].1 { vec!["gold".into()] } else { Vec::new() },
             parent: None,

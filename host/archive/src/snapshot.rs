@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind, Result};
 use block::Disk;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"WHERRYSN";
 pub(crate) const FOLDER: &str = "snapshots/";
@@ -24,6 +25,9 @@ pub struct Snapshot {
     pub id: String,
     /// Seconds since 1970-01-01 UTC.
     pub time: u64,
+    /// Of that second: what tells the order of snapshots of one second.
+    #[serde(default)]
+    pub nanoseconds: u32,
     /// The machine's name: snapshots of one name are states of one machine.
     pub machine: String,
     /// The operator's words.
@@ -38,6 +42,26 @@ pub struct Snapshot {
     pub description: serde_json::Value,
     /// What it took.
     pub added: Added,
+}
+
+impl Snapshot {
+    /// What snapshots are sorted by, the oldest first.
+    pub(crate) fn order(&self) -> (u64, u32, &str) {
+        (self.time, self.nanoseconds, &self.id)
+    }
+
+    /// Makes this later than `parent`, whose writer's clock may have been ahead of this one's.
+    pub(crate) fn follow(&mut self, parent: &Self) {
+        let (before, now) = (parent.since_epoch(), self.since_epoch());
+        if now <= before {
+            let next = before.saturating_add(Duration::from_nanos(1));
+            (self.time, self.nanoseconds) = (next.as_secs(), next.subsec_nanos());
+        }
+    }
+
+    pub(crate) fn since_epoch(&self) -> Duration {
+        Duration::from_secs(self.time).saturating_add(Duration::from_nanos(self.nanoseconds.into()))
+    }
 }
 
 /// What a capture or another writer has brought into the archive.
@@ -88,7 +112,7 @@ impl Archive {
                 read => list.push(read?),
             }
         }
-        list.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        list.sort_by(|a, b| a.order().cmp(&b.order()));
         Ok(list)
     }
 

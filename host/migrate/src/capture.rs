@@ -9,6 +9,7 @@ use block::{Disk, Ranges};
 use runtime::Adapters;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::SystemTime;
 use workload::Severity;
 
 /// What is wanted.
@@ -77,7 +78,7 @@ pub fn capture(asked: &Capture, adapters: &Adapters, watch: archive::Tell<'_>) -
         description: describe(asked, &found, &machine),
         machine,
         tags: asked.tags.clone(),
-        time: adapters.job.now(),
+        time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         origin: None,
     };
     let mut options = Options { level: asked.level, limit_rate: asked.limit_rate, ..Options::default() };

@@ -90,6 +90,22 @@ fn known_changes_are_all_that_is_read() {
 }
 
 #[test]
+fn the_latest_is_the_last_whatever_the_clock_says() {
+    let folder = tempdir().unwrap();
+    let archive = create(folder.path(), None);
+    let mut last = capture(&archive, "m", &[&bytes(1, MIB)], None);
+    // The ids are random: by them alone the order would be right once in 2^12.
+    for round in 0..12 {
+        let sources = [source("disk", &bytes(round, MIB))];
+        let time = if round % 2 == 0 { last.time } else { last.time - 1 };
+        let about = about("m", time);
+        last = archive.capture(&sources, &about, Some(&last), &Options::default(), &|_| {}).unwrap();
+        assert_eq!(archive.choose("m").unwrap().id, last.id);
+        assert_eq!(archive.choose("latest").unwrap().id, last.id);
+    }
+}
+
+#[test]
 fn holes_are_told_without_reading() {
     let folder = tempdir().unwrap();
     let settings = Settings { chunk_size: 64 << 10, pack_size: 1 << 20 };

@@ -3,6 +3,7 @@
 use block::{Disk, MemoryDisk};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use wherry_archive::{About, Archive, Local, Options, Secret, Settings, Snapshot, Source};
 
 pub const KIB: usize = 1 << 10;
@@ -47,7 +48,13 @@ pub fn source(name: &str, bytes: &[u8]) -> Source {
 
 pub fn about(machine: &str, time: u64) -> About {
     let description = serde_json::json!({ "cpus": 2 });
-    About { machine: machine.into(), tags: Vec::new(), description, time, origin: None }
+    About {
+        machine: machine.into(),
+        tags: Vec::new(),
+        description,
+        time: Duration::from_secs(time),
+        origin: None,
+    }
 }
 
 /// Small packs, so that there are many.
