@@ -5,8 +5,10 @@ use rustix::fs::SeekFrom as Find;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// An opened image file or block device.
 #[derive(Debug)]
@@ -15,6 +17,9 @@ pub struct FileDisk {
     path: PathBuf,
     length: u64,
     sector_size: u32,
+    /// The run of data that was found last. To find its end the kernel may look at every cached page of it: asked for again at
+    /// each small piece of a large run, it would do little else.
+    data: Mutex<Range<u64>>,
 }
 
 impl FileDisk {
@@ -33,7 +38,24 @@ impl FileDisk {
             true => rustix::fs::ioctl_blksszget(&file).map_err(|e| io(e.into()))?,
             false => SECTOR,
         };
-        Ok(Self { file, path, length, sector_size })
+        Ok(Self { file, path, length, sector_size, data: Mutex::default() })
+    }
+
+    /// The next data at or behind `at`, and its end; `None` where the rest is a hole.
+    fn data_from(&self, at: u64) -> Option<Range<u64>> {
+        let mut known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&at) {
+            return Some(at..known.end);
+        }
+        let data = match rustix::fs::seek(&self.file, Find::Data(at)) {
+            Ok(data) => data.max(at),
+            Err(Errno::NXIO) => return None,
+            Err(_) => at,
+        };
+        // A file that changes meanwhile could answer with no progress; the rest is data then.
+        let hole = rustix::fs::seek(&self.file, Find::Hole(data)).ok().filter(|hole| *hole > data);
+        *known = data..hole.unwrap_or(u64::MAX);
+        Some(known.clone())
     }
 }
 
@@ -64,20 +86,11 @@ impl Disk for FileDisk {
         let mut list = Vec::new();
         let mut at = start;
         while at < end {
-            let data = match rustix::fs::seek(&self.file, Find::Data(at)) {
-                Ok(data) => data.clamp(at, end),
-                Err(Errno::NXIO) => end,
-                Err(_) => at,
-            };
-            extents::push(&mut list, at, data - at, Kind::Zero);
-            if data == end {
-                break;
-            }
-            let hole = rustix::fs::seek(&self.file, Find::Hole(data)).map_or(end, |hole| hole.min(end));
-            // A file that changes meanwhile could answer with no progress; the rest is data then.
-            let hole = if hole <= data { end } else { hole };
-            extents::push(&mut list, data, hole - data, Kind::Data);
-            at = hole;
+            let data = self.data_from(at).unwrap_or(end..end);
+            let (start, stop) = (data.start.min(end), data.end.min(end));
+            extents::push(&mut list, at, start - at, Kind::Zero);
+            extents::push(&mut list, start, stop - start, Kind::Data);
+            at = stop;
         }
         Ok(list)
     }
