@@ -297,15 +297,57 @@ fn a_snapshot_is_served_over_nbd_and_written_into_an_overlay() {
     assert_eq!(place.json(&["disk", "compare", &place.snapshot("latest"), &place.raw()])["identical"], true);
 }
 
+/// A tool that must succeed.
+fn tool(program: &str, words: &[&str]) {
+    let ran = Command::new(program).args(words).output().unwrap();
+    assert!(ran.status.success(), "{words:?}: {}", text(&ran.stderr));
+}
+
+#[test]
+fn a_bitmap_in_an_image_decides_what_is_read() {
+    let place = Place::new();
+    let path = place.name("disk.qcow2");
+    let (image, copy) = (format!("qcow2:{path}"), format!("raw:{}", place.name("copy")));
+    place.good(&["convert", &place.raw(), "--to", &image]);
+    place.good(&["convert", &image, "--to", &copy]);
+    let archive = place.name("archive");
+    place.json(&["capture", &image, "--to", &archive, "--name", "m"]);
+    tool("qemu-img", &["bitmap", "--add", &path, "since"]);
+    tool("qemu-io", &["-c", "write -P 9 10M 128k", "-c", "write -z 20M 1M", &path]);
+    let changed = ["--changed", "bitmap:since"];
+
+    let capture = ["capture", &image, "--to", &archive, "--name", "m"];
+    let second = place.json(&[&capture[..], &changed].concat());
+    let plain = second["added"]["plain"].as_u64().unwrap();
+    assert!((64 << 10..=400 << 10).contains(&plain), "{plain} bytes");
+    assert_eq!(place.json(&["disk", "compare", &place.snapshot("m"), &image])["identical"], true);
+
+    let sync = ["sync", &image, "--to", &copy, "--verify"];
+    let synced = place.json(&[&sync[..], &changed].concat());
+    let read = synced["copy"]["bytes-read"].as_u64().unwrap();
+    // The first MiB is always looked at.
+    assert!((128 << 10..=1300 << 10).contains(&read), "{read} bytes");
+    assert_eq!(synced["copy"]["blake3"], Value::Null, "a hash of a part is none of the disk");
+    assert_eq!(place.json(&["disk", "compare", &copy, &image])["identical"], true);
+
+    let refused = |words: &[&str], code: i32, said: &str| {
+        let output = place.run(words);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(code) && told.contains(said), "{words:?}: {told}");
+    };
+    refused(&[&sync[..], &["--changed", "bitmap:other"]].concat(), 1, "there are: `since`");
+    refused(&[&sync[..], &["--changed", "since"]].concat(), 2, "say bitmap:NAME");
+    let machine = ["sync", &image, "--to", &format!("kvm:{}", place.name("machines"))];
+    refused(&[&machine[..], &changed].concat(), 2, "of a single disk");
+}
+
 #[test]
 fn a_dirty_bitmap_decides_what_is_read() {
     let place = Place::new();
     let image = place.name("disk.qcow2");
     place.good(&["convert", &place.raw(), "--to", &format!("qcow2:{image}")]);
-    let qemu = |program: &str, words: &[&str]| {
-        let ran = Command::new(program).args(words).output().unwrap();
-        assert!(ran.status.success(), "{words:?}: {}", text(&ran.stderr));
-    };
+    let copy = format!("raw:{}", place.name("copy"));
+    place.good(&["convert", &place.raw(), "--to", &copy]);
     let archive = place.name("archive");
     let serve = |name: &str| {
         let socket = place.name(name);
@@ -323,16 +365,21 @@ fn a_dirty_bitmap_decides_what_is_read() {
     let uri = format!("nbd+unix:///?socket={}", place.name("without"));
     let first = place.json(&["capture", &uri, "--to", &archive, "--name", "m"]);
     server.kill().and_then(|()| server.wait()).unwrap();
-    qemu("qemu-img", &["bitmap", "--add", &image, "since"]);
-    qemu("qemu-io", &["-c", "write -P 9 10M 128k", &image]);
+    tool("qemu-img", &["bitmap", "--add", &image, "since"]);
+    tool("qemu-io", &["-c", "write -P 9 10M 128k", &image]);
     let mut server = serve("with");
     let uri = format!("nbd+unix:///?socket={}&bitmap=since", place.name("with"));
     let parent = first["id"].as_str().unwrap();
     let second = place.json(&["capture", &uri, "--to", &archive, "--name", "m", "--parent", parent]);
+    let synced = place.json(&["sync", &uri, "--to", &copy]);
     server.kill().and_then(|()| server.wait()).unwrap();
+    let read = synced["copy"]["bytes-read"].as_u64().unwrap();
+    assert!((128 << 10..=1300 << 10).contains(&read), "{read} bytes");
     // The bitmap counts by 64 KiB.
     let plain = second["added"]["plain"].as_u64().unwrap();
     assert!((64 << 10..=400 << 10).contains(&plain), "{plain} bytes");
     let image = format!("qcow2:{image}");
-    assert_eq!(place.json(&["disk", "compare", &place.snapshot("m"), &image])["identical"], true);
+    for copy in [place.snapshot("m"), copy] {
+        assert_eq!(place.json(&["disk", "compare", &copy, &image])["identical"], true);
+    }
 }

@@ -1,6 +1,7 @@
 //! The header and its extensions (docs/interop/qcow2, "Header", "Header extensions"). The caps are those of QEMU's
 //! block/qcow2.c: an image beyond them is one that QEMU refuses to open.
 
+use crate::bitmaps::Directory;
 use crate::bytes::{number, text};
 use wherry_sdk::format::Codec;
 use wherry_sdk::{Blob, Error, Result};
@@ -53,6 +54,8 @@ pub(crate) struct Header {
     pub(crate) snapshots: Table,
     pub(crate) incompatible: u64,
     pub(crate) compatible: u64,
+    /// Bits that a program clears which does not know them.
+    pub(crate) autoclear: u64,
     /// 0 deflate, 1 zstd.
     pub(crate) compression_type: u64,
     pub(crate) backing_file: Option<String>,
@@ -65,7 +68,7 @@ pub(crate) struct Extensions {
     pub(crate) backing_format: Option<String>,
     pub(crate) data_file: Option<String>,
     /// Persistent dirty bitmaps.
-    pub(crate) bitmaps: u64,
+    pub(crate) bitmaps: Directory,
     /// Bit and name of incompatible features.
     pub(crate) features: Vec<(u8, String)>,
 }
@@ -120,6 +123,7 @@ impl Header {
             snapshots: Table { offset: number(&head, 64, 8), entries: number(&head, 60, 4) },
             incompatible: newer(72, 8),
             compatible: newer(80, 8),
+            autoclear: newer(88, 8),
             compression_type,
             backing_file: backing_file(&head, cluster_size)?,
             extensions,
@@ -136,6 +140,11 @@ impl Header {
     /// Whether an incompatible feature bit is set.
     pub(crate) fn has(&self, feature: u64) -> bool {
         self.incompatible & feature != 0
+    }
+
+    /// Whether the bitmaps are as the last writer left them (autoclear bit 0).
+    pub(crate) fn has_bitmaps(&self) -> bool {
+        self.autoclear & 1 == 1
     }
 
     /// Bytes of an L2 entry ("Extended L2 Entries").
@@ -206,7 +215,7 @@ impl Header {
         put(self.snapshots.offset, 8);
         put(self.incompatible, 8);
         put(self.compatible, 8);
-        put(0, 8);
+        put(self.autoclear, 8);
         put(self.refcount_order.into(), 4);
         put(length, 4);
         put(self.compression_type, 1);
@@ -278,7 +287,7 @@ impl Extensions {
         match kind {
             0xe279_2aca => self.backing_format = Some(text(bytes)),
             0x4441_5441 => self.data_file = Some(text(bytes)),
-            0x2385_2875 => self.bitmaps = number(bytes, 0, 4),
+            0x2385_2875 => self.bitmaps = Directory::new(bytes),
             0x6803_f857 => {
                 let incompatible = bytes.chunks_exact(48).filter(|entry| entry.first() == Some(&0));
                 self.features =

@@ -1,20 +1,30 @@
 //! Decode map: which bytes of the disk are where.
 
+use crate::bitmaps;
 use crate::concerns::concerns;
 use crate::header::{Header, LAZY_REFCOUNTS, incompatible};
 use crate::snapshots;
 use crate::tables::Tables;
 use wherry_sdk::format::{Extent, ImageFacts};
-use wherry_sdk::{Blob, Concern, Error, ErrorKind, Fact, FormatReader, Result, Severity, fact};
+use wherry_sdk::{Blob, Concern, Error, ErrorKind, Fact, FormatReader, Range, Result, Severity, fact};
 
 /// Extents of one answer.
 const EXTENTS_MOST: u32 = 1000;
+/// More are not named.
+const BITMAPS_NAMED: usize = 100;
+/// Ranges of one answer.
+const RANGES_MOST: u32 = 4000;
 
 /// An opened qcow2 image.
 pub struct Reader {
     facts: ImageFacts,
-    /// None where a concern is blocking.
-    tables: Option<Tables>,
+    content: Content,
+}
+
+enum Content {
+    Readable(Tables),
+    /// A concern is blocking.
+    Blocked(Box<dyn Blob>, Header),
 }
 
 impl FormatReader for Reader {
@@ -37,11 +47,14 @@ impl FormatReader for Reader {
             parent: header.backing_file.clone(),
             files: Vec::new(),
             concerns: concerns(&header, &snapshots, parent.is_some()),
-            facts: facts(&header, &snapshots),
+            facts: facts(image.as_ref(), &header, &snapshots),
         };
         let blocked = blocking(&facts.concerns).next().is_some();
-        let tables = if blocked { None } else { Some(Tables::read(image, parent, header)?) };
-        Ok(Self { facts, tables })
+        let content = match blocked {
+            true => Content::Blocked(image, header),
+            false => Content::Readable(Tables::read(image, parent, header)?),
+        };
+        Ok(Self { facts, content })
     }
 
     fn facts(&self) -> ImageFacts {
@@ -50,14 +63,24 @@ impl FormatReader for Reader {
 
     /// Only a compressed extent may begin before `start`: it is always its whole cluster.
     fn extents(&mut self, start: u64, most: u32) -> Result<Vec<Extent>> {
-        match &mut self.tables {
-            Some(tables) => tables.extents(start, most.clamp(1, EXTENTS_MOST) as usize),
-            None => {
+        match &mut self.content {
+            Content::Readable(tables) => tables.extents(start, most.clamp(1, EXTENTS_MOST) as usize),
+            Content::Blocked(..) => {
                 let messages: Vec<&str> =
                     blocking(&self.facts.concerns).map(|concern| concern.message.as_str()).collect();
                 Err(Error::unsupported(messages.join("; ")))
             }
         }
+    }
+
+    /// The mark is a persistent dirty bitmap's name.
+    fn changed(&mut self, mark: &str, start: u64, most: u32) -> Result<Vec<Range>> {
+        let (image, header) = match &self.content {
+            Content::Readable(tables) => (tables.image(), tables.header()),
+            Content::Blocked(image, header) => (image.as_ref(), header),
+        };
+        let bitmap = bitmaps::complete(image, header, mark)?;
+        bitmap.ranges(image, header, start, most.clamp(1, RANGES_MOST) as usize)
     }
 }
 
@@ -65,7 +88,7 @@ fn blocking(concerns: &[Concern]) -> impl Iterator<Item = &Concern> {
     concerns.iter().filter(|concern| concern.severity == Severity::Blocking)
 }
 
-fn facts(header: &Header, snapshots: &[String]) -> Vec<Fact> {
+fn facts(image: &dyn Blob, header: &Header, snapshots: &[String]) -> Vec<Fact> {
     let compression = if header.compression_type == 0 { "zlib" } else { "zstd" };
     let mut facts = vec![
         fact("cluster-size", header.cluster_size()),
@@ -77,9 +100,9 @@ fn facts(header: &Header, snapshots: &[String]) -> Vec<Fact> {
     if let Some(format) = &header.extensions.backing_format {
         facts.push(fact("backing-format", format));
     }
-    if header.extensions.bitmaps > 0 {
-        facts.push(fact("bitmaps", header.extensions.bitmaps));
-    }
+    // Damage in their directory is told to whom asks for a bitmap; the disk can be read without.
+    let bitmaps = bitmaps::list(image, header.extensions.bitmaps).unwrap_or_default();
+    facts.extend(bitmaps.iter().take(BITMAPS_NAMED).map(|bitmap| fact("bitmap", &bitmap.name)));
     facts.extend(snapshots.iter().map(|name| fact("snapshot", name)));
     facts
 }

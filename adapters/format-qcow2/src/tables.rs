@@ -36,6 +36,14 @@ impl Tables {
         Ok(Self { image, parent, header, metadata, refcounts, l2 })
     }
 
+    pub(crate) fn image(&self) -> &dyn Blob {
+        self.image.as_ref()
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// At most `most` extents from `start` on, at least one before the end of the disk. What is not allocated at
     /// all takes one step for each L1 entry.
     pub(crate) fn extents(&mut self, start: u64, most: usize) -> Result<Vec<Extent>> {

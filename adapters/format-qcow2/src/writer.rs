@@ -122,6 +122,7 @@ impl Writer {
             snapshots: Table { offset: 0, entries: 0 },
             incompatible: if zstd { incompatible::COMPRESSION } else { 0 },
             compatible: 0,
+            autoclear: 0,
             compression_type: zstd.into(),
             backing_file: None,
             extensions: Extensions::default(),

@@ -34,9 +34,10 @@ pub struct CaptureArguments {
     /// The snapshot to compare with [default: the latest of this machine]
     #[arg(long, value_name = "SNAPSHOT")]
     parent: Option<String>,
-    /// What changed since the parent, by thin_delta's or era_invalidate's output, for each disk in order; a server's dirty
-    /// bitmap (nbd://...?bitmap=NAME) is asked without it. The parent must be the state from which on changes were kept
-    #[arg(long, value_name = "thin-delta:FILE|era-invalidate:BLOCK:FILE")]
+    /// What changed since the parent, for each disk in order: a bitmap in a qcow2 image, or thin_delta's or era_invalidate's
+    /// output; a server's dirty bitmap (nbd://...?bitmap=NAME) is asked without it. The parent must be the state from which
+    /// on changes were kept
+    #[arg(long, value_name = "bitmap:NAME|thin-delta:FILE|era-invalidate:BLOCK:FILE")]
     changed: Vec<String>,
     /// Virtual processors that the machine has
     #[arg(long)]

@@ -27,6 +27,7 @@ pub fn convert(asked: &Convert, adapters: &Adapters, format: Format, log: Format
         to: asked.to.clone(),
         options: asked.set.iter().map(set).collect(),
         used_only: asked.used_only,
+        changed: None,
     };
     copied(&copy, &asked.speed.how(), adapters, Show { format, log })
 }
@@ -38,8 +39,15 @@ pub fn is_disk(to: &str) -> bool {
 }
 
 /// Brings an older raw copy up to date.
-pub fn sync(disk: &str, to: &str, speed: &Speed, adapters: &Adapters, show: Show) -> Result<()> {
-    let copy = Copy { from: disk.into(), to: to.into(), options: Vec::new(), used_only: false };
+pub fn sync(
+    (disk, to): (&str, &str),
+    changed: Option<&String>,
+    speed: &Speed,
+    adapters: &Adapters,
+    show: Show,
+) -> Result<()> {
+    let changed = changed.cloned();
+    let copy = Copy { from: disk.into(), to: to.into(), options: Vec::new(), used_only: false, changed };
     copied(&copy, &migrate::Transfer { update: true, ..speed.how() }, adapters, show)
 }
 

@@ -90,6 +90,11 @@ enum Verb {
     Sync {
         #[command(flatten)]
         asked: Move,
+        /// What changed since the state that a single disk's copy holds, so that nothing else is read there: a bitmap in the
+        /// image, or thin_delta's or era_invalidate's output; a server's dirty bitmap (nbd://...?bitmap=NAME) is asked without
+        /// it. The copy must be the state from which on changes were kept
+        #[arg(long, value_name = "bitmap:NAME|thin-delta:FILE|era-invalidate:BLOCK:FILE")]
+        changed: Option<String>,
         #[command(flatten)]
         speed: Speed,
     },
@@ -191,6 +196,9 @@ struct Speed {
     /// Memory for buffers [default: 128M]
     #[arg(long, value_name = "SIZE", value_parser = words::parse_bytes)]
     buffers: Option<u64>,
+    /// Have threads write, as they do where the kernel has no io_uring or does not give it to this process
+    #[arg(long)]
+    no_io_uring: bool,
     /// Workers [default: four for each core, since they also wait for disks]
     #[arg(long)]
     threads: Option<usize>,
@@ -207,6 +215,7 @@ impl Speed {
             devices: blank.chain(self.overwrite.iter().map(|path| grant(path, true))).collect(),
             verify: self.verify,
             update: false,
+            no_ring: self.no_io_uring,
             limit_rate: self.limit_rate,
             memory: self.buffers,
             threads: self.threads,
@@ -386,9 +395,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             let (disks, new) = (&asked.disks, &asked.new);
             plan::migrate((disks, new), (speed, false), &adapters, format, arguments.log_format).map(blocked)
         }
-        Verb::Sync { asked, speed } => {
+        Verb::Sync { asked, changed, speed } => {
             if let ([disk], true) = (&asked.disks[..], disk::is_disk(&asked.new.to)) {
-                return disk::sync(disk, &asked.new.to, speed, &adapters, show).map(|()| 0);
+                let (pair, changed) = ((disk.as_str(), asked.new.to.as_str()), changed.as_ref());
+                return disk::sync(pair, changed, speed, &adapters, show).map(|()| 0);
+            }
+            if changed.is_some() {
+                let what = "--changed is for the copy of a single disk (--to raw:PATH or an export)";
+                let why = "in a machine the edits of an earlier run have to be compared as well";
+                return Err(
+                    migrate::Error { kind: ErrorKind::Usage, message: format!("{what}: {why}") }.into()
+                );
             }
             let (disks, new) = (&asked.disks, &asked.new);
             plan::migrate((disks, new), (speed, true), &adapters, format, arguments.log_format).map(blocked)

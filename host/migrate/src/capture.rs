@@ -1,11 +1,12 @@
 //! A machine's disks into an archive, as they are: nothing is edited.
 
+use crate::changes::changes;
 use crate::plan::{inspect, masked};
 use crate::run::stopped;
 use crate::vault::open_archive;
 use crate::{Error, ErrorKind, Inspection, Result};
 use archive::{About, Archive, Options, Snapshot};
-use block::{Disk, Ranges};
+use block::Disk;
 use runtime::Adapters;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub struct Capture {
     pub tags: Vec<String>,
     /// Leave out what no file system uses: it reads as zeroes in the snapshot.
     pub used_only: bool,
-    /// What changed since the parent, for each disk: `thin-delta:FILE` or `era-invalidate:BLOCK:FILE`, the tools' output.
+    /// What changed since the parent, for each disk: `bitmap:NAME`, `thin-delta:FILE` or `era-invalidate:BLOCK:FILE`.
     pub changed: Vec<String>,
     /// Compare with this snapshot; with the machine's latest if none is said.
     pub parent: Option<String>,
@@ -67,11 +68,8 @@ pub fn capture(asked: &Capture, adapters: &Adapters, watch: archive::Tell<'_>) -
     };
     let mut sources = Vec::new();
     for (number, (source, disk)) in found.sources.iter().zip(disks).enumerate() {
-        let changed = match asked.changed.get(number) {
-            Some(said) => Some(changes(said, disk.length())?),
-            None => source.changed.clone(),
-        };
-        let changed = changed.map(|ranges| ranges.as_slice().to_vec());
+        let said = asked.changed.get(number).map(String::as_str);
+        let changed = changes(said, source, adapters)?.map(|ranges| ranges.as_slice().to_vec());
         sources.push(archive::Source { name: source.name.clone(), disk, changed });
     }
     let about = About {
@@ -85,28 +83,6 @@ pub fn capture(asked: &Capture, adapters: &Adapters, watch: archive::Tell<'_>) -
     options.threads = asked.threads.unwrap_or(options.threads);
     options.cancel = adapters.job.stop_flag();
     Ok(archive.capture(&sources, &about, parent.as_ref(), &options, watch)?)
-}
-
-/// What a tool of the device mapper says that changed.
-fn changes(said: &str, length: u64) -> Result<Ranges> {
-    let usage = || {
-        Error::usage(format!(
-            "`{said}` says no changes; say thin-delta:FILE or era-invalidate:BLOCK:FILE, BLOCK in bytes"
-        ))
-    };
-    let read = |path: &str| {
-        std::fs::read_to_string(path).map_err(|e| Error::failed(format!("cannot read {path}: {e}")))
-    };
-    let named = |e: block::Error| Error::failed(format!("{said}: {e}"));
-    match said.split_once(':').ok_or_else(usage)? {
-        ("thin-delta", path) => block::changes::thin_delta(&read(path)?, length).map_err(named),
-        ("era-invalidate", rest) => {
-            let (block, path) = rest.split_once(':').ok_or_else(usage)?;
-            let block = block.parse().ok().filter(|block| *block > 0).ok_or_else(usage)?;
-            block::changes::era_invalidate(&read(path)?, block, length).map_err(named)
-        }
-        _ => Err(usage()),
-    }
 }
 
 fn parent(asked: &Capture, archive: &Archive, machine: &str) -> Result<Option<Snapshot>> {

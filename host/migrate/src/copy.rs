@@ -1,5 +1,6 @@
 //! One disk from one format into another, without a machine around it.
 
+use crate::changes::changes;
 use crate::device::Wanted;
 use crate::machine::Machine;
 use crate::plan::masked;
@@ -30,6 +31,8 @@ pub struct Copy {
     pub options: Vec<Fact>,
     /// Leave out what no file system uses: it reads as zeroes in the copy.
     pub used_only: bool,
+    /// What changed since the state that the target holds, for one that is brought up to date: as for a capture.
+    pub changed: Option<String>,
 }
 
 /// Copies the disk. The same command after a kill goes on where that run was.
@@ -50,10 +53,15 @@ pub fn copy(
     };
     let disk = if asked.used_only { used(&source, adapters) } else { source.disk.clone() };
     let identity = format!("{} {format} {:?} {}", source.identity, asked.options, asked.used_only);
-    let options = how.options(identity, adapters);
+    let mut options = how.options(identity, adapters);
     let path = Path::new(path);
     let export = Address::is_uri(&path.to_string_lossy());
-    if export || path.metadata().is_ok_and(|meta| meta.file_type().is_block_device()) {
+    let device = export || path.metadata().is_ok_and(|meta| meta.file_type().is_block_device());
+    if how.update && (device || path.is_file()) {
+        options.changed = changes(asked.changed.as_deref(), &source, adapters)?;
+        options.changed.iter().for_each(|ranges| options.identity += &format!(" {ranges:?}"));
+    }
+    if device {
         let arrived = to_device(&source, disk.as_ref(), (format, path), how, &options, watch)?;
         return Ok((source, arrived));
     }

@@ -147,6 +147,15 @@ pub fn open(name: &str, adapters: &Adapters) -> Result<Source> {
     read(&Wanted { name, format: &format, path: &path, beside: true, sector }, opened, parent, adapters)
 }
 
+/// The image that a disk's name says, and who reads its format.
+pub(crate) fn image<'a>(name: &str, adapters: &'a Adapters) -> Result<(&'a Arc<Adapter>, Arc<dyn Disk>)> {
+    let Named { format, path, .. } = parse(name)?;
+    let adapter = known(&format, adapters)?;
+    let mut opened = Opened::default();
+    opened.add(&path)?;
+    Ok((adapter, opened.parts.remove(0)))
+}
+
 /// What to make of opened bytes.
 pub(crate) struct Wanted<'a> {
     /// As the operator or a definition named it.

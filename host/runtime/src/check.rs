@@ -36,7 +36,7 @@ pub(crate) fn layout(layout: &c::Layout, lengths: &[u64]) -> Checked {
     Ok(())
 }
 
-/// Used ranges lie inside the device, in order, none before `start`.
+/// Ranges, used or changed, lie inside the device, in order, none before `start`.
 pub(crate) fn used(ranges: &[c::Range], start: u64, most: u32, length: u64) -> Checked {
     count("ranges", ranges.len(), most)?;
     let mut next = start;

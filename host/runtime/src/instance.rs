@@ -225,6 +225,15 @@ impl FormatReader {
         self.room.believe("reader.extents", check::count("extents", list.len(), most))?;
         Ok(list)
     }
+
+    /// A page of what was written since a mark was set, of a disk of `length` bytes.
+    pub fn changed(&mut self, mark: &str, (start, most): (u64, u32), length: u64) -> Result<Vec<c::Range>> {
+        let format = self.world.wherry_adapter_format();
+        let call = |s: &mut Store<State>| format.reader().call_changed(s, self.reader, mark, start, most);
+        let list = self.room.ask("reader.changed", call)?;
+        self.room.believe("reader.changed", check::used(&list, start, most, length))?;
+        Ok(list)
+    }
 }
 
 /// A new disk image.

@@ -9,34 +9,41 @@ use crate::journal::{self, Hash, Record};
 use crate::layout::{Ending, Layout, MIB, Shape, Unit};
 use crate::progress::{Meter, Stage, Tell};
 use crate::read::Desk;
+use crate::ring::{Ended, Ring, Write};
 use crate::sink::Sink;
 use crate::{Error, ErrorKind, Result};
-use block::{Disk, Step, Walk};
+use block::{Disk, Ranges, Step, Walk};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Units that wait for a checkpoint at most; more make one due. Some 40 bytes each.
 const QUEUED_UNITS_MOST: usize = 1 << 18;
+/// Two, so that one goes on while the other makes a checkpoint.
+const RINGS: usize = 2;
 /// Pages of an ending at most, about 1 MiB each.
 const PAGES_MOST: u32 = 1 << 20;
 
 /// How to transfer.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Workers; at least one. More than processors, since they also wait for sources. Half as many threads write.
+    /// Workers; at least one. More than processors, since they also wait for sources.
     pub threads: usize,
+    /// Have the kernel write (io_uring) where it can; else threads write, half as many as there are workers.
+    pub ring: bool,
     /// Bytes that buffers may take; bounds the workers.
     pub memory: u64,
     /// Read the complete target back and compare it with what was read from the source.
     pub verify: bool,
     /// The target holds an older state of the disk: read it, and write only what differs. For existing targets.
     pub update: bool,
+    /// With `update`: what changed since the state that the target holds; the rest is neither read nor written, nor verified.
+    pub changed: Option<Ranges>,
     /// Bytes read from the source per second.
     pub limit_rate: Option<u64>,
     /// What makes the source this one: only a checkpoint of the same is resumed.
@@ -52,9 +59,11 @@ impl Default for Options {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             threads: 4 * processors,
+            ring: true,
             memory: 128 << 20,
             verify: false,
             update: false,
+            changed: None,
             limit_rate: None,
             identity: String::new(),
             checkpoint: Duration::from_secs(3),
@@ -77,9 +86,9 @@ impl Options {
 }
 
 /// A chunk on its way from its worker to a writer.
-struct Ready {
+pub(crate) struct Ready {
     number: u64,
-    desk: Desk,
+    pub desk: Desk,
     offsets: Vec<u64>,
     gaps: Vec<Gap>,
     /// Its place in the queue for a checkpoint, unless it is all zero.
@@ -230,9 +239,8 @@ impl<'a> Job<'a> {
     /// Copies what is left. If it cannot, a checkpoint is made of all that was done.
     pub fn copy(&self) -> Result<()> {
         let failure = Mutex::new(None);
-        let run = |part: &dyn Fn() -> Result<()>| {
-            let _alarm = Alarm(self);
-            if let Err(e) = part() {
+        let run = |part: Result<()>| {
+            if let Err(e) = part {
                 lock(&failure).get_or_insert(e);
                 self.fail();
             }
@@ -243,10 +251,16 @@ impl<'a> Job<'a> {
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 let ready = ready.clone();
-                scope.spawn(move || run(&|| self.work(&ready)));
+                scope.spawn(move || run(self.alarmed(|| self.work(&ready))));
             }
-            for _ in 0..workers.div_ceil(2) {
-                scope.spawn(|| run(&|| self.deliver(&receiver)));
+            let rings = self.rings();
+            let writers = if rings.is_empty() { workers.div_ceil(2) } else { 0 };
+            for ring in rings {
+                let receiver = &receiver;
+                scope.spawn(move || run(self.alarmed(|| self.deliver_by(ring, receiver))));
+            }
+            for _ in 0..writers {
+                scope.spawn(|| run(self.alarmed(|| self.deliver(&receiver))));
             }
             drop(ready);
         });
@@ -260,6 +274,19 @@ impl<'a> Job<'a> {
         }
         self.meter.end();
         Ok(())
+    }
+
+    /// A part of the job whose panic ends all others.
+    fn alarmed(&self, part: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _alarm = Alarm(self);
+        part()
+    }
+
+    /// None where the target or the kernel has no use for them.
+    fn rings(&self) -> Vec<Ring<'a>> {
+        let wanted = if self.options.ring && self.sink.lends() { RINGS } else { 0 };
+        let rings: io::Result<Vec<_>> = (0..wanted).map(|_| Ring::new(self.shape)).collect();
+        rings.unwrap_or_default()
     }
 
     fn work(&self, ready: &Sender<Ready>) -> Result<()> {
@@ -298,6 +325,65 @@ impl<'a> Job<'a> {
             }
             self.desks.put(next.desk);
         }
+        Ok(())
+    }
+
+    /// As `deliver`, with as many writes going at once as there are chunks.
+    fn deliver_by(&self, mut ring: Ring<'a>, ready: &Mutex<Receiver<Ready>>) -> Result<()> {
+        let mut open = true;
+        while open || !ring.is_idle() {
+            // Another may hold the lock and sleep: whoever has writes going only looks.
+            let next = match (ring.is_idle(), ring.has_room()) {
+                (true, _) => lock(ready).recv().map_err(|_| TryRecvError::Disconnected),
+                (false, true) => ready.try_lock().map_or(Err(TryRecvError::Empty), |ready| ready.try_recv()),
+                (false, false) => Err(TryRecvError::Empty),
+            };
+            match next {
+                Ok(next) if self.failed.load(Relaxed) => self.desks.put(next.desk),
+                Ok(next) => self.begin(&mut ring, next)?,
+                Err(e) => {
+                    open &= e == TryRecvError::Empty;
+                    for ended in ring.wait().map_err(|e| self.io("write to", e))? {
+                        self.end(ended)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel write a chunk, but for what has to be written here.
+    fn begin(&self, ring: &mut Ring<'a>, ready: Ready) -> Result<()> {
+        let io = |e| self.io("write to", e);
+        ready.gaps.iter().try_for_each(|gap| self.zero(*gap))?;
+        // The sink's own lifetime, not this borrow's.
+        let sink: &'a dyn Sink = self.sink;
+        let (bytes, mut writes) = (ready.desk.stored(&self.shape).0, Vec::new());
+        for (from, length, offset) in self.runs(&ready.desk, &ready.offsets) {
+            let run = &bytes[from..from + length];
+            match sink.lend(run, offset).map_err(io)? {
+                Some((file, offset)) => writes.push(Write::new(file, offset, (from, length))),
+                None => sink.write_at(run, offset).map_err(io)?,
+            }
+        }
+        match writes.is_empty() {
+            true => self.end(Ended { ready, refused: Vec::new() }),
+            false => ring.begin(ready, writes).map_err(io),
+        }
+    }
+
+    fn end(&self, Ended { ready, refused }: Ended<'_>) -> Result<()> {
+        for (write, e) in refused {
+            // A device or filesystem that is stricter than others: `write_at` knows another way.
+            if e.kind() != io::ErrorKind::InvalidInput {
+                return Err(self.io("write to", e));
+            }
+            let bytes = &ready.desk.stored(&self.shape).0[write.from..write.from + write.length];
+            self.sink.write_at(bytes, write.offset).map_err(|e| self.io("write to", e))?;
+        }
+        let sent = self.runs(&ready.desk, &ready.offsets).iter().map(|run| run.1 as u64).sum();
+        self.stored(&ready, sent)?;
+        self.desks.put(ready.desk);
         Ok(())
     }
 
@@ -355,13 +441,23 @@ impl<'a> Job<'a> {
     }
 
     fn store(&self, ready: &Ready) -> Result<()> {
-        let Ready { number, desk, offsets, gaps, ticket } = ready;
-        gaps.iter().try_for_each(|gap| self.zero(*gap))?;
-        let sent = self.write(desk, offsets)?;
-        if let Some(ticket) = ticket {
-            lock(&self.order).mark_written(*ticket);
+        ready.gaps.iter().try_for_each(|gap| self.zero(*gap))?;
+        let (bytes, mut sent) = (ready.desk.stored(&self.shape).0, 0);
+        for (from, length, offset) in self.runs(&ready.desk, &ready.offsets) {
+            let written = self.sink.write_at(&bytes[from..from + length], offset);
+            written.map_err(|e| self.io("write to", e))?;
+            sent += length as u64;
         }
-        let (bytes, data) = (self.bytes(*number, 1), desk.units.len() as u64 * u64::from(self.shape.unit));
+        self.stored(ready, sent)
+    }
+
+    /// A chunk is where it belongs.
+    fn stored(&self, ready: &Ready, sent: u64) -> Result<()> {
+        if let Some(ticket) = ready.ticket {
+            lock(&self.order).mark_written(ticket);
+        }
+        let (bytes, data) =
+            (self.bytes(ready.number, 1), ready.desk.units.len() as u64 * u64::from(self.shape.unit));
         self.done(bytes, bytes.saturating_sub(data), sent)
     }
 
@@ -369,28 +465,21 @@ impl<'a> Job<'a> {
         self.sink.zero(offset, length).map_err(|e| self.io("write zeroes to", e))
     }
 
-    /// Writes units; those that are neighbours here and in the target go as one. Says how many bytes.
-    fn write(&self, desk: &Desk, offsets: &[u64]) -> Result<u64> {
-        let (bytes, starts) = desk.stored(&self.shape);
+    /// What is to be written: where it begins in the desk's bytes, its length, and its offset in the target. Units that are
+    /// neighbours here and there go as one.
+    fn runs(&self, desk: &Desk, offsets: &[u64]) -> Vec<(usize, usize, u64)> {
+        let (_, starts) = desk.stored(&self.shape);
         let lead = self.shape.lead as usize;
-        let size = |at: usize| self.shape.padded(desk.units[at].stored);
-        let (mut at, mut sent) = (0, 0);
-        while at < offsets.len() {
-            let (mut end, mut length) = (at + 1, size(at));
-            while end < offsets.len()
-                && offsets[end] == offsets[at] + length
-                && starts[end] as u64 == starts[at] as u64 + length
-            {
-                length += size(end);
-                end += 1;
+        let mut runs: Vec<(usize, usize, u64)> = Vec::new();
+        for ((unit, start), offset) in desk.units.iter().zip(starts).zip(offsets) {
+            let (from, at) = (start - lead, offset - lead as u64);
+            let length = self.shape.padded(unit.stored) as usize;
+            match runs.last_mut() {
+                Some(last) if last.0 + last.1 == from && last.2 + last.1 as u64 == at => last.1 += length,
+                _ => runs.push((from, length, at)),
             }
-            let from = starts[at] - lead;
-            let written = self.sink.write_at(&bytes[from..from + length as usize], offsets[at] - lead as u64);
-            written.map_err(|e| self.io("write to", e))?;
-            sent += length;
-            at = end;
         }
-        Ok(sent)
+        runs
     }
 
     fn done(&self, bytes: u64, zero: u64, sent: u64) -> Result<()> {

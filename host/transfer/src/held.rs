@@ -4,6 +4,7 @@ use crate::layout::MIB;
 use crate::sink::Sink;
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -89,6 +90,15 @@ impl<S: Sink> Sink for Held<S> {
         let (head, body) = bytes.split_at(self.share(offset, bytes.len() as u64) as usize);
         self.head.write_all_at(head, offset)?;
         if body.is_empty() { Ok(()) } else { self.body.write_at(body, offset + head.len() as u64) }
+    }
+
+    fn lend(&self, bytes: &[u8], offset: u64) -> io::Result<Option<(BorrowedFd<'_>, u64)>> {
+        let within = offset >= HEAD && offset.saturating_add(bytes.len() as u64) <= self.end;
+        if within { self.body.lend(bytes, offset) } else { Ok(None) }
+    }
+
+    fn lends(&self) -> bool {
+        self.body.lends()
     }
 
     fn zero(&self, offset: u64, length: u64) -> io::Result<()> {

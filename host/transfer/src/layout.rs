@@ -126,7 +126,7 @@ pub struct Raw {
     pub length: u64,
 }
 
-const RAW_UNIT: u32 = 64 << 10;
+pub(crate) const RAW_UNIT: u32 = 64 << 10;
 
 impl Layout for Raw {
     fn shape(&self) -> Shape {

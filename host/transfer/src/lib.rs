@@ -11,8 +11,10 @@ mod pack;
 mod parts;
 mod progress;
 mod read;
+mod ring;
 mod run;
 mod same;
+mod since;
 mod sink;
 mod target;
 #[cfg(test)]

@@ -4,11 +4,12 @@ use crate::engine::{Job, Options, Order, hash_zeroes, zero_hash};
 use crate::journal::{self, Hash, Reader, Record};
 use crate::layout::{Layout, Shape};
 use crate::progress::{Meter, Progress, Stage, Tell};
+use crate::since::{Changed, Keeps, looked_at};
 use crate::sink::Sink;
 use crate::target::{Files, Target};
 use crate::verify::Verify;
 use crate::{Error, ErrorKind, Result};
-use block::Disk;
+use block::{Disk, Ranges};
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,10 +41,26 @@ pub fn run<'a>(
     options: &Options,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report> {
+    let known = options.changed.as_ref().filter(|_| options.update && layout.is_plain());
+    let Some(changed) = known.map(|changed| looked_at(changed, source.length())) else {
+        return run_all(source, target.into(), (layout, None), options, progress);
+    };
+    let source = Changed { disk: source, ranges: &changed };
+    run_all(&source, target.into(), (layout, Some(&changed)), options, progress)
+}
+
+/// With what is to be looked at, if that is not all.
+fn run_all<'a>(
+    source: &dyn Disk,
+    target: Target<'a>,
+    (layout, changed): (Box<dyn Layout>, Option<&Ranges>),
+    options: &Options,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Report> {
     let started = Instant::now();
     let shape = layout.shape();
     shape.check()?;
-    let files = Files::lock(target.into(), layout.parts())?;
+    let files = Files::lock(target, layout.parts())?;
     let hashed = options.hashes(source);
     // A run that compares has no use for a checkpoint without hashes.
     let identity =
@@ -58,12 +75,14 @@ pub fn run<'a>(
         }
         false => Past::Nothing,
     };
+    // A hash of what was looked at is no hash of the disk.
+    let whole = hashed && changed.is_none();
     let report_of_past = |order: &Order| Report {
         bytes_read: 0,
         bytes_written: 0,
         zero_bytes: 0,
         resumed_bytes: source.length(),
-        hash: hashed.then(|| *order.root.finalize().as_bytes()),
+        hash: whole.then(|| *order.root.finalize().as_bytes()),
         elapsed: started.elapsed(),
     };
     if let Past::Complete(length) = past {
@@ -80,12 +99,16 @@ pub fn run<'a>(
         journal::reset(&files.journal, &header)
             .map_err(|e| files.name_checkpoint(Error::io("cannot begin a checkpoint", e)))?;
     }
+    let sink = match changed {
+        Some(ranges) => Box::new(Keeps { body: sink, ranges }),
+        None => sink,
+    };
     let (name, journal) = (files.name(), &files.journal);
     let transfer =
         Transfer { source, sink: sink.as_ref(), name, journal, header: &header, options, tell: progress };
     let report = transfer.run(order).map_err(|e| files.explain(e))?;
     files.publish(&[])?;
-    Ok(Report { elapsed: started.elapsed(), ..report })
+    Ok(Report { elapsed: started.elapsed(), hash: report.hash.filter(|_| whole), ..report })
 }
 
 /// What a checkpoint tells.

@@ -6,6 +6,7 @@ use block::{ALIGN, Buffer, Disk, Kind};
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,6 +16,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) trait Sink: Sync {
     /// Writes all of `bytes`, making room where it is needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Where the kernel can be asked to write these bytes: a file that takes them past the page cache, with room for them,
+    /// and an offset in it. None for bytes, or for a sink, that need `write_at`.
+    fn lend(&self, _bytes: &[u8], _offset: u64) -> io::Result<Option<(BorrowedFd<'_>, u64)>> {
+        Ok(None)
+    }
+    /// Whether that can be had for most bytes.
+    fn lends(&self) -> bool {
+        false
+    }
     /// Makes a range that was not written in this transfer read as zeroes.
     fn zero(&self, offset: u64, length: u64) -> io::Result<()>;
     /// Fills the buffer as far as there are bytes, from the medium if that can be had.
@@ -153,6 +163,16 @@ impl Sink for FileSink {
             }
         }
         self.file.write_all_at(bytes, offset)
+    }
+
+    fn lend(&self, bytes: &[u8], offset: u64) -> io::Result<Option<(BorrowedFd<'_>, u64)>> {
+        let Some(direct) = self.direct_for(bytes, offset) else { return Ok(None) };
+        self.grow(offset, offset.saturating_add(bytes.len() as u64))?;
+        Ok(Some((direct.as_fd(), offset)))
+    }
+
+    fn lends(&self) -> bool {
+        self.direct.is_some()
     }
 
     /// A file is new or was cut to nothing: what was not written are holes.

@@ -6,6 +6,7 @@ mod held;
 mod kill;
 mod parts;
 mod refusals;
+mod since;
 
 use crate::*;
 use std::path::Path;
@@ -119,7 +120,9 @@ fn unpack(file: &[u8], shape: Shape, length: usize) -> Vec<u8> {
 }
 
 fn options(threads: usize) -> Options {
-    Options { threads, verify: true, identity: "a".into(), ..Options::default() }
+    // Both ways to write.
+    let ring = threads.is_multiple_of(2);
+    Options { threads, verify: true, identity: "a".into(), ring, ..Options::default() }
 }
 
 fn root(bytes: &[u8]) -> [u8; 32] {

@@ -53,6 +53,9 @@ mod format_glue {
         fn extents(&self, start: u64, most: u32) -> Result<Vec<Extent>> {
             self.0.borrow_mut().extents(start, most)
         }
+        fn changed(&self, mark: String, start: u64, most: u32) -> Result<Vec<Range>> {
+            self.0.borrow_mut().changed(&mark, start, most)
+        }
     }
     impl<W: FormatWriter> GuestWriter for Held<W> {
         fn create(virtual_size: u64, options: Vec<Fact>) -> Result<Writer> {

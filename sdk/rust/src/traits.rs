@@ -99,6 +99,12 @@ pub trait FormatReader: Sized + 'static {
     fn facts(&self) -> ImageFacts;
     /// Ordered, gapless extents from logical byte `start`; empty is the end.
     fn extents(&mut self, start: u64, most: u32) -> Result<Vec<Extent>>;
+    /// Ranges written since a mark was set, from byte `start` on; empty is the end. Most formats have no marks.
+    fn changed(&mut self, mark: &str, _start: u64, _most: u32) -> Result<Vec<Range>> {
+        Err(crate::Error::unsupported(format!(
+            "this format has no mark `{mark}` that tells what was written since"
+        )))
+    }
 }
 
 /// A new image in the making.

@@ -45,11 +45,30 @@ fn walk(reader: &mut <Qcow2 as DiskFormat>::Reader, file: u64) {
             break;
         }
     }
+    marks(reader, facts.virtual_size);
     // Anywhere, and beyond the end.
     for start in [1, facts.virtual_size / 2 + 511, facts.virtual_size, u64::MAX] {
         for extent in reader.extents(start, 10).unwrap_or_default() {
             assert!(start < facts.virtual_size);
             check(&extent, u64::from(facts.unit), file);
+        }
+    }
+}
+
+/// What the bitmap of the test images says: ranges in order, inside the disk.
+fn marks(reader: &mut <Qcow2 as DiskFormat>::Reader, size: u64) {
+    let mut start = 0;
+    for page in 0..PAGES {
+        let most = [1, 3, u32::MAX][page as usize % 3];
+        let Ok(ranges) = reader.changed("since", start, most) else { break };
+        assert!(ranges.len() <= most as usize);
+        for range in &ranges {
+            assert!(range.offset >= start && range.length > 0);
+            start = range.offset.checked_add(range.length).unwrap();
+        }
+        assert!(start <= size);
+        if ranges.is_empty() {
+            break;
         }
     }
 }

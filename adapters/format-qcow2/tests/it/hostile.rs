@@ -38,6 +38,9 @@ fn image(options: &str) -> Vec<u8> {
     if unsafely == "-u" {
         std::fs::write(folder.path().join("parent.raw"), [7; 100 << 10]).unwrap();
     }
+    if !options.contains("0.10") {
+        qemu::img(&["bitmap", "--add", "-g", "512", text(&path), "since"]);
+    }
     let compressed = ["write -c -P 9 16k 32k", "write -c -P 8 64k 16k"];
     let plain = ["write -P 1 0 2k", "write -z 96k 32k", "write -P 2 128k 33k", "write -P 3 299k 1k"];
     qemu::io(&path, &compressed.map(String::from));
@@ -61,7 +64,18 @@ fn tables(image: &[u8]) -> Vec<Range<usize>> {
     let mut all = vec![0..cluster.min(640), l1..l1 + 8 * l1_entries.max(3), refcounts..refcounts + 32];
     all.extend(clusters_of(table(l1, l1_entries)));
     all.extend(clusters_of(table(refcounts, clusters * cluster / 8)));
+    all.extend(bitmap(image).into_iter().flatten());
     all
+}
+
+/// The bitmap's directory, table and bits.
+fn bitmap(image: &[u8]) -> Option<[Range<usize>; 3]> {
+    let extension = image[..512].windows(4).position(|word| word == 0x2385_2875u32.to_be_bytes())?;
+    let (size, directory) = (number(image, extension + 16, 8), number(image, extension + 24, 8));
+    let (directory, size) = (directory as usize, size as usize);
+    let (table, entries) = (number(image, directory, 8) as usize, number(image, directory + 8, 4) as usize);
+    let bits = (number(image, table, 8) & !1) as usize;
+    Some([directory..directory + size, table..table + 8 * entries, bits..bits + 80])
 }
 
 /// What a seed makes of the images.

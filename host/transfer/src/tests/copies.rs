@@ -157,7 +157,10 @@ fn room_that_was_made_ahead_is_given_back_where_holes_follow() {
     let raw = Box::new(Raw { length: LENGTH as u64 });
     run(&MemoryDisk::new(bytes.clone()), &target, raw, &options(4), &|_| ()).unwrap();
     assert!(std::fs::read(&target).unwrap() == bytes);
-    assert_eq!(target.metadata().unwrap().blocks() * 512, (DENSE + (64 << 10)) as u64);
+    let data = (DENSE + (64 << 10)) as u64;
+    let stored = target.metadata().unwrap().blocks() * 512;
+    // The file system's own blocks for the file are among them.
+    assert!((data..data + (256 << 10)).contains(&stored), "{stored} bytes for {data}");
 }
 
 #[test]
