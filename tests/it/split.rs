@@ -165,7 +165,7 @@ fn a_split_copy_survives_kills_at_any_moment() {
             random ^= random << 17;
             let speed = ["--verify", "--limit-rate", "40M", "--checkpoint", "0.05", "--set", &set];
             let mut command = command(&[&["convert", &from, "--to", &target("rough")], &speed[..]].concat());
-            let said = std::fs::File::create(place.path("said")).unwrap();
+            let said = File::create(place.path("said")).unwrap();
             let mut child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
             std::thread::sleep(Duration::from_millis(30 + random % 500));
             let ended = child.try_wait().unwrap();

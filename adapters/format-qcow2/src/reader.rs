@@ -22,9 +22,9 @@ pub struct Reader {
 }
 
 enum Content {
-    Readable(Tables),
+    Readable(Box<Tables>),
     /// A concern is blocking.
-    Blocked(Box<dyn Blob>, Header),
+    Blocked(Box<dyn Blob>, Box<Header>),
 }
 
 impl FormatReader for Reader {
@@ -51,8 +51,8 @@ impl FormatReader for Reader {
         };
         let blocked = blocking(&facts.concerns).next().is_some();
         let content = match blocked {
-            true => Content::Blocked(image, header),
-            false => Content::Readable(Tables::read(image, parent, header)?),
+            true => Content::Blocked(image, Box::new(header)),
+            false => Content::Readable(Box::new(Tables::read(image, parent, header)?)),
         };
         Ok(Self { facts, content })
     }
@@ -77,7 +77,7 @@ impl FormatReader for Reader {
     fn changed(&mut self, mark: &str, start: u64, most: u32) -> Result<Vec<Range>> {
         let (image, header) = match &self.content {
             Content::Readable(tables) => (tables.image(), tables.header()),
-            Content::Blocked(image, header) => (image.as_ref(), header),
+            Content::Blocked(image, header) => (image.as_ref(), header.as_ref()),
         };
         let bitmap = bitmaps::complete(image, header, mark)?;
         bitmap.ranges(image, header, start, most.clamp(1, RANGES_MOST) as usize)

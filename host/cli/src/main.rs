@@ -196,9 +196,9 @@ struct Speed {
     /// Memory for buffers [default: 128M]
     #[arg(long, value_name = "SIZE", value_parser = words::parse_bytes)]
     buffers: Option<u64>,
-    /// Have threads write, as they do where the kernel has no io_uring or does not give it to this process
+    /// Have the kernel write by itself (io_uring) where it can, and not threads: try it where there are many disks or cores
     #[arg(long)]
-    no_io_uring: bool,
+    io_uring: bool,
     /// Workers [default: four for each core, since they also wait for disks]
     #[arg(long)]
     threads: Option<usize>,
@@ -215,7 +215,7 @@ impl Speed {
             devices: blank.chain(self.overwrite.iter().map(|path| grant(path, true))).collect(),
             verify: self.verify,
             update: false,
-            no_ring: self.no_io_uring,
+            ring: self.io_uring,
             limit_rate: self.limit_rate,
             memory: self.buffers,
             threads: self.threads,

@@ -24,8 +24,8 @@ pub struct Transfer {
     pub verify: bool,
     /// The target holds an older state: write only what differs.
     pub update: bool,
-    /// Have threads write although the kernel has io_uring.
-    pub no_ring: bool,
+    /// Have the kernel write (io_uring) where it can, and not threads.
+    pub ring: bool,
     /// Bytes of the source per second.
     pub limit_rate: Option<u64>,
     /// Bytes of memory for buffers; 128 MiB if not said.
@@ -421,7 +421,7 @@ impl Transfer {
             verify: self.verify,
             update: self.update,
             changed: None,
-            ring: !self.no_ring,
+            ring: self.ring,
             limit_rate: self.limit_rate,
             identity,
             cancel: adapters.job.stop_flag(),

@@ -34,7 +34,8 @@ const PAGES_MOST: u32 = 1 << 20;
 pub struct Options {
     /// Workers; at least one. More than processors, since they also wait for sources.
     pub threads: usize,
-    /// Have the kernel write (io_uring) where it can; else threads write, half as many as there are workers.
+    /// Have the kernel write (io_uring) where it can. Else threads write, half as many as there are workers: as fast or faster
+    /// where it was measured (ARCHITECTURE.md).
     pub ring: bool,
     /// Bytes that buffers may take; bounds the workers.
     pub memory: u64,
@@ -59,7 +60,7 @@ impl Default for Options {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             threads: 4 * processors,
-            ring: true,
+            ring: false,
             memory: 128 << 20,
             verify: false,
             update: false,
