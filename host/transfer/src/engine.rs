@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// Units that wait for a checkpoint at most; more make one due. Some 40 bytes each.
 const QUEUED_UNITS_MOST: usize = 1 << 18;
+/// Smaller gaps in a format's file are not worth a hole.
+const GAP_LEAST: u64 = MIB;
 /// Two, so that one goes on while the other makes a checkpoint.
 const RINGS: usize = 2;
 /// Pages of an ending at most, about 1 MiB each.
@@ -109,8 +111,10 @@ pub(crate) struct Order {
     pub next: u64,
     /// BLAKE3 over the hashes so far.
     pub root: blake3::Hasher,
-    /// Everything before this byte of the target is written or zeroed.
+    /// Everything before this byte of the target is written, a gap that was told, or in `gaps`.
     pub covered: u64,
+    /// Where formats go back to what they left out: gaps that may yet be filled, in order; told when the target is finished.
+    gaps: Vec<Gap>,
     /// In the order of placement; the first has number `first`.
     queue: VecDeque<Placed>,
     first: u64,
@@ -149,7 +153,7 @@ pub(crate) fn zero_hash() -> Hash {
 impl Order {
     pub fn new(layout: Box<dyn Layout>) -> Self {
         let (root, queue) = (blake3::Hasher::new(), VecDeque::new());
-        Self { layout, next: 0, root, covered: 0, queue, first: 0, queued_units: 0 }
+        Self { layout, next: 0, root, covered: 0, gaps: Vec::new(), queue, first: 0, queued_units: 0 }
     }
 
     /// Where units go, checked, and the ranges of the target that are passed over on the way.
@@ -169,11 +173,31 @@ impl Order {
         Ok((offsets, gaps))
     }
 
-    /// A range is going to be written; what lies between it and all that was before has to be zeroed.
+    /// A range is going to be written; what lies between it and all that was before has to be zeroed. A raw disk is written in
+    /// its own order, so that is told at once; any other layout may go back.
     fn cover(&mut self, offset: u64, end: u64) -> Option<Gap> {
         let gap = (self.covered, offset.saturating_sub(self.covered));
+        if offset < self.covered {
+            self.fill(offset, end);
+        }
         self.covered = self.covered.max(end);
-        Some(gap).filter(|gap| gap.1 > 0)
+        if self.layout.is_plain() {
+            return Some(gap).filter(|gap| gap.1 > 0);
+        }
+        self.gaps.extend(Some(gap).filter(|gap| gap.1 >= GAP_LEAST));
+        None
+    }
+
+    /// A range is a gap no more.
+    fn fill(&mut self, offset: u64, end: u64) {
+        let first = self.gaps.partition_point(|gap| gap.0 + gap.1 <= offset);
+        let touched = self.gaps[first..].iter().take_while(|gap| gap.0 < end).count();
+        let rest = self.gaps[first..first + touched].iter().flat_map(|&(start, length)| {
+            let after = end.max(start);
+            [(start, offset.saturating_sub(start)), (after, (start + length).saturating_sub(after))]
+        });
+        let rest: Vec<Gap> = rest.filter(|gap| gap.1 >= GAP_LEAST).collect();
+        self.gaps.splice(first..first + touched, rest);
     }
 }
 
@@ -535,7 +559,11 @@ impl<'a> Job<'a> {
             if more {
                 continue;
             }
-            order.cover(length, length).map_or(Ok(()), |gap| self.zero(gap))?;
+            let last_end =
+                last.as_ref().map_or(0, |(offset, bytes)| offset.saturating_add(bytes.len() as u64));
+            order.fill(last.as_ref().map_or(0, |last| last.0), last_end);
+            let end = order.cover(length, length);
+            std::mem::take(&mut order.gaps).into_iter().chain(end).try_for_each(|gap| self.zero(gap))?;
             let flush = || self.sink.finish(length).map_err(|e| self.io("flush", e));
             self.sink.set_lengths(&order.layout.lengths()?).map_err(|e| self.io("flush", e))?;
             flush()?;

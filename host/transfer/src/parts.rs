@@ -60,8 +60,15 @@ impl Sink for Parts {
         Ok(())
     }
 
-    /// What was not written are holes, as in every new file.
-    fn zero(&self, _: u64, _: u64) -> io::Result<()> {
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        let (mut at, end) = (offset, offset + length);
+        while at < end {
+            let next = self.0.partition_point(|piece| piece.start <= at);
+            let stop = self.0.get(next).map_or(end, |piece| piece.start.min(end));
+            let (piece, offset) = self.at(at, (stop - at) as usize)?;
+            piece.file.zero(offset, stop - at)?;
+            at = stop;
+        }
         Ok(())
     }
 

@@ -163,6 +163,47 @@ fn room_that_was_made_ahead_is_given_back_where_holes_follow() {
     assert!((data..data + (256 << 10)).contains(&stored), "{stored} bytes for {data}");
 }
 
+/// Every fourth MiB first, and then back: as formats do that fill what they have left out.
+struct Back;
+
+impl Back {
+    fn at(index: u64) -> u64 {
+        HEAD + ((index - index % 4 + 3 - index % 4) << 20)
+    }
+}
+
+impl Layout for Back {
+    fn shape(&self) -> Shape {
+        Shape { unit: 1 << 20, codec: Codec::None, level: 0, align: 1, plain_if_larger: true, lead: 0 }
+    }
+    fn place(&mut self, units: &[Unit]) -> Result<Vec<u64>> {
+        Ok(units.iter().map(|unit| Self::at(unit.index)).collect())
+    }
+    fn finish(&mut self, _: u32) -> Result<Ending> {
+        Ok(Ending { patches: vec![(0, b"head".to_vec())], length: HEAD + (400 << 20), more: false })
+    }
+}
+
+#[test]
+fn gaps_that_are_filled_later_are_not_given_back() {
+    const DENSE: usize = 192 << 20;
+    let mut bytes = vec![0; 400 << 20];
+    bytes[..DENSE].fill(7);
+    bytes[300 << 20] = 8;
+    let folder = tempfile::tempdir().unwrap();
+    for threads in [4, 5] {
+        let target = folder.path().join(format!("out-{threads}"));
+        run(&MemoryDisk::new(bytes.clone()), &target, Box::new(Back), &options(threads), &|_| ()).unwrap();
+        let there = std::fs::read(&target).unwrap();
+        for (index, mib) in (0..).zip(bytes.chunks(1 << 20)) {
+            let at = Back::at(index) as usize;
+            assert!(there[at..at + mib.len()] == *mib, "MiB {index}");
+        }
+        let (data, stored) = ((DENSE + (1 << 20)) as u64, target.metadata().unwrap().blocks() * 512);
+        assert!((data..data + (1 << 20)).contains(&stored), "{stored} bytes for {data}");
+    }
+}
+
 #[test]
 fn the_rate_is_kept_and_progress_only_grows() {
     let folder = tempfile::tempdir().unwrap();
