@@ -1,0 +1,119 @@
+//! Lists of subkeys (the specification, "Index leaf", "Fast leaf", "Hash leaf", "Index root").
+
+use crate::base::BASE;
+use crate::bytes::{half, word};
+use crate::hive::{Hive, NONE};
+use crate::key::Key;
+use crate::name::Name;
+use crate::pages::Storage;
+use wherry_sdk::{Error, Result};
+
+/// Bytes of a key's cell at least.
+const KEY_LEAST: u32 = 80;
+
+/// What a leaf says of a key beside its place.
+enum Hint {
+    Nothing,
+    Letters([u8; 4]),
+    Hash(u32),
+}
+
+impl Hint {
+    /// Whether a key of that name may be there.
+    fn allows(&self, name: &Name) -> bool {
+        match self {
+            Self::Nothing => true,
+            // Letters that are no bytes leave no hint.
+            Self::Letters(letters) => {
+                letters[0] == 0
+                    || name.hint()[0] == 0
+                    || letters.eq_ignore_ascii_case(&name.hint())
+                    || letters.iter().any(|letter| !letter.is_ascii())
+            }
+            Self::Hash(hash) => *hash == name.hash_of_leaf(),
+        }
+    }
+}
+
+impl<S: Storage> Hive<S> {
+    /// The keys in a key, in their order.
+    pub fn subkeys(&mut self, key: &Key) -> Result<Vec<Key>> {
+        self.entries(key)?.into_iter().map(|(at, _)| self.key(at)).collect()
+    }
+
+    /// The key of that name in a key.
+    pub fn subkey(&mut self, key: &Key, name: &Name) -> Result<Option<Key>> {
+        for (at, hint) in self.entries(key)? {
+            if hint.allows(name) {
+                let found = self.key(at)?;
+                if found.name == *name {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Places of the subkeys, and the hints of the lists.
+    fn entries(&mut self, key: &Key) -> Result<Vec<(u32, Hint)>> {
+        if key.subkeys == 0 || key.list == NONE {
+            return Ok(Vec::new());
+        }
+        // So many have no room among the bins, however often a list names a leaf.
+        if key.subkeys > self.base.bins / KEY_LEAST {
+            let message = format!("`{}` has {} subkeys, more than the hive can hold", key.name, key.subkeys);
+            return Err(Error::corrupt(BASE + u64::from(key.at), message));
+        }
+        let mut entries = Vec::new();
+        let list = self.cell(key.list)?;
+        if !list.starts_with(b"ri") {
+            self.leaf(key.list, &list, &mut entries)?;
+        } else {
+            for number in 0..usize::from(half(&list, 2)) {
+                let at = self.element(key.list, &list, 4, number)?;
+                let leaf = self.cell(at)?;
+                self.leaf(at, &leaf, &mut entries)?;
+                if entries.len() > key.subkeys as usize {
+                    break;
+                }
+            }
+        }
+        if entries.len() != key.subkeys as usize {
+            let message =
+                format!("`{}` has {} subkeys, and its list {}", key.name, key.subkeys, entries.len());
+            return Err(Error::corrupt(BASE + u64::from(key.at), message));
+        }
+        Ok(entries)
+    }
+
+    fn leaf(&self, at: u32, leaf: &[u8], entries: &mut Vec<(u32, Hint)>) -> Result<()> {
+        let size = match leaf.get(..2) {
+            Some(b"li") => 4,
+            Some(b"lf" | b"lh") => 8,
+            _ => {
+                let message = format!("the cell at {at} is no list of subkeys: 0x{:04x}", half(leaf, 0));
+                return Err(Error::corrupt(BASE + u64::from(at), message));
+            }
+        };
+        for number in 0..usize::from(half(leaf, 2)) {
+            let place = self.element(at, leaf, size, number)?;
+            let hint = word(leaf, 4 + size * number + 4);
+            entries.push(match (size, leaf[1]) {
+                (4, _) => (place, Hint::Nothing),
+                (_, b'f') => (place, Hint::Letters(hint.to_le_bytes())),
+                _ => (place, Hint::Hash(hint)),
+            });
+        }
+        Ok(())
+    }
+
+    /// The offset in element `number` of a list.
+    fn element(&self, at: u32, list: &[u8], size: usize, number: usize) -> Result<u32> {
+        let from = 4 + size * number;
+        if list.len() < from + size {
+            let message = format!("the list at {at} ends before its element {number}");
+            return Err(Error::corrupt(BASE + u64::from(at), message));
+        }
+        Ok(word(list, from))
+    }
+}
