@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod checker;
 mod edit;
 mod hives;
 mod hostile;
 mod logs;
+mod model;
 mod read;
