@@ -266,3 +266,30 @@ for name, flags, block in (("one", 0x5, 1), ("many", 0x105, 512)):
     open(name + "-error", "wb").write(said + chunk(3, 0x8001, pack(">IH", 5, 4) + b"oops") + chunk(4, 0, b""))
 open("refused", "wb").write(start(0x5, 1)[:-20] + option(7, 0x80000006, b"no such export"))
 PYTHON
+
+# Small hives: keys and values of every kind by hivex, and boot configurations, in a hive of a root alone.
+folder registry
+python3 - <<'PYTHON'
+from struct import pack, unpack
+for minor in (3, 5):
+    base = b"regf" + pack("<II8xIIIIIII", 7, 7, 1, minor, 0, 1, 32, 4096, 1)
+    base = base.ljust(508, b"\0")
+    total = 0
+    for word in unpack("<127I", base):
+        total ^= word
+    base = (base + pack("<I", total)).ljust(4096, b"\0")
+    none = 0xffffffff
+    root = pack("<i2sHQIIIIIIIIIIIIIIIHH", -96, b"nk", 0x2c, 0, 0, 0, 0, 0, none, none, 0, none, 128, none, 0, 0, 0, 0, 0, 4, 0)
+    root = (root + b"ROOT").ljust(96, b"\0")
+    security = bytes.fromhex("010004800000000000000000000000001400000002000800000000 00".replace(" ", ""))
+    item = pack("<i2sHIIII", -64, b"sk", 0, 128, 128, 1, len(security)) + security
+    item = item.ljust(64, b"\0")
+    start = pack("<4sIIQQI", b"hbin", 0, 4096, 0, 0, 0) + root + item
+    start += pack("<i", 4096 - len(start))
+    open("hive-%d" % minor, "wb").write(base + start.ljust(4096, b"\0"))
+PYTHON
+printf 'Windows Registry Editor Version 5.00\n\n[X\\A]\n"n"=dword:00000001\n"s"="text"\n"b"=hex:01,02,03,04,05,06\n\n[X\\A\\B]\n@="x"\n\n[X\\C]\n\n[X\\Objects]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\25000004]\n"Element"=hex:1e,00,00,00,00,00,00,00\n' >"$scratch/reg"
+for minor in 3 5; do
+    cp "hive-$minor" "keys-$minor"
+    hivexregedit --merge --prefix X "keys-$minor" "$scratch/reg"
+done

@@ -5,6 +5,7 @@
 mod bcd;
 mod checker;
 mod edit;
+mod exercise;
 mod hives;
 mod hostile;
 mod logs;
