@@ -288,7 +288,8 @@ for minor in (3, 5):
     start += pack("<i", 4096 - len(start))
     open("hive-%d" % minor, "wb").write(base + start.ljust(4096, b"\0"))
 PYTHON
-printf 'Windows Registry Editor Version 5.00\n\n[X\\A]\n"n"=dword:00000001\n"s"="text"\n"b"=hex:01,02,03,04,05,06\n\n[X\\A\\B]\n@="x"\n\n[X\\C]\n\n[X\\Objects]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\25000004]\n"Element"=hex:1e,00,00,00,00,00,00,00\n' >"$scratch/reg"
+printf 'Windows Registry Editor Version 5.00\n\n[X\\A]\n"n"=dword:00000001\n"s"="text"\n"b"=hex:01,02,03,04,05,06\n\n[X\\A\\B]\n@="x"\n\n[X\\C]\n\n[X\\Objects]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\25000004]\n"Element"=hex:1e,00,00,00,00,00,00,00\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\11000001]\n"Element"=hex:%s\n' \
+    "$(printf '00,%.0s' $(seq 16))06,00,00,00,00,00,00,00,48$(printf ',00%.0s' $(seq 63))" >"$scratch/reg"
 for minor in 3 5; do
     cp "hive-$minor" "keys-$minor"
     hivexregedit --merge --prefix X "keys-$minor" "$scratch/reg"
