@@ -1,0 +1,6 @@
+//! Windows guests of every generation.
+
+mod generations;
+mod golden;
+mod identify;
+mod profiles;
