@@ -22,6 +22,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
         work.block("windows.architecture", message, "choose a target of the same architecture");
         return Ok(work.result);
     }
+    options(&mut work);
     if !work.place.others.is_empty() {
         let others: Vec<String> =
             work.place.others.iter().map(|(volume, root)| format!("{root} on {volume}")).collect();
@@ -35,4 +36,16 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     network::adapt(&mut work)?;
     tools::adapt(&mut work)?;
     Ok(work.result)
+}
+
+/// What the operator may say, besides the addresses of cards.
+const OPTIONS: &[&str] = &["first-boot", "first-boot-commands", "hal", "keep-tools"];
+
+/// A word that nobody understands is not passed over.
+fn options(work: &mut Work<'_>) {
+    let known = |key: &str| OPTIONS.contains(&key) || key.starts_with("nic.");
+    for option in work.options.iter().filter(|option| !known(&option.key)) {
+        let message = format!("`{}` is not something this adapter knows", option.key);
+        work.block("windows.unknown-option", message, &format!("choose among {}", OPTIONS.join(", ")));
+    }
 }

@@ -11,6 +11,7 @@ mod disks;
 mod drivers;
 mod files;
 mod firmware;
+mod firstboot;
 mod hal;
 mod hives;
 mod identify;

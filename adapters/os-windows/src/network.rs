@@ -5,11 +5,12 @@
 //! that would claim the addresses.
 
 use crate::cards::{self, Card, Model, NET};
+use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
 use crate::instance::{Slot, instance};
 use crate::services;
 use crate::system::System;
-use crate::version::W2000;
+use crate::version::{W2000, XP};
 use crate::work::Work;
 use wherry_registry::{Kind, data};
 use wherry_sdk::{Fact, Result, fact, find};
@@ -57,17 +58,18 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     driver(work, &model, &name)?;
     if work.system.version < W2000 {
         work.note(format!(
-            "Windows NT finds no cards by itself: add a {name} card in the Network control panel"
+            "Windows NT finds no cards by itself: add the {name} card in the Network control panel"
         ));
-        return Ok(());
+        return firstboot::adapt(work, &[]);
     }
     let old = cards::known(&mut work.hives, &work.system)?;
     let new: Vec<Option<String>> = (0..old.len()).map_while(|n| device(work, &model, n)).collect();
+    let mut late = Vec::new();
     for (n, card) in old.iter().enumerate() {
         match new.get(n) {
             Some(Some(device)) if device.eq_ignore_ascii_case(&card.device) => {}
             Some(Some(device)) => give(work, card, device, &model)?,
-            Some(None) if !card.addresses.is_empty() => unknown(work, card),
+            Some(None) if !card.addresses.is_empty() => late.push((n, card)),
             None if !card.addresses.is_empty() => work.warn(
                 "windows.network.no-card",
                 format!("{} has a fixed address, and the new machine has no card for it", show(card)),
@@ -76,6 +78,18 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
             _ => {}
         }
     }
+    late_addresses(work, &late)
+}
+
+/// Addresses of cards whose place is not known: a script finds them by their hardware addresses, if the operator wants one.
+fn late_addresses(work: &mut Work<'_>, late: &[(usize, &Card)]) -> Result<()> {
+    let mac = |n: usize| work.option(&format!("nic.{n}.mac"));
+    let known: Vec<Address<'_>> =
+        late.iter().filter_map(|(n, card)| Some(Address { card, mac: mac(*n)? })).collect();
+    firstboot::adapt(work, &known)?;
+    if !firstboot::is_wanted(work) || work.system.version < XP {
+        late.iter().for_each(|(_, card)| unknown(work, card));
+    }
     Ok(())
 }
 
@@ -83,7 +97,7 @@ fn unknown(work: &mut Work<'_>, card: &Card) {
     work.warn(
         "windows.network.address-lost",
         format!("where the new card for {} will be is not known, so it starts with DHCP", show(card)),
-        "set the address by hand on the first start, or name it by the option first-boot=yes",
+        "set the address by hand on the first start, or have a script do it: --guest first-boot=yes",
     );
 }
 

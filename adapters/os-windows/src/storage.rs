@@ -5,6 +5,7 @@ use crate::drivers::{self, Answer, CRITICAL_IDE, Driver, Vendor};
 use crate::files::{is_file, names};
 use crate::hives::Store;
 use crate::services::{self, BOOT};
+use crate::tools::Platform;
 use crate::version::VISTA;
 use crate::work::Work;
 use wherry_registry::{Kind, data};
@@ -26,7 +27,7 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         Answer::Vendors(vendor) => vendors(work, &vendor, &bus)?,
     }
     // The generation 1 machines of Hyper-V start from IDE, and go on with drivers that see them faster.
-    if work.profile.machine.starts_with("hyperv") && bus == "ide" {
+    if Platform::of(work.profile) == Platform::HyperV && bus == "ide" {
         guest_drivers(work)?;
     }
     Ok(())

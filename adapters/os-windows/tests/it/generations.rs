@@ -189,13 +189,11 @@ fn control(one: &Generation, set: &str) -> Values {
     if one.number() >= (5, 0) {
         all.extend(card(&at(""), one));
     }
-    if one.number().0 < 6 {
+    if one.number().0 == 5 {
         all.push(dword(&at(r"Services\intelppm"), "Start", 1));
         let root = at(r"Enum\Root\ACPI_HAL\0000");
-        if one.number().0 == 5 {
-            all.push(sz(&root, "ClassGUID", "{4D36E966-E325-11CE-BFC1-08002BE10318}"));
-            all.push(multi(&root, "HardwareID", &["acpiapic_up", "detected\\acpiapic_up"]));
-        }
+        all.push(sz(&root, "ClassGUID", "{4D36E966-E325-11CE-BFC1-08002BE10318}"));
+        all.push(multi(&root, "HardwareID", &["acpiapic_up", "detected\\acpiapic_up"]));
     }
     let tools = at(r"Services\VMTools");
     all.extend([dword(&tools, "Start", 2), dword(&tools, "Type", 0x10)]);

@@ -17,6 +17,7 @@ fn profile(firmware: &str, disk: &str, nic: &str, machine: &str, slots: &[&str])
 /// KVM without drivers of anybody's.
 pub fn kvm(firmware: &str, version: (u32, u32)) -> DeviceProfile {
     match version {
+        (4, _) => profile(firmware, "ide", "pcnet", "i440fx", &["0000:00:03.0"]),
         (0..6, _) => profile(firmware, "ide", "rtl8139", "i440fx", &["0000:00:03.0"]),
         _ => profile(firmware, "ahci", "e1000e", "q35", &["0000:00:03.0"]),
     }
