@@ -22,7 +22,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
         work.block("windows.architecture", message, "choose a target of the same architecture");
         return Ok(work.result);
     }
-    options(&mut work);
+    check_options(&mut work);
     if !work.place.others.is_empty() {
         let others: Vec<String> =
             work.place.others.iter().map(|(volume, root)| format!("{root} on {volume}")).collect();
@@ -42,7 +42,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
 const OPTIONS: &[&str] = &["first-boot", "first-boot-commands", "hal", "keep-tools"];
 
 /// A word that nobody understands is not passed over.
-fn options(work: &mut Work<'_>) {
+fn check_options(work: &mut Work<'_>) {
     let known = |key: &str| OPTIONS.contains(&key) || key.starts_with("nic.");
     for option in work.options.iter().filter(|option| !known(&option.key)) {
         let message = format!("`{}` is not something this adapter knows", option.key);
