@@ -18,10 +18,19 @@ const SECURE_BOOTS: &[&str] = &["off", "on"];
 const VERSIONS: &[&str] = &["13", "7", "8", "9", "10", "11", "14", "15", "16", "17", "18", "19", "20", "21"];
 const CORES: &[&str] = &["1", "2", "4", "8", "16", "32", "64"];
 const ARCHITECTURE: &str = "x86_64";
-const KNOWN: [&str; 7] =
-    ["disk-bus", "nic-model", "machine", "secure-boot", "format", "subformat", "cores-per-socket"];
+const POWERS: &[&str] = &["off", "on"];
+const KNOWN: [&str; 6] = ["disk-bus", "nic-model", "machine", "secure-boot", "format", "cores-per-socket"];
+/// For the server alone.
+const PLACES: [&str; 7] =
+    ["datacenter", "cluster", "resource-pool", "folder", "datastore", "snapshot", "power"];
+
+/// Whether the machine is to be made on a server.
+pub fn is_live(machine: &Machine) -> bool {
+    find(&machine.facts, "target.name") == Some("vsphere")
+}
 
 /// Everything with alternatives, decided.
+#[derive(Clone)]
 pub struct Choice {
     pub firmware: String,
     pub disk_bus: String,
@@ -38,7 +47,7 @@ pub struct Choice {
 pub fn capabilities() -> Vec<Fact> {
     let versions: Vec<String> = VERSIONS.iter().map(|version| format!("vmx-{version}")).collect();
     let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
-    let lists: [(&str, &[&str]); 9] = [
+    let lists: [(&str, &[&str]); 11] = [
         ("machine", &versions),
         ("disk-bus", DISK_BUSES),
         ("nic-model", NIC_MODELS),
@@ -46,6 +55,8 @@ pub fn capabilities() -> Vec<Fact> {
         ("secure-boot", SECURE_BOOTS),
         ("format", FORMATS),
         ("subformat", SUBFORMATS),
+        ("snapshot", POWERS),
+        ("power", POWERS),
         ("cores-per-socket", CORES),
         ("architecture", &[ARCHITECTURE]),
     ];
@@ -64,9 +75,12 @@ pub fn offer(machine: &Machine) -> Offer {
     let secure = wish("wish.secure-boot", secure) == "on";
     wish("wish.format", FORMATS);
     wish("wish.subformat", SUBFORMATS);
+    wish("wish.snapshot", POWERS);
+    wish("wish.power", POWERS);
     let sockets = wish("wish.cores-per-socket", CORES);
     concerns.extend(unknown_version(machine));
-    concerns.extend(unknown_wishes(machine, &KNOWN, "vmware"));
+    let own: &[&str] = if is_live(machine) { &PLACES } else { &["subformat"] };
+    concerns.extend(unknown_wishes(machine, &[&KNOWN, own].concat(), "vmware"));
     concerns.extend(firmware_assumed(machine, "vmware"));
     concerns.extend(same_macs(machine, "vmware"));
     concerns.extend(other_architecture(machine, "vmware"));
@@ -187,7 +201,10 @@ impl Choice {
             disk_bus: offered("disk bus", &profile.disk_bus, DISK_BUSES)?,
             nic_model: offered("nic model", &profile.nic_model, NIC_MODELS)?,
             version,
-            subformat: offered("subformat", &wish("wish.subformat", "monolithicSparse"), SUBFORMATS)?,
+            subformat: match is_live(machine) {
+                true => "streamOptimized".into(),
+                false => offered("subformat", &wish("wish.subformat", "monolithicSparse"), SUBFORMATS)?,
+            },
             cores: cores(machine, &guest)?,
             guest: system::identifier(&guest, version),
         })

@@ -25,6 +25,8 @@ const USUAL_NETWORK: &str = "VM Network";
 pub struct Disk {
     pub index: u32,
     pub file: String,
+    /// bytes
+    pub size: u64,
     pub controller: usize,
     pub unit: usize,
 }
@@ -113,8 +115,8 @@ fn disks(machine: &Machine, choice: &Choice) -> Vec<Disk> {
     order.sort_by_key(|(_, need)| !need.bootable);
     let disk = |(turn, (position, need)): (usize, &(usize, &wherry_sdk::target::DiskNeed))| {
         let (controller, unit) = place(turn, &choice.disk_bus);
-        let (index, file) = (need.index, disk_file(machine, *position, "vmdk"));
-        Disk { index, file, controller, unit }
+        let (index, file, size) = (need.index, disk_file(machine, *position, "vmdk"), need.virtual_size);
+        Disk { index, file, size, controller, unit }
     };
     order.iter().enumerate().map(disk).collect()
 }
@@ -130,6 +132,13 @@ fn place(turn: usize, disk_bus: &str) -> (usize, usize) {
             (turn / SCSI_PLACES, unit + usize::from(unit >= SCSI_OWN))
         }
     }
+}
+
+/// Whether this is one of the addresses that VMware gives to people (`00:50:56:00` to `00:50:56:3f`); others it takes only
+/// unchecked.
+pub fn is_own(mac: &str) -> bool {
+    let rest = mac.strip_prefix("00:50:56:").and_then(|rest| rest.get(..2));
+    rest.and_then(|byte| u8::from_str_radix(byte, 16).ok()).is_some_and(|byte| byte < 0x40)
 }
 
 /// A network that was named, else the one the source had, else what ESXi has.

@@ -1,14 +1,12 @@
 //! The configuration file (VMX). VMware does not document it; keys are those that its programs write, and that libvirt reads
 //! (`src/vmx/vmx.c`).
 
-use crate::machine::{Card, Disk, Plan};
+use crate::machine::{Card, Disk, Plan, is_own};
 use crate::system;
 use wherry_sdk::platform::identity;
 
 /// Bridges that PCI Express devices need since hardware 7.
 const BRIDGES: [usize; 4] = [4, 5, 6, 7];
-/// Addresses that VMware gives to people (`00:50:56:00` to `00:50:56:3f`); others it takes only unchecked.
-const OWN_ADDRESSES: &str = "00:50:56:";
 
 /// The file for `plan`.
 pub fn configuration(plan: &Plan, key: &str) -> String {
@@ -121,9 +119,4 @@ fn card_lines(plan: &Plan, number: usize, card: &Card) -> Vec<String> {
         }
     }
     lines
-}
-
-fn is_own(mac: &str) -> bool {
-    let rest = mac.strip_prefix(OWN_ADDRESSES).and_then(|rest| rest.get(..2));
-    rest.and_then(|byte| u8::from_str_radix(byte, 16).ok()).is_some_and(|byte| byte < 0x40)
 }

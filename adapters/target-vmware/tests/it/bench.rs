@@ -1,9 +1,9 @@
 //! An output directory, a machine, and the calls in their order.
 
 use target_vmware::VMware;
-use wherry_sdk::target::{DiskNeed, FileSink, Machine, NicNeed, Sink};
+use wherry_sdk::target::{DiskNeed, FileSink, Machine, NicNeed, Offer, Sink};
 pub use wherry_sdk::testing::Directory;
-use wherry_sdk::{Result, Severity, TargetPlatform, fact};
+use wherry_sdk::{Host, LivePlatform, NoHttp, Result, Severity, fact};
 
 /// Systems by the facts that their adapters tell of them.
 pub const NT4: &[(&str, &str)] = &[
@@ -64,17 +64,28 @@ pub fn machine(system: &[(&str, &str)], wishes: &[(&str, &str)]) -> Machine {
     }
 }
 
+/// The offer for this machine, without any server.
+pub fn profile(machine: &Machine) -> Result<Offer> {
+    VMware::profile(Host { output: &Directory::new("none"), http: &NoHttp }, machine)
+}
+
 /// Identifiers of the concerns that block.
 pub fn blocking(machine: &Machine) -> Vec<String> {
-    let concerns = VMware::profile(machine).unwrap().concerns.into_iter();
+    let concerns = profile(machine).unwrap().concerns.into_iter();
     concerns.filter(|one| one.severity == Severity::Blocking).map(|one| one.id).collect()
+}
+
+/// This directory, and no server.
+pub fn lone(output: &Directory) -> Host<'_> {
+    Host { output, http: &NoHttp }
 }
 
 /// Prepares and finishes; the sinks.
 pub fn make(output: &Directory, key: &str, machine: &Machine) -> Result<Vec<Sink>> {
-    let offer = VMware::profile(machine)?;
-    let sinks = VMware::prepare(output, key, machine, &offer.profile)?;
-    VMware::finish(output, key, machine, &offer.profile)?;
+    let host = lone(output);
+    let offer = VMware::profile(host, machine)?;
+    let sinks = VMware::prepare(host, key, machine, &offer.profile)?;
+    VMware::finish(host, key, machine, &offer.profile)?;
     Ok(sinks)
 }
 

@@ -1,11 +1,12 @@
 //! Wishes, defaults by what the guest is, and what is refused.
 
 use crate::bench::{
-    DEBIAN, Directory, NT4, WINDOWS_7, WINDOWS_2003, WINDOWS_2022, blocking, files, machine, make, vmx,
+    DEBIAN, Directory, NT4, WINDOWS_7, WINDOWS_2003, WINDOWS_2022, blocking, files, lone, machine, make,
+    profile, vmx,
 };
 use target_vmware::VMware;
 use wherry_sdk::target::{DiskNeed, Machine, NicNeed};
-use wherry_sdk::{ErrorKind, Output, TargetPlatform, find};
+use wherry_sdk::{ErrorKind, LivePlatform, Output, find};
 
 #[test]
 fn defaults_follow_from_the_guest() {
@@ -19,7 +20,7 @@ fn defaults_follow_from_the_guest() {
     ];
     for (system, firmware, bus, card) in cases {
         let machine = machine(system, &[]);
-        let profile = VMware::profile(&machine).unwrap().profile;
+        let profile = profile(&machine).unwrap().profile;
         assert_eq!((profile.machine.as_str(), profile.firmware.as_str()), ("vmx-13", firmware), "{system:?}");
         assert_eq!((profile.disk_bus.as_str(), profile.nic_model.as_str()), (bus, card), "{system:?}");
         assert!(blocking(&machine).is_empty(), "{system:?}");
@@ -30,7 +31,8 @@ fn defaults_follow_from_the_guest() {
 fn wishes_are_known_or_refused() {
     for capability in VMware::capabilities().unwrap() {
         let (key, value) = (capability.key.as_str(), capability.value.as_str());
-        if ["firmware", "architecture"].contains(&key) {
+        // What is for the server alone is refused for files.
+        if ["firmware", "architecture", "snapshot", "power"].contains(&key) {
             continue;
         }
         let system = if key == "secure-boot" { WINDOWS_2022 } else { DEBIAN };
@@ -75,7 +77,7 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn machines_that_vmware_would_refuse_are_refused_first() {
     let good = machine(DEBIAN, &[]);
-    let profile = VMware::profile(&good).unwrap().profile;
+    let profile = profile(&good).unwrap().profile;
     let nic = |mac: &str, network: &str| NicNeed { mac: Some(mac.into()), network: Some(network.into()) };
     let huge = DiskNeed { virtual_size: (62 << 40) + 512, ..good.disks[0] };
     let odd = [
@@ -93,7 +95,7 @@ fn machines_that_vmware_would_refuse_are_refused_first() {
     for machine in odd {
         assert_eq!(blocking(&machine), ["vmware.machine"], "{machine:?}");
         let output = Directory::new("odd");
-        let error = VMware::prepare(&output, "k", &machine, &profile).unwrap_err();
+        let error = VMware::prepare(lone(&output), "k", &machine, &profile).unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput);
         assert!(output.names().unwrap().is_empty());
     }
@@ -135,6 +137,6 @@ fn sinks_carry_the_format_and_its_options() {
     assert!(option(0, "cid") != option(1, "cid") && option(0, "cid").unwrap().len() == 8);
     // The file that holds the bytes is claimed as well.
     output.write("web-a.1-1-flat.vmdk", b"bytes", false).unwrap();
-    VMware::undo(&output, "k", &machine(NT4, &[])).unwrap();
+    VMware::undo(lone(&output), "k", &machine(NT4, &[])).unwrap();
     assert!(output.names().unwrap().is_empty());
 }

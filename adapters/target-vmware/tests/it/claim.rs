@@ -1,8 +1,8 @@
 //! Whose files these are.
 
-use crate::bench::{DEBIAN, Directory, files, machine, make};
+use crate::bench::{DEBIAN, Directory, files, lone, machine, make, profile};
 use target_vmware::VMware;
-use wherry_sdk::{ErrorKind, Output, TargetPlatform};
+use wherry_sdk::{ErrorKind, LivePlatform, Output};
 
 #[test]
 fn a_place_belongs_to_its_key() {
@@ -14,16 +14,16 @@ fn a_place_belongs_to_its_key() {
     }
     output.write("web-a.1.notes", b"a person's", false).unwrap();
     make(&output, "one", &one).expect("the same key again");
-    let profile = VMware::profile(&one).unwrap().profile;
+    let profile = profile(&one).unwrap().profile;
     assert_eq!(make(&output, "two", &one).unwrap_err().kind, ErrorKind::Exists);
-    assert_eq!(VMware::finish(&output, "two", &one, &profile).unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(VMware::finish(lone(&output), "two", &one, &profile).unwrap_err().kind, ErrorKind::Exists);
     let before = output.names().unwrap();
-    VMware::undo(&output, "two", &one).unwrap();
+    VMware::undo(lone(&output), "two", &one).unwrap();
     assert_eq!(output.names().unwrap(), before);
-    VMware::undo(&output, "one", &one).unwrap();
-    VMware::undo(&output, "one", &one).unwrap();
+    VMware::undo(lone(&output), "one", &one).unwrap();
+    VMware::undo(lone(&output), "one", &one).unwrap();
     assert_eq!(output.names().unwrap(), ["web-a.1.notes"]);
-    assert_eq!(VMware::finish(&output, "one", &one, &profile).unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(VMware::finish(lone(&output), "one", &one, &profile).unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn files_of_others_stay() {
         let error = make(&output, "k", &machine(DEBIAN, &[])).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Exists, "{file}");
         assert!(error.message.contains(file));
-        VMware::undo(&output, "k", &machine(DEBIAN, &[])).unwrap();
+        VMware::undo(lone(&output), "k", &machine(DEBIAN, &[])).unwrap();
         assert_eq!(output.names().unwrap(), [file]);
     }
     let output = Directory::new("lying-claim");
@@ -42,6 +42,6 @@ fn files_of_others_stay() {
     for (file, bytes) in [("web-a.1.wherry.json", &lying[..]), ("other.txt", b"x"), ("web-a.10.vmdk", b"x")] {
         output.write(file, bytes, false).unwrap();
     }
-    VMware::undo(&output, "k", &machine(DEBIAN, &[])).unwrap();
+    VMware::undo(lone(&output), "k", &machine(DEBIAN, &[])).unwrap();
     assert_eq!(output.names().unwrap(), ["other.txt", "web-a.10.vmdk"]);
 }
