@@ -325,8 +325,13 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
     let mut facts = Vec::new();
     let mut boot = 0;
     if let Some((os, _)) = &found.system {
-        facts.push(Fact { key: "os.id".into(), value: os.id.clone() });
-        facts.push(Fact { key: "os.product".into(), value: os.product.clone() });
+        let said = [
+            ("os.family", &os.family),
+            ("os.id", &os.id),
+            ("os.product", &os.product),
+            ("os.version", &os.version),
+        ];
+        facts.extend(said.map(|(key, value)| Fact { key: key.into(), value: value.clone() }));
         if os.architecture != "unknown" {
             facts.push(Fact { key: "os.architecture".into(), value: os.architecture.clone() });
         }
