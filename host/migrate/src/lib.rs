@@ -9,6 +9,7 @@ mod definition;
 mod device;
 mod digest;
 mod error;
+mod expected;
 mod files;
 mod machine;
 mod pack;
