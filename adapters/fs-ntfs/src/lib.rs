@@ -115,7 +115,7 @@ impl FileSystem for Ntfs {
         Err(Error::unsupported("not yet"))
     }
 
-    fn append(&mut self, _path: &str, _content: &dyn Blob) -> Result<()> {
+    fn modify(&mut self, _path: &str, _offset: u64, _content: &dyn Blob) -> Result<()> {
         Err(Error::unsupported("not yet"))
     }
 

@@ -1,1 +1,9 @@
-//! x
+//! Volumes made by mkntfs and ntfs-3g, read and changed by the adapter, then looked at by them again.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+mod images;
+mod reading;
+mod tools;
+mod tree;
+mod used;
