@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 mod images;
+mod packed;
+mod packed_exercise;
+mod packed_hostile;
 mod reading;
 mod tools;
 mod tree;
 mod used;
+mod wim;
