@@ -44,7 +44,9 @@ impl Collation {
         match number {
             1 => Ok(Self::Names),
             0x10 | 0x13 => Ok(Self::Numbers),
-            other => Err(Error::unsupported(format!("an index is sorted by rule {other:#x}, which is unknown"))),
+            other => {
+                Err(Error::unsupported(format!("an index is sorted by rule {other:#x}, which is unknown")))
+            }
         }
     }
 
@@ -52,7 +54,8 @@ impl Collation {
     pub fn compare(self, upcase: &Upcase, left: &[u8], right: &[u8]) -> Ordering {
         match self {
             Self::Names => {
-                let (left, right) = (key_units(left).unwrap_or_default(), key_units(right).unwrap_or_default());
+                let (left, right) =
+                    (key_units(left).unwrap_or_default(), key_units(right).unwrap_or_default());
                 upcase.collate(&left, &right)
             }
             Self::Numbers => {
@@ -171,7 +174,9 @@ impl Volume<'_> {
     pub fn find(&mut self, directory: &File, name: &[u16]) -> Result<Option<(u64, Vec<u16>)>> {
         let found = self.descend(directory, name, Upcase::compare)?;
         match &found {
-            Some((_, stored)) if stored != name => Ok(self.descend(directory, name, Upcase::collate)?.or(found)),
+            Some((_, stored)) if stored != name => {
+                Ok(self.descend(directory, name, Upcase::collate)?.or(found))
+            }
             _ => Ok(found),
         }
     }

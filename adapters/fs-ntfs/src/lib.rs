@@ -33,9 +33,7 @@ use path::Target;
 use record::NUMBER;
 use volume::Volume;
 use wherry_sdk::filesystem::Identity;
-use wherry_sdk::{
-    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room,
-};
+use wherry_sdk::{Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room};
 
 /// Entries in one page of a listing.
 const ENTRIES_MOST: u32 = 1 << 13;
@@ -86,7 +84,8 @@ impl FileSystem for Ntfs {
         self.0.prefetch(page.iter().map(|(reference, _)| reference & NUMBER))?;
         let mut entries = Vec::with_capacity(page.len());
         for (reference, name) in page {
-            let file = self.0.referred(*reference).map_err(|error| error.within(&format!("{path}/{name}")))?;
+            let file =
+                self.0.referred(*reference).map_err(|error| error.within(&format!("{path}/{name}")))?;
             let meta = self.0.meta(&Target { file, stream: Vec::new() }, false)?;
             entries.push(Entry { name: name.clone(), meta });
         }

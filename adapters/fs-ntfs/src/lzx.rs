@@ -131,7 +131,14 @@ impl Lzx {
     }
 
     /// Bytes and matches up to the end of `out`.
-    fn block(&self, bits: &mut Bits<'_>, out: &mut [u8], mut at: usize, recent: &mut [u32; 3], aligned: bool) -> Option<()> {
+    fn block(
+        &self,
+        bits: &mut Bits<'_>,
+        out: &mut [u8],
+        mut at: usize,
+        recent: &mut [u32; 3],
+        aligned: bool,
+    ) -> Option<()> {
         while at < out.len() {
             bits.fill();
             let symbol = bits.symbol(&self.main)?;

@@ -7,7 +7,8 @@ use wherry_sdk::testing::{Random, damage};
 
 /// Chunks of each packing, with what says how long they are.
 fn chunks(method: &str, chunk: u32) -> Vec<Vec<u8>> {
-    let contents: Vec<Vec<u8>> = contents().into_iter().map(|content| content.into_iter().take(9000).collect()).collect();
+    let contents: Vec<Vec<u8>> =
+        contents().into_iter().map(|content| content.into_iter().take(9000).collect()).collect();
     let resources = pack(method, chunk, &contents[..7]);
     resources.iter().map(|one| [&(one.size as u32).to_be_bytes(), one.packed.as_slice()].concat()).collect()
 }
