@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
+mod check;
+mod edits;
 mod images;
 mod reading;
 mod tools;
