@@ -3,10 +3,12 @@
 use crate::attribute::{Attribute, COMPRESSED, DATA, ENCRYPTED, Stored, Value};
 use crate::bytes::part;
 use crate::file::File;
+use crate::lznt1;
 use crate::name;
 use crate::path::Target;
 use crate::reparse::{Meaning, meaning};
 use crate::volume::Volume;
+use crate::wof::{self, Packed, Packing};
 use std::rc::Rc;
 use wherry_sdk::{Error, ErrorKind, READ_MOST, Result};
 
@@ -140,7 +142,7 @@ impl Volume<'_> {
             vcn += count;
         }
         let mut bytes =
-            if packed.len() >= size || packed.is_empty() { packed } else { self.unpack(&packed, size)? };
+            if packed.len() >= size || packed.is_empty() { packed } else { lznt1::unpack(&packed, size)? };
         let start = unit * size as u64;
         bytes.truncate(stored.initialized.saturating_sub(start).min(size as u64) as usize);
         bytes.resize(size, 0);
@@ -150,11 +152,16 @@ impl Volume<'_> {
         Ok(bytes)
     }
 
-    fn unpack(&mut self, _packed: &[u8], _size: usize) -> Result<Vec<u8>> {
-        Err(Error::unsupported("it is compressed"))
-    }
-
-    fn read_packed(&mut self, _file: &File, _offset: u64, _length: u64) -> Result<Vec<u8>> {
-        Err(Error::unsupported("it is compressed by the Windows Overlay Filter"))
+    fn read_packed(&mut self, file: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let packing = Packing::parse(&self.reparse(file)?.unwrap_or_default())?;
+        let name: Vec<u16> = wof::STREAM.encode_utf16().collect();
+        let stream = file.get(DATA, &name);
+        let stream = stream.ok_or_else(|| {
+            let message = format!("its stream {} is missing: restore the file", wof::STREAM);
+            Error::new(ErrorKind::Corrupt, message)
+        })?;
+        let size = file.get(DATA, &[]).map_or(0, Attribute::size);
+        let packed = Packed { packing, size, stored: stream.size() };
+        packed.read(offset, length, |offset, length| self.read_attribute(file, stream, offset, length))
     }
 }

@@ -106,7 +106,7 @@ pub fn populate(root: &Path) {
     attribute(&root.join("few/a long name.txt"), "system.ntfs_dos_name", "ALONGN~1.TXT");
     attribute(&root.join("few/size-70000"), "user.stream", "what it says");
     // FILE_ATTRIBUTE_COMPRESSED: what is made here is compressed.
-    // LATER attribute(&root.join("packed"), "system.ntfs_attrib_be", "0x00000800");
+    attribute(&root.join("packed"), "system.ntfs_attrib_be", "0x00000800");
     for (index, size) in [100, 5000, 65536, 200_000].iter().enumerate() {
         let text = format!("line {index} of a text that packs well\n").repeat(size / 30);
         fs::write(root.join(format!("packed/{size}")), text).unwrap();

@@ -5,7 +5,11 @@
 mod check;
 mod edits;
 mod images;
+mod packed;
+mod packed_exercise;
+mod packed_hostile;
 mod reading;
 mod tools;
 mod tree;
 mod used;
+mod wim;
