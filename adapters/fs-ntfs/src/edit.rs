@@ -1,7 +1,7 @@
 //! Changes to the tree of files. Every change ends with all records stored; pages reach the device by `sync`.
 
 use crate::attribute::{Attribute, DATA, ROOT, SECURITY, STANDARD};
-use crate::bytes::{put, put_u32, u32_at, u64_at};
+use crate::bytes::{put_u32, u32_at, u64_at};
 use crate::content::refusal;
 use crate::file::{File, filetime, unix_time};
 use crate::index::NAMES;
@@ -12,12 +12,14 @@ use crate::path::not_found;
 use crate::record::{DIRECTORY, IN_USE, NUMBER};
 use crate::reparse::{Meaning, link, meaning};
 use crate::tree::empty_root;
-use crate::volume::{FIRST_USER, ROOT as ROOT_DIRECTORY, Volume};
+use crate::volume::{FIRST_USER, ROOT as ROOT_DIRECTORY, SECURE, Volume};
 use std::rc::Rc;
 use wherry_sdk::{Blob, Error, ErrorKind, Meta, Result};
 
 /// Attributes that `meta` may set: read-only, hidden, system, archive, normal, temporary, offline, not indexed.
 const SETTABLE: u32 = 0x31a7;
+/// The index of access rights by number, in `$Secure`.
+const SECURITY_INDEX: &[u16] = &[0x24, 0x53, 0x49, 0x49];
 /// Directories above the deepest one; what lies deeper leads in a circle.
 const DEPTH_MOST: usize = 4096;
 
@@ -167,17 +169,26 @@ impl Volume<'_> {
             times[1] = filetime(meta.mtime);
         }
         file.set_times(times);
-        if let Some(bytes) = attribute(meta, SECURITY_ID)
-            && self.about.version.0 >= 3
-            && u32_at(bytes, 0) != 0
-        {
-            let short = file.standard().is_some_and(|standard| standard.len() < 0x48);
-            if let Some(standard) = file.standard() {
-                if short {
-                    standard.resize(0x48, 0);
-                }
-                put(standard, 0x34, bytes);
-            }
+        match attribute(meta, SECURITY_ID) {
+            Some(bytes) => self.set_security(file, u32_at(bytes, 0)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the number of the access rights, if the volume has it.
+    fn set_security(&mut self, file: &mut File, id: u32) -> Result<()> {
+        if self.about.version.0 < 3 || id == 0 {
+            return Ok(());
+        }
+        let mut secure = (*self.file(SECURE)?).clone();
+        if !self.index_has(&mut secure, SECURITY_INDEX, &id.to_le_bytes())? {
+            return Ok(());
+        }
+        let own = file.take(SECURITY, &[]);
+        self.empty(own)?;
+        if let Some(standard) = file.standard() {
+            standard.resize(standard.len().max(0x48), 0);
+            put_u32(standard, 0x34, id);
         }
         Ok(())
     }

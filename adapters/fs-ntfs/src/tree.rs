@@ -147,6 +147,12 @@ impl Volume<'_> {
         index.settle(self, path)
     }
 
+    /// Whether an index has a key.
+    pub fn index_has(&mut self, file: &mut File, name: &[u16], key: &[u8]) -> Result<bool> {
+        let index = Index::new(self, file, name)?;
+        Ok(index.path(self, key)?.1)
+    }
+
     /// Takes an entry out of an index; false where there is none. The file is not stored.
     pub fn index_remove(&mut self, file: &mut File, name: &[u16], key: &[u8]) -> Result<bool> {
         let mut index = Index::new(self, file, name)?;

@@ -25,6 +25,8 @@ pub const VOLUME: u64 = 3;
 pub const ROOT: u64 = 5;
 /// Which clusters are in use.
 pub const BITMAP: u64 = 6;
+/// Access rights, since version 3.
+pub const SECURE: u64 = 9;
 /// Upper case letters.
 pub const UPCASE: u64 = 10;
 /// The directory of further system files, since version 3.
