@@ -5,6 +5,7 @@
 mod check;
 mod edits;
 mod images;
+mod model;
 mod packed;
 mod packed_exercise;
 mod packed_hostile;
