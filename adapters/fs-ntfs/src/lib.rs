@@ -4,6 +4,7 @@
 //! journal of their own. Nothing on the device is trusted: numbers are checked where they are read, every walk ends.
 
 mod attribute;
+pub mod bitlocker;
 mod bitmap;
 mod boot;
 mod bytes;
@@ -11,8 +12,10 @@ mod content;
 mod device;
 mod file;
 mod fixup;
+pub mod hibernation;
 mod index;
 mod listing;
+pub mod log;
 pub mod lznt1;
 pub mod lzx;
 mod meta;
@@ -45,7 +48,7 @@ pub struct Ntfs(Volume<'static>);
 
 impl FileSystem for Ntfs {
     fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
-        let Some(sector) = boot::read(device)? else { return Ok(None) };
+        let Some(sector) = boot::read(device)? else { return bitlocker::probe(device) };
         let boot = Boot::parse(&sector, device.size())?;
         let mut volume = Volume::open(Box::new(device::Borrowed(device)), boot)?;
         volume.judge()?;
@@ -54,7 +57,8 @@ impl FileSystem for Ntfs {
 
     fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self> {
         let Some(sector) = boot::read(device.as_ref())? else {
-            return Err(Error::corrupt(0, "there is no NTFS boot sector here"));
+            let none = || Error::corrupt(0, "there is no NTFS boot sector here");
+            return Err(bitlocker::refusal(device.as_ref())?.unwrap_or_else(none));
         };
         if writable && !device.writable() {
             return Err(Error::new(ErrorKind::Denied, "the device is read-only: mount it for reading"));

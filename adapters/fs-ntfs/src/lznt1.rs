@@ -28,7 +28,9 @@ pub fn unpack(packed: &[u8], size: usize) -> Result<Vec<u8>> {
             0 => (length <= chunk.len()).then(|| put(chunk, 0, bytes)),
             _ => unpack_chunk(bytes, chunk),
         };
-        done.ok_or_else(|| Error::corrupt(at as u64, "a compression unit is damaged: run chkdsk, restore the file"))?;
+        done.ok_or_else(|| {
+            Error::corrupt(at as u64, "a compression unit is damaged: run chkdsk, restore the file")
+        })?;
         at += 2 + length;
     }
     Ok(out)

@@ -51,13 +51,14 @@ pub struct Lzx {
     lengths: Box<[u8; MAIN + LENGTHS]>,
 }
 
-impl Lzx {
-    /// Ready for any chunk.
-    pub fn new() -> Self {
+impl Default for Lzx {
+    fn default() -> Self {
         let lengths = Box::new([0; MAIN + LENGTHS]);
         Self { main: Code::new(), long: Code::new(), low: Code::new(), pre: Code::new(), lengths }
     }
+}
 
+impl Lzx {
     /// The `size` bytes (at most [`SIZE_MOST`]) that a chunk holds; `corrupt` where it does not.
     pub fn unpack(&mut self, packed: &[u8], size: usize) -> Result<Vec<u8>> {
         let message = "a chunk that LZX packed is damaged: restore the file";
@@ -131,7 +132,14 @@ impl Lzx {
     }
 
     /// Bytes and matches up to the end of `out`.
-    fn block(&self, bits: &mut Bits<'_>, out: &mut [u8], mut at: usize, recent: &mut [u32; 3], aligned: bool) -> Option<()> {
+    fn block(
+        &self,
+        bits: &mut Bits<'_>,
+        out: &mut [u8],
+        mut at: usize,
+        recent: &mut [u32; 3],
+        aligned: bool,
+    ) -> Option<()> {
         while at < out.len() {
             bits.fill();
             let symbol = bits.symbol(&self.main)?;

@@ -63,6 +63,8 @@ pub struct Volume<'a> {
     pub free: Option<u64>,
     /// where new content is going to be
     pub goal: u64,
+    pub log: crate::log::State,
+    pub asleep: crate::hibernation::State,
     /// why not everything on the volume can be believed, and what to do
     pub doubt: Option<String>,
     pub writable: bool,
@@ -92,6 +94,8 @@ impl<'a> Volume<'a> {
             unpacked: None,
             free: None,
             goal,
+            log: crate::log::State::Clean,
+            asleep: crate::hibernation::State::Awake,
             doubt: None,
             writable: false,
             broken: None,

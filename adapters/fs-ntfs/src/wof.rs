@@ -41,7 +41,8 @@ impl Packing {
                 return Err(Error::unsupported(message));
             }
             provider => {
-                let message = format!("the Windows Overlay Filter has its content from an unknown provider {provider}");
+                let message =
+                    format!("the Windows Overlay Filter has its content from an unknown provider {provider}");
                 return Err(Error::unsupported(message));
             }
         }
@@ -141,7 +142,12 @@ impl Packed {
 
     /// Where chunks `first` to `last` are in the stream. Each is as long as its content at most, so that what is read stays
     /// in proportion to what was asked for.
-    fn places(&self, first: u64, last: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result<Vec<Chunk>> {
+    fn places(
+        &self,
+        first: u64,
+        last: u64,
+        mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>,
+    ) -> Result<Vec<Chunk>> {
         let (table, width, chunk) = (self.table()?, self.width(), self.packing.chunk());
         // Number n is the start of chunk n + 1.
         let (from, to) = (first.saturating_sub(1), (last + 1).min(self.chunks() - 1));
@@ -157,7 +163,8 @@ impl Packed {
             let size = chunk.min(self.size - number * chunk);
             let length = end.checked_sub(from).filter(|length| (1..=size).contains(length));
             let inside = end <= self.stored - table;
-            let length = length.filter(|_| inside).ok_or_else(|| damaged("the table of its chunks makes no sense"))?;
+            let length =
+                length.filter(|_| inside).ok_or_else(|| damaged("the table of its chunks makes no sense"))?;
             Ok(Chunk { from: table + from, length, size })
         };
         (first..=last).map(place).collect()
@@ -173,8 +180,8 @@ enum Unpacker {
 impl Unpacker {
     fn new(packing: Packing) -> Self {
         match packing {
-            Packing::Xpress(_) => Self::Xpress(Xpress::new()),
-            Packing::Lzx => Self::Lzx(Lzx::new()),
+            Packing::Xpress(_) => Self::Xpress(Xpress::default()),
+            Packing::Lzx => Self::Lzx(Lzx::default()),
         }
     }
 

@@ -18,7 +18,8 @@ fn packed(packing: Packing, resource: &Resource) -> Packed {
 }
 
 fn read(packing: Packing, resource: &Resource, offset: u64, length: u64) -> Vec<u8> {
-    let stream = |offset: u64, length: u64| Ok(resource.packed[offset as usize..][..length as usize].to_vec());
+    let stream =
+        |offset: u64, length: u64| Ok(resource.packed[offset as usize..][..length as usize].to_vec());
     packed(packing, resource).read(offset, length, stream).unwrap()
 }
 
@@ -32,7 +33,9 @@ fn wimlib_packs_and_we_unpack() {
         for resource in &resources {
             let whole = read(packing, resource, 0, u64::MAX);
             let number = contents.iter().position(|content| *content == whole);
-            seen.insert(number.unwrap_or_else(|| panic!("{packing:?}: {} bytes are none of the files", whole.len())));
+            seen.insert(
+                number.unwrap_or_else(|| panic!("{packing:?}: {} bytes are none of the files", whole.len())),
+            );
             let mut random = Random::new(resource.size);
             for _ in 0..20 {
                 let (offset, length) = (random.below(resource.size), random.below(100_000));
@@ -43,7 +46,8 @@ fn wimlib_packs_and_we_unpack() {
             assert!(read(packing, resource, resource.size, 1).is_empty());
         }
         // The first are large enough to be packed; number 5 repeats itself further away than XPRESS' chunks reach.
-        let missing = (0..8).find(|number| !seen.contains(number) && (*number != 5 || packing == Packing::Lzx));
+        let missing =
+            (0..8).find(|number| !seen.contains(number) && (*number != 5 || packing == Packing::Lzx));
         assert_eq!(missing, None, "{packing:?}: {seen:?}");
     }
 }
@@ -52,10 +56,10 @@ fn wimlib_packs_and_we_unpack() {
 fn lznt1_by_the_document() {
     // The example of [MS-XCA] 3.3.
     let packed = [
-        0x38, 0xb0, 0x88, 0x46, 0x23, 0x20, 0x00, 0x20, 0x47, 0x20, 0x41, 0x00, 0x10, 0xa2, 0x47, 0x01, 0xa0, 0x45,
-        0x20, 0x44, 0x00, 0x08, 0x45, 0x01, 0x50, 0x79, 0x00, 0xc0, 0x45, 0x20, 0x05, 0x24, 0x13, 0x88, 0x05, 0xb4,
-        0x02, 0x4a, 0x44, 0xef, 0x03, 0x58, 0x02, 0x8c, 0x09, 0x16, 0x01, 0x48, 0x45, 0x00, 0xbe, 0x00, 0x9e, 0x00,
-        0x04, 0x01, 0x18, 0x90, 0x00,
+        0x38, 0xb0, 0x88, 0x46, 0x23, 0x20, 0x00, 0x20, 0x47, 0x20, 0x41, 0x00, 0x10, 0xa2, 0x47, 0x01, 0xa0,
+        0x45, 0x20, 0x44, 0x00, 0x08, 0x45, 0x01, 0x50, 0x79, 0x00, 0xc0, 0x45, 0x20, 0x05, 0x24, 0x13, 0x88,
+        0x05, 0xb4, 0x02, 0x4a, 0x44, 0xef, 0x03, 0x58, 0x02, 0x8c, 0x09, 0x16, 0x01, 0x48, 0x45, 0x00, 0xbe,
+        0x00, 0x9e, 0x00, 0x04, 0x01, 0x18, 0x90, 0x00,
     ];
     let text = b"F# F# G A A G F# E D D E F# F# E E F# F# G A A G F# E D D E F# E D D E E F# D E F# G F# D E F# G F# E D E A F# F# G A A G F# E D D E F# E D D\0";
     let unpacked = lznt1::unpack(&packed, 8192).unwrap();
@@ -103,7 +107,8 @@ fn store(root: &Path, name: &str, resource: &Resource, method: u32) {
     fs::File::create(&path).unwrap().set_len(resource.size).unwrap();
     fs::write(root.join(format!("{name}:WofCompressedData")), &resource.packed).unwrap();
     let numbers = [0x8000_0017, 16, 1, 2, 1, method];
-    let reparse: String = numbers.iter().flat_map(|number: &u32| number.to_le_bytes()).map(|b| format!("{b:02x}")).collect();
+    let reparse: String =
+        numbers.iter().flat_map(|number: &u32| number.to_le_bytes()).map(|b| format!("{b:02x}")).collect();
     let mut command = Command::new("setfattr");
     run(command.args(["-h", "-n", "system.ntfs_reparse_data", "-v", &format!("0x{reparse}")]).arg(&path));
 }
@@ -137,7 +142,8 @@ fn packed_files_are_read_through_the_adapter() {
 
 #[test]
 fn other_overlays_are_named() {
-    let point = |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_le_bytes()).collect() };
+    let point =
+        |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_le_bytes()).collect() };
     let kind = |numbers: &[u32]| Packing::parse(&point(numbers)).unwrap_err();
     assert!(kind(&[0x8000_0017, 40, 1, 1, 1, 0]).message.contains("WIM image"));
     assert!(kind(&[0x8000_0017, 16, 1, 7, 1, 0]).message.contains("provider 7"));

@@ -45,7 +45,8 @@ pub fn contents() -> Vec<Vec<u8>> {
         let rare = if n % 5 == 4 { (n / 5) as u8 } else { 0 };
         skewed.push((n.wrapping_mul(2_654_435_761).leading_zeros() as u8 * 3).wrapping_add(rare));
     }
-    let mut all = vec![text.into_bytes(), program, library, islands, calls, far, skewed, vec![b'a'; 1_000_000]];
+    let mut all =
+        vec![text.into_bytes(), program, library, islands, calls, far, skewed, vec![b'a'; 1_000_000]];
     all.extend([1, 2, 11, 500, 4095, 4096, 4097, 32767, 32768, 32769, 65536].map(|size| {
         let line = format!("{size} bytes\n");
         line.bytes().cycle().take(size).collect()
