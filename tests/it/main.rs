@@ -17,6 +17,7 @@ mod sandbox;
 mod sectors;
 mod split;
 mod targets;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
