@@ -2,8 +2,12 @@
 
 use crate::Ext4;
 use crate::bytes::part;
+use crate::inline::Bytes;
 use crate::inode::{self, Inode};
 use wherry_sdk::{Blob, Error, ErrorKind, Kind, READ_MOST, Result};
+
+/// What is written anew, at most, where a block is missing in the middle of a file.
+const REWRITE_MOST: u64 = 64 << 20;
 
 /// A part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,31 @@ impl Source<'_> {
         }
         bytes.resize(length as usize, 0);
         Ok(bytes)
+    }
+}
+
+/// A part of a blob.
+pub struct Slice<'a> {
+    pub of: &'a dyn Blob,
+    pub from: u64,
+    pub length: u64,
+}
+
+impl Blob for Slice<'_> {
+    fn size(&self) -> u64 {
+        self.length
+    }
+    fn sector_size(&self) -> u32 {
+        self.of.sector_size()
+    }
+    fn writable(&self) -> bool {
+        false
+    }
+    fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.of.read(self.from + offset, length)
+    }
+    fn write(&self, _offset: u64, _bytes: &[u8]) -> Result<()> {
+        Err(Error::new(ErrorKind::Denied, "new content is read-only"))
     }
 }
 
@@ -158,6 +187,56 @@ impl Ext4 {
         inode.set_size(size.saturating_add(content.size()));
         self.note_large(inode);
         Ok(())
+    }
+
+    /// Writes `content` over what a file has from `offset` on. Where a block is missing there (a hole, one that was allocated
+    /// and never written), the file gets new blocks from there on.
+    pub fn overwrite_content(&mut self, inode: &mut Inode, offset: u64, content: &Slice<'_>) -> Result<()> {
+        let block_size = u64::from(self.superblock.block_size);
+        let mut done = 0;
+        while done < content.length {
+            let (at, left) = (offset + done, (content.length - done).min(u64::from(READ_MOST) / 2));
+            let within = at % block_size;
+            let run = self.run_at(inode, at / block_size, (within + left).div_ceil(block_size))?;
+            let Some(physical) = run.physical else {
+                let rest = Slice { of: content, from: done, length: content.length - done };
+                return self.rewrite_tail(inode, at, &rest);
+            };
+            let take = left.min(run.count * block_size - within);
+            let blocks = (within + take).div_ceil(block_size);
+            let mut bytes = self.device.read_content(physical, 0, blocks * block_size)?;
+            let place = within as usize..(within + take) as usize;
+            bytes[place].copy_from_slice(&content.read(done, take as u32)?);
+            self.device.write_content(physical, &bytes)?;
+            done += take;
+        }
+        Ok(())
+    }
+
+    /// Everything of a file from `at` on anew, with `content` there.
+    fn rewrite_tail(&mut self, inode: &mut Inode, at: u64, content: &Slice<'_>) -> Result<()> {
+        let block_size = u64::from(self.superblock.block_size);
+        let (size, start) = (inode.size(), at - at % block_size);
+        if size - start > REWRITE_MOST {
+            let message =
+                format!("inode {} has a hole at byte {at}, and more than 64 MiB behind it", inode.number);
+            return Err(Error::unsupported(message));
+        }
+        self.check_room(size - start, 0)?;
+        let mut tail = Vec::with_capacity((size - start) as usize);
+        while (tail.len() as u64) < size - start {
+            tail.extend(self.read_file(inode, start + tail.len() as u64, READ_MOST)?);
+        }
+        let mut done = 0;
+        while done < content.length {
+            let piece = content.read(done, (content.length - done).min(u64::from(READ_MOST)) as u32)?;
+            let from = (at - start + done) as usize;
+            tail[from..from + piece.len()].copy_from_slice(&piece);
+            done += piece.len() as u64;
+        }
+        self.cut(inode, start / block_size)?;
+        inode.set_size(start);
+        self.append_content(inode, &Bytes(tail))
     }
 
     fn write_run(&mut self, source: &Source<'_>, from: u64, physical: u64, count: u64) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::Ext4;
 use crate::checksum::crc32c;
+use crate::content::Slice;
 use crate::directory::New;
 use crate::features;
 use crate::inode::{self, AREA_LENGTH, Inode};
@@ -163,14 +164,22 @@ impl Ext4 {
         self.touch_file(inode)
     }
 
-    /// Appends to a file.
-    pub fn append_file(&mut self, path: &str, content: &dyn Blob) -> Result<()> {
+    /// Overwrites a file from `offset` on.
+    pub fn modify_file(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
         let mut inode = self.resolve(path)?;
+        let size = inode.size();
         check_file(path, &inode)?;
-        check_protection(path, &inode, true)?;
-        self.check_room(content.size(), 0)?;
+        check_protection(path, &inode, offset == size)?;
+        if offset > size {
+            let message = format!("{path} has {size} bytes, so byte {offset} is beyond its end");
+            return refuse(ErrorKind::InvalidInput, message);
+        }
+        let within = content.size().min(size - offset);
+        self.check_room(content.size() - within, 0)?;
         self.uninline_file(&mut inode)?;
-        self.append_content(&mut inode, content)?;
+        self.overwrite_content(&mut inode, offset, &Slice { of: content, from: 0, length: within })?;
+        let rest = Slice { of: content, from: within, length: content.size() - within };
+        self.append_content(&mut inode, &rest)?;
         self.touch_file(inode)
     }
 

@@ -12,7 +12,7 @@ use wherry_sdk::{Blob, Error, ErrorKind, Kind, Result};
 const PARENT: usize = 4;
 
 /// Content in memory that is written like any other.
-struct Bytes(Vec<u8>);
+pub struct Bytes(pub Vec<u8>);
 
 impl Blob for Bytes {
     fn size(&self) -> u64 {
@@ -28,7 +28,7 @@ impl Blob for Bytes {
         Ok(part(&self.0, offset as usize, length as usize).to_vec())
     }
     fn write(&self, _offset: u64, _bytes: &[u8]) -> Result<()> {
-        Err(Error::new(ErrorKind::Denied, "inline content is only read"))
+        Err(Error::new(ErrorKind::Denied, "new content is read-only"))
     }
 }
 

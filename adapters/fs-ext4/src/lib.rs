@@ -199,8 +199,8 @@ impl FileSystem for Ext4 {
         self.edit(|fs| fs.write_file(path, content, like))
     }
 
-    fn append(&mut self, path: &str, content: &dyn Blob) -> Result<()> {
-        self.edit(|fs| fs.append_file(path, content))
+    fn modify(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
+        self.edit(|fs| fs.modify_file(path, offset, content))
     }
 
     fn rename(&mut self, old: &str, new: &str) -> Result<()> {

@@ -85,7 +85,8 @@ fn replace(
     }
     let clusters = volume.take(None, needed)?;
     let first = clusters.first().copied().unwrap_or_default();
-    if let Err(e) = volume.fill(&clusters, 0, content) {
+    let filled = volume.fill(&clusters, 0, content).and_then(|()| volume.pad(&clusters, content.size()));
+    if let Err(e) = filled {
         volume.give_back(first)?;
         return Err(e);
     }
@@ -96,18 +97,21 @@ fn replace(
     if both { volume.give_back(old) } else { Ok(()) }
 }
 
-/// Appends to a file: into the rest of its last cluster, then into new ones.
-pub fn append(
+/// Overwrites a file from an offset on, into the rest of its last cluster, then into new ones.
+pub fn modify(
     volume: &mut Volume<'_>,
     parent: &mut Directory,
     mut entry: Entry,
-    content: &dyn Blob,
+    (offset, content): (u64, &dyn Blob),
 ) -> Result<()> {
     if entry.slot.is_directory() {
         return Err(invalid(format!("{} is a directory", entry.name)));
     }
     let old = entry.slot.size();
-    let length = size(old.saturating_add(content.size()))?;
+    if offset > old {
+        return Err(invalid(format!("{} has {old} bytes, so byte {offset} is beyond its end", entry.name)));
+    }
+    let length = size(old.max(offset.saturating_add(content.size())))?;
     let first = entry.slot.first(volume.geometry.bits);
     let mut clusters = match first {
         0 => Vec::new(),
@@ -118,7 +122,8 @@ pub fn append(
     let taken = volume.take(None, needed)?;
     let held = clusters.len();
     clusters.extend(&taken);
-    if let Err(e) = volume.fill(&clusters, old, content) {
+    let pad = || if u64::from(length) > old { volume.pad(&clusters, length.into()) } else { Ok(()) };
+    if let Err(e) = volume.fill(&clusters, offset, content).and_then(|()| pad()) {
         volume.give_back(taken.first().copied().unwrap_or_default())?;
         return Err(e);
     }

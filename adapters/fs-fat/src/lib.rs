@@ -121,10 +121,10 @@ impl FileSystem for Fat {
         edit::write(&mut self.volume, place, content, like)
     }
 
-    fn append(&mut self, path: &str, content: &dyn Blob) -> Result<()> {
+    fn modify(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
         self.writable()?;
         let (mut parent, entry) = self.existing(path)?;
-        edit::append(&mut self.volume, &mut parent, entry, content)
+        edit::modify(&mut self.volume, &mut parent, entry, (offset, content))
     }
 
     fn rename(&mut self, old: &str, new: &str) -> Result<()> {

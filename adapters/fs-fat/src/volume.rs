@@ -220,7 +220,11 @@ impl<'d> Volume<'d> {
             self.write(clusters, offset + done, &content.read(done, length as u32)?)?;
             done += length;
         }
-        let end = offset + size;
+        Ok(())
+    }
+
+    /// Zeroes the rest of the cluster that a file ends in.
+    pub fn pad(&self, clusters: &[u32], end: u64) -> Result<()> {
         let rest = end.next_multiple_of(self.geometry.cluster) - end;
         self.write(clusters, end, &vec![0; rest as usize])
     }

@@ -21,6 +21,20 @@ pub(crate) struct Login {
     session: Session,
 }
 
+/// What the server says to a first message.
+enum Said {
+    Challenge {
+        /// The scheme that it knows.
+        scheme: &'static str,
+        /// Our first message.
+        first: Vec<u8>,
+        /// Its own.
+        bytes: Vec<u8>,
+    },
+    /// Something else, such as that there is nothing at this path.
+    Other(Answer),
+}
+
 /// 100 ns since 1601.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -38,8 +52,8 @@ impl Connection {
         let known = self.login.as_ref().is_some_and(|login| login.secret == name);
         if !known {
             let (scheme, first, challenge) = match self.challenge(checked)? {
-                Ok(found) => found,
-                Err(other) => return Ok((other, false)),
+                Said::Challenge { scheme, first, bytes } => (scheme, first, bytes),
+                Said::Other(answer) => return Ok((answer, false)),
             };
             let proof = self.prove(checked, secret, &first, &challenge)?;
             self.login = Some(Login { secret: name.into(), session: proof.session });
@@ -59,11 +73,8 @@ impl Connection {
         }
     }
 
-    /// Asks for a challenge: the scheme's name, what was said and what the server said. Or an answer that is none.
-    fn challenge(
-        &mut self,
-        checked: &Checked<'_>,
-    ) -> Result<Result<(&'static str, Vec<u8>, Vec<u8>), Answer>, Failure> {
+    /// Asks for a challenge.
+    fn challenge(&mut self, checked: &Checked<'_>) -> Result<Said, Failure> {
         let denied = |what: String| failure(Trouble::Denied, format!("{} {what}", checked.url.origin));
         let first = ntlm::negotiate();
         let mut offered = Vec::new();
@@ -76,7 +87,7 @@ impl Connection {
                     200..300 => {
                         Err(denied("does not ask who wants to be let in; NTLM is not used there".into()))
                     }
-                    _ => Ok(Err(answer)),
+                    _ => Ok(Said::Other(answer)),
                 };
             }
             let words = |value: &str| {
@@ -93,7 +104,7 @@ impl Connection {
                 let bytes = BASE64_STANDARD
                     .decode(token)
                     .map_err(|_| denied("sends an NTLM challenge that is none".into()))?;
-                return Ok(Ok((scheme, first, bytes)));
+                return Ok(Said::Challenge { scheme, first, bytes });
             }
             let word = |value: &str| value.split([' ', ',']).next().unwrap_or_default().to_owned();
             offered = answer.all("www-authenticate").map(word).collect();

@@ -106,16 +106,19 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     filled.map(|()| bytes).map_err(|_| io::Error::other("this system has no random numbers"))
 }
 
-/// Agrees on encryption; also the other side's certificate (DER).
-pub(crate) fn agree(
-    mut session: Connection,
-    mut stream: Box<dyn Stream>,
-) -> io::Result<(Box<dyn Stream>, Option<Vec<u8>>)> {
+/// An encrypted connection and the other side's certificate (DER).
+pub(crate) struct Agreed {
+    pub stream: Box<dyn Stream>,
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Agrees on encryption.
+pub(crate) fn agree(mut session: Connection, mut stream: Box<dyn Stream>) -> io::Result<Agreed> {
     while session.is_handshaking() {
         session.complete_io(&mut stream)?;
     }
     let certificate = session.peer_certificates().and_then(|chain| chain.first()).map(|one| one.to_vec());
-    Ok((Encrypted::agree(session, stream)?, certificate))
+    Ok(Agreed { stream: Encrypted::agree(session, stream)?, certificate })
 }
 
 /// Encrypts a connection that a server has agreed to encrypt.

@@ -82,7 +82,7 @@ pub(crate) fn secure(stream: Box<dyn Stream>, host: &str, config: Arc<ClientConf
     let wrong = |e: String| io::Error::new(io::ErrorKind::PermissionDenied, e);
     let name = ServerName::try_from(host.to_owned()).map_err(|e| wrong(e.to_string()))?;
     let session = ClientConnection::new(config, name).map_err(|e| wrong(e.to_string()))?;
-    let (stream, certificate) = tls::agree(session.into(), stream)?;
+    let tls::Agreed { stream, certificate } = tls::agree(session.into(), stream)?;
     Ok(Secured { stream, bindings: certificate.as_deref().and_then(bindings) })
 }
 

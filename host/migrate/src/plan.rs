@@ -3,6 +3,7 @@
 use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
 use crate::definition::{self, Definition};
 use crate::machine::Machine;
+use crate::servers::Servers;
 use crate::source::Source;
 use crate::target::Destination;
 use crate::tree::Tree;
@@ -47,6 +48,8 @@ pub struct Request {
     pub nics: Vec<(Option<String>, Option<String>)>,
     /// `disk-bus`, `format` and the like, as the target documents them.
     pub wishes: Vec<Fact>,
+    /// The servers that the target may ask.
+    pub servers: Servers,
 }
 
 /// How much there is to move, in bytes.
@@ -181,12 +184,12 @@ pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
 
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
-    let destination = Destination::parse(&request.to, adapters)?;
+    let destination = Destination::parse(&request.to, &request.servers, adapters)?;
     let mut found = inspect(&request.disks, adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
     let name = name(request.name.as_deref(), [defined, own])?;
-    let key = key(request, &found, &name);
+    let key = key(request, &found, &name, &destination);
     // The time of a run that is being resumed: the same edits must give the same bytes.
     if let Some(job) = destination.job(&name).filter(|job| job.key == key) {
         adapters.job.set_now(job.time);
@@ -194,6 +197,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let nics = cards(request, found.definition.as_ref(), &name);
     let mut machine = describe(request, &found, &name, &nics);
     machine.facts.push(contract::Fact { key: "target.name".into(), value: destination.word.clone() });
+    machine.facts.extend(destination.servers.iter().flat_map(|servers| servers.facts()));
     let mut target = destination.target(None)?;
     let offer = target.profile(&machine)?;
     let mut concerns = std::mem::take(&mut found.concerns);
@@ -273,7 +277,7 @@ fn unknown_system() -> Concern {
 }
 
 /// The same source, name and wishes have the same key.
-fn key(request: &Request, found: &Inspection, name: &str) -> String {
+fn key(request: &Request, found: &Inspection, name: &str, destination: &Destination) -> String {
     let mut hash = blake3::Hasher::new();
     let mut add = |text: &str| {
         hash.update(&(text.len() as u64).to_le_bytes());
@@ -283,6 +287,7 @@ fn key(request: &Request, found: &Inspection, name: &str) -> String {
     found.definition.iter().for_each(|definition| add(&definition.identity));
     add(name);
     add(&format!("{:?} {:?} {:?} {:?}", request.cpus, request.memory_mib, request.nics, request.wishes));
+    destination.servers.iter().for_each(|servers| add(servers.server()));
     hash.finalize().to_hex()[..32].into()
 }
 

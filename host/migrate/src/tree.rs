@@ -1,11 +1,13 @@
 //! The guest's files as the guest would see them: mounts composed of volumes, symbolic links followed across mounts,
 //! every edit recorded with its reason.
 
+use crate::expected::{Expected, Parts};
 use crate::machine::{Device, Machine};
 use block::{Disk, MemoryDisk};
-use runtime::contract::{Entry, ErrorKind, Kind, Meta, Room, Volume};
+use runtime::contract::{Change, Entry, ErrorKind, Kind, Meta, Patch, Room, Volume};
 use runtime::{Answer, FileSystem, refusal};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use workload::{Concern, Edit, Severity};
 
@@ -13,6 +15,8 @@ use workload::{Concern, Edit, Severity};
 const LINKS_MOST: usize = 40;
 /// Content up to this length is kept with an edit, if it is text.
 const TEXT_MOST: u64 = 64 << 10;
+/// A file that was written and is then changed in part is read once more up to this length.
+const CONTENT_MOST: u64 = 64 << 20;
 /// Entries per page of a directory, and in all.
 const PAGE: u32 = 1024;
 const ENTRIES_MOST: usize = 1 << 20;
@@ -45,13 +49,6 @@ pub struct Tree {
     /// What must be found again afterwards, by path.
     expected: BTreeMap<String, Expected>,
     hash: blake3::Hasher,
-}
-
-/// What an edit must have left.
-enum Expected {
-    Content(blake3::Hash),
-    Tail(usize, blake3::Hash),
-    Gone,
 }
 
 fn answer<T>(result: runtime::Result<T>) -> Answer<T> {
@@ -128,22 +125,61 @@ impl Tree {
             (Err(e), Expected::Gone) if e.kind == ErrorKind::NotFound => return Ok(true),
             (meta, _) => meta?,
         };
-        let (from, hash) = match expected {
-            Expected::Gone => return Ok(false),
-            Expected::Content(hash) => (0, hash),
-            Expected::Tail(length, hash) => (meta.size.saturating_sub(*length as u64), hash),
-        };
-        let mut sum = blake3::Hasher::new();
-        let mut at = from;
-        while at < meta.size {
-            let bytes = ask!(self, path, files, inner => files.read(&inner, at, READ_MOST))?;
+        match expected {
+            Expected::Gone => Ok(false),
+            Expected::Content(hash) => {
+                let mut sum = blake3::Hasher::new();
+                let length = self.each(path, 0..meta.size, |bytes| {
+                    sum.update(bytes);
+                })?;
+                Ok(length == meta.size && sum.finalize() == *hash)
+            }
+            Expected::Parts(parts) => {
+                let mut same = parts.size == meta.size;
+                for (offset, expected) in parts.iter() {
+                    let mut found = Vec::with_capacity(expected.len());
+                    let range = offset..offset + expected.len() as u64;
+                    self.each(path, range, |bytes| found.extend_from_slice(bytes))?;
+                    same &= found == expected;
+                }
+                Ok(same)
+            }
+        }
+    }
+
+    /// Hands over the bytes of a file's range, as far as it goes, and says how many there were.
+    fn each(&mut self, path: &str, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Answer<u64> {
+        let mut at = range.start;
+        while at < range.end {
+            let length = (range.end - at).min(READ_MOST.into()) as u32;
+            let bytes = ask!(self, path, files, inner => files.read(&inner, at, length))?;
             if bytes.is_empty() {
                 break;
             }
-            sum.update(&bytes);
+            take(&bytes);
             at += bytes.len() as u64;
         }
-        Ok(at == meta.size && sum.finalize() == *hash)
+        Ok(at - range.start)
+    }
+
+    /// What is to be found after these patches to a file of `size` bytes.
+    fn expect(&mut self, path: &str, size: u64, patches: &[Patch]) -> Answer<Expected> {
+        let mut parts = match self.expected.remove(path) {
+            Some(Expected::Parts(parts)) => parts,
+            Some(Expected::Content(_)) if size <= CONTENT_MOST => {
+                let mut bytes = Vec::with_capacity(size as usize);
+                self.each(path, 0..size, |piece| bytes.extend_from_slice(piece))?;
+                for patch in patches {
+                    let (start, end) = (patch.offset as usize, patch.offset as usize + patch.bytes.len());
+                    bytes.resize(bytes.len().max(end), 0);
+                    bytes[start..end].copy_from_slice(&patch.bytes);
+                }
+                return Ok(Expected::Content(blake3::hash(&bytes)));
+            }
+            _ => Parts::new(size),
+        };
+        patches.iter().for_each(|patch| parts.put(patch));
+        Ok(Expected::Parts(parts))
     }
 
     fn driver(&self, volume: &str) -> Answer<(&Device, &Arc<runtime::Adapter>)> {
@@ -368,14 +404,34 @@ impl runtime::Tree for Tree {
         Ok(())
     }
 
-    fn append(&mut self, path: &str, bytes: Vec<u8>, reason: &str) -> Answer<()> {
+    fn modify(&mut self, path: &str, patches: Vec<Patch>, shown: Option<Change>, reason: &str) -> Answer<()> {
         let path = self.resolve(path, true)?;
-        let after = shown(&bytes);
-        let expected = Expected::Tail(bytes.len(), blake3::hash(&bytes));
-        self.note("append", &path, &bytes, None);
-        ask!(self, &path, files, inner => files.append(&inner, content(bytes)))?;
+        let size = self.stat_plain(&path)?.size;
+        let mut end = size;
+        for patch in &patches {
+            if patch.offset > end {
+                let message = format!("{path} has {end} bytes, so byte {} is beyond its end", patch.offset);
+                return Err(refusal(ErrorKind::InvalidInput, message));
+            }
+            end = end.max(patch.offset.saturating_add(patch.bytes.len() as u64));
+            self.note("modify", &path, &patch.bytes, None);
+            self.hash.update(&patch.offset.to_le_bytes());
+        }
+        let expected = self.expect(&path, size, &patches)?;
+        let (action, before, after) = match (patches.as_slice(), shown) {
+            (_, Some(shown)) => ("modify", Some(shown.before), Some(shown.after)),
+            ([patch], None) if patch.offset == size => ("append", None, self::shown(&patch.bytes)),
+            (patches, None) => {
+                let bytes: usize = patches.iter().map(|patch| patch.bytes.len()).sum();
+                ("modify", None, Some(format!("{bytes} bytes in {} places", patches.len())))
+            }
+        };
+        for patch in patches {
+            let (offset, bytes) = (patch.offset, content(patch.bytes));
+            ask!(self, &path, files, inner => files.modify(&inner, offset, bytes))?;
+        }
         self.expected.insert(path.clone(), expected);
-        self.record("append", &path, reason, None, after);
+        self.record(action, &path, reason, before, after);
         Ok(())
     }
 

@@ -480,10 +480,10 @@ impl FileSystem {
         })
     }
 
-    /// Appends to a file.
-    pub fn append(&mut self, path: &str, content: Arc<dyn Disk>) -> Result<()> {
-        self.with_content(content, "mounted.append", |s, world, mounted, blob| {
-            world.wherry_adapter_filesystem().mounted().call_append(s, mounted, path, blob)
+    /// Overwrites what a file holds from `offset` on.
+    pub fn modify(&mut self, path: &str, offset: u64, content: Arc<dyn Disk>) -> Result<()> {
+        self.with_content(content, "mounted.modify", |s, world, mounted, blob| {
+            world.wherry_adapter_filesystem().mounted().call_modify(s, mounted, path, offset, blob)
         })
     }
 }

@@ -21,7 +21,7 @@ pub use state::{Answer, Lent, Output, Tree, Web, refusal};
 /// The contract's records, as the host sees them.
 pub mod contract {
     pub use crate::wit::disk_format::exports::wherry::adapter::format::{
-        Codec, Ending, Extent, ImageFacts, Part as ImagePart, Patch, Place, Shape, Unit,
+        Codec, Ending, Extent, ImageFacts, Part as ImagePart, Place, Shape, Unit,
     };
     pub use crate::wit::filesystem_driver::exports::wherry::adapter::filesystem::Identity;
     pub use crate::wit::machine_definition::exports::wherry::adapter::definition::{
@@ -30,9 +30,9 @@ pub mod contract {
     };
     pub use crate::wit::shared::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};
     pub use crate::wit::shared::wherry::adapter::http::{Request, Response};
-    pub use crate::wit::shared::wherry::adapter::tree::Volume;
+    pub use crate::wit::shared::wherry::adapter::tree::{Change, Volume};
     pub use crate::wit::shared::wherry::adapter::types::{
-        Concern, DeviceProfile, Error, ErrorKind, Fact, Range, Severity,
+        Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
     };
     pub use crate::wit::source_os::exports::wherry::adapter::source::{Adaptation, OperatingSystem};
     pub use crate::wit::target_platform::exports::wherry::adapter::target::{

@@ -119,7 +119,8 @@ impl Asks {
             None => grant == origin,
             Some((scheme, end)) => {
                 let host = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
-                let host = host.and_then(|host| host.strip_suffix(end)).and_then(|host| host.strip_suffix('.'));
+                let host =
+                    host.and_then(|host| host.strip_suffix(end)).and_then(|host| host.strip_suffix('.'));
                 host.is_some_and(|host| !host.is_empty() && !host.contains(['@', ':', '/', '?', '#', '\\']))
             }
         };

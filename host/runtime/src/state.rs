@@ -9,13 +9,13 @@ use block::Disk;
 use cap_std::fs::Dir;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
-use std::time::{Duration, Instant};
 use wit::files::{Entry, Meta, Room};
 use wit::http::{Request, Response};
-use wit::tree::Volume;
-use wit::types::{Error, ErrorKind, Range};
+use wit::tree::{Change, Volume};
+use wit::types::{Error, ErrorKind, Patch, Range};
 
 /// An answer in the contract's own terms.
 pub type Answer<T> = Result<T, Error>;
@@ -46,7 +46,7 @@ pub trait Tree: Send {
     fn canonical(&mut self, path: &str) -> Answer<String>;
     fn room(&mut self, path: &str) -> Answer<Room>;
     fn write(&mut self, path: &str, bytes: Vec<u8>, like: Option<Meta>, reason: &str) -> Answer<()>;
-    fn append(&mut self, path: &str, bytes: Vec<u8>, reason: &str) -> Answer<()>;
+    fn modify(&mut self, path: &str, patches: Vec<Patch>, shown: Option<Change>, reason: &str) -> Answer<()>;
     fn rename(&mut self, old: &str, new: &str, reason: &str) -> Answer<()>;
     fn remove(&mut self, path: &str, reason: &str) -> Answer<()>;
     fn make_directory(&mut self, path: &str, like: Option<Meta>, reason: &str) -> Answer<()>;
@@ -301,7 +301,7 @@ tree_calls! {
     canonical(path: String => &path) -> Answer<String>;
     room(path: String => &path) -> Answer<Room>;
     write(path: String => &path, bytes: Vec<u8> => bytes, like: Option<Meta> => like, reason: String => &reason) -> Answer<()>;
-    append(path: String => &path, bytes: Vec<u8> => bytes, reason: String => &reason) -> Answer<()>;
+    modify(path: String => &path, patches: Vec<Patch> => patches, shown: Option<Change> => shown, reason: String => &reason) -> Answer<()>;
     rename(old: String => &old, new: String => &new, reason: String => &reason) -> Answer<()>;
     remove(path: String => &path, reason: String => &reason) -> Answer<()>;
     make_directory(path: String => &path, like: Option<Meta> => like, reason: String => &reason) -> Answer<()>;
@@ -316,7 +316,8 @@ impl State {
             return Err(refusal(ErrorKind::Denied, message));
         }
         if let Some(name) = request.secret.as_ref().filter(|name| !self.rights.secrets.contains(name)) {
-            let message = format!("the right to the secret `{name}` is not in both the manifest and the grant");
+            let message =
+                format!("the right to the secret `{name}` is not in both the manifest and the grant");
             return Err(refusal(ErrorKind::Denied, message));
         }
         let most = self.limits.request;

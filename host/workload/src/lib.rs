@@ -39,7 +39,7 @@ pub struct Concern {
 /// One change made to the guest, in the overlay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
-    /// write, append, rename, remove, make-directory or make-symlink.
+    /// write, modify, append, rename, remove, make-directory or make-symlink.
     pub action: String,
     /// The guest's path.
     pub object: String,

@@ -2,7 +2,9 @@
 
 use crate::bindings::imports::wherry::adapter as host;
 use crate::http::{Request, Response};
-use crate::{Blob, Entry, Error, ErrorKind, Http, Meta, Output, Range, Result, Room, Tree, Volume};
+use crate::{
+    Blob, Change, Entry, Error, ErrorKind, Http, Meta, Output, Patch, Range, Result, Room, Tree, Volume,
+};
 
 /// How loud a log line is.
 pub use host::log::Level;
@@ -83,8 +85,8 @@ impl Tree for host::tree::GuestTree {
     fn write(&self, path: &str, bytes: &[u8], like: Option<&Meta>, reason: &str) -> Result<()> {
         self.write(path, bytes, like, reason)
     }
-    fn append(&self, path: &str, bytes: &[u8], reason: &str) -> Result<()> {
-        self.append(path, bytes, reason)
+    fn modify(&self, path: &str, patches: &[Patch], shown: Option<&Change>, reason: &str) -> Result<()> {
+        self.modify(path, patches, shown, reason)
     }
     fn rename(&self, old: &str, new: &str, reason: &str) -> Result<()> {
         self.rename(old, new, reason)

@@ -16,9 +16,9 @@ pub mod testing;
 mod traits;
 
 pub use bindings::imports::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};
-pub use bindings::imports::wherry::adapter::tree::Volume;
+pub use bindings::imports::wherry::adapter::tree::{Change, Volume};
 pub use bindings::imports::wherry::adapter::types::{
-    Concern, DeviceProfile, Error, ErrorKind, Fact, Range, Severity,
+    Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
 };
 pub use host::{HostHttp, HostOutput, Level, NoHttp, cancelled, log, now_unix, progress};
 pub use register::*;

@@ -124,8 +124,8 @@ mod filesystem_glue {
         fn write(&self, path: String, content: &HostBlob, like: Option<Meta>) -> Result<()> {
             self.0.borrow_mut().write(&path, content, like.as_ref())
         }
-        fn append(&self, path: String, content: &HostBlob) -> Result<()> {
-            self.0.borrow_mut().append(&path, content)
+        fn modify(&self, path: String, offset: u64, content: &HostBlob) -> Result<()> {
+            self.0.borrow_mut().modify(&path, offset, content)
         }
         fn rename(&self, old: String, new: String) -> Result<()> {
             self.0.borrow_mut().rename(&old, &new)

@@ -7,7 +7,7 @@ use crate::http::{Request, Response};
 use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Shipment, Sink};
 use crate::volume::Layout;
-use crate::{DeviceProfile, EntryPage, Fact, Meta, Range, Result, Room, Volume};
+use crate::{Change, DeviceProfile, EntryPage, Fact, Meta, Patch, Range, Result, Room, Volume};
 
 /// The most bytes one read may ask for.
 pub const READ_MOST: u32 = 1 << 20;
@@ -47,11 +47,17 @@ pub trait Tree {
     fn canonical(&self, path: &str) -> Result<String>;
     fn room(&self, path: &str) -> Result<Room>;
     fn write(&self, path: &str, bytes: &[u8], like: Option<&Meta>, reason: &str) -> Result<()>;
-    fn append(&self, path: &str, bytes: &[u8], reason: &str) -> Result<()>;
+    fn modify(&self, path: &str, patches: &[Patch], shown: Option<&Change>, reason: &str) -> Result<()>;
     fn rename(&self, old: &str, new: &str, reason: &str) -> Result<()>;
     fn remove(&self, path: &str, reason: &str) -> Result<()>;
     fn make_directory(&self, path: &str, like: Option<&Meta>, reason: &str) -> Result<()>;
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()>;
+
+    /// Adds to the end of a file.
+    fn append(&self, path: &str, bytes: &[u8], reason: &str) -> Result<()> {
+        let offset = self.stat(&self.canonical(path)?)?.size;
+        self.modify(path, &[Patch { offset, bytes: bytes.to_vec() }], None, reason)
+    }
 
     /// The whole file, unless it is longer than `most` bytes (`limit`).
     fn read_all(&self, path: &str, most: u64) -> Result<Vec<u8>> {
@@ -164,7 +170,7 @@ pub trait FileSystem: Sized + 'static {
     fn read_link(&mut self, path: &str) -> Result<String>;
     fn room(&mut self) -> Result<Room>;
     fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()>;
-    fn append(&mut self, path: &str, content: &dyn Blob) -> Result<()>;
+    fn modify(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()>;
     fn rename(&mut self, old: &str, new: &str) -> Result<()>;
     fn remove(&mut self, path: &str) -> Result<()>;
     fn make_directory(&mut self, path: &str, like: Option<&Meta>) -> Result<()>;
@@ -172,6 +178,12 @@ pub trait FileSystem: Sized + 'static {
     fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()>;
     fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>>;
     fn sync(&mut self) -> Result<()>;
+
+    /// Adds to the end of a file.
+    fn append(&mut self, path: &str, content: &dyn Blob) -> Result<()> {
+        let size = self.stat(path)?.size;
+        self.modify(path, size, content)
+    }
 }
 
 /// World `machine-definition`.

@@ -129,22 +129,19 @@ impl Bench {
         let Some(path) = self.pick_file() else { return };
         let content = self.content();
         let blob = MemoryBlob::read_only(content.clone());
-        let changed = !(appending && content.is_empty());
-        if appending {
-            self.fs.append(&path, &blob).unwrap()
-        } else {
-            self.fs.write(&path, &blob, None).unwrap()
-        }
         let node = self.model.get_mut(&path).unwrap();
         let Content::File(old) = &mut node.content else { return };
-        if appending {
-            old.extend(content)
-        } else {
-            *old = content
+        node.mtime = Some(now_unix() as i64);
+        if !appending {
+            self.fs.write(&path, &blob, None).unwrap();
+            *old = content;
+            return;
         }
-        if changed || appending {
-            node.mtime = Some(now_unix() as i64);
-        }
+        let size = old.len();
+        let offset = [size, self.random.below(size as u64 + 1) as usize][self.random.below(2) as usize];
+        self.fs.modify(&path, offset as u64, &blob).unwrap();
+        old.resize(size.max(offset + content.len()), 0);
+        old[offset..offset + content.len()].copy_from_slice(&content);
     }
 
     fn remove(&mut self) {

@@ -233,7 +233,7 @@ fn without_the_right_to_write() {
     let mut fat = Fat::mount(Box::new(FileBlob::open(&lab.image).unwrap()), false).unwrap();
     for result in [
         fat.write("/a", &content(1), None),
-        fat.append("/a", &content(1)),
+        fat.modify("/a", 0, &content(1)),
         fat.remove("/a"),
         fat.rename("/a", "/b"),
         fat.make_directory("/a", None),

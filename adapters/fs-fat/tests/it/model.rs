@@ -74,11 +74,14 @@ impl Model {
             }
             4..6 => {
                 let (path, bytes) = (self.object(), self.bytes());
-                let done = fat.append(&path, &MemoryBlob::new(bytes.clone()));
                 let allowed = matches!(self.tree.get(&path), Some(Some(_)));
+                let old = self.tree.get(&path).cloned().flatten().unwrap_or_default().len();
+                let offset = [old, self.below(old + 1)][self.below(2)];
+                let done = fat.modify(&path, offset as u64, &MemoryBlob::new(bytes.clone()));
                 self.agree(&path, done, allowed);
                 if let Some(Some(content)) = self.tree.get_mut(&path) {
-                    content.extend(bytes);
+                    content.resize(old.max(offset + bytes.len()), 0);
+                    content[offset..offset + bytes.len()].copy_from_slice(&bytes);
                 }
             }
             6..8 => {

@@ -1,6 +1,8 @@
 //! A guest's files in memory, under the same rules as the host's tree over real volumes.
 
-use crate::{Entry, Error, ErrorKind, Kind, Meta, READ_MOST, Result, Room, Tree, Volume, fact};
+use crate::{
+    Change, Entry, Error, ErrorKind, Kind, Meta, Patch, READ_MOST, Result, Room, Tree, Volume, fact,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -137,10 +139,14 @@ impl MemoryVolume {
         crate::find(&self.volume.facts, "fs.kind") == Some("vfat")
     }
 
-    /// The key under which a path is kept: names on FAT are the same in upper and lower case.
+    fn caseless(&self) -> bool {
+        matches!(crate::find(&self.volume.facts, "fs.kind"), Some("vfat" | "ntfs"))
+    }
+
+    /// The key under which a path is kept: names on FAT and NTFS are the same in upper and lower case.
     fn key(&self, path: &str) -> String {
         let same = |key: &&String| key.eq_ignore_ascii_case(path);
-        let found = if self.fat() { self.nodes.keys().find(same) } else { None };
+        let found = if self.caseless() { self.nodes.keys().find(same) } else { None };
         found.cloned().unwrap_or_else(|| path.to_owned())
     }
 
@@ -233,8 +239,17 @@ impl MemoryVolume {
         Ok(())
     }
 
-    fn append(&mut self, path: &str, more: &[u8]) -> Result<()> {
-        let whole = [self.bytes(path)?.as_slice(), more].concat();
+    fn modify(&mut self, path: &str, patches: &[Patch]) -> Result<()> {
+        let mut whole = self.bytes(path)?.clone();
+        for patch in patches {
+            let Some(offset) = usize::try_from(patch.offset).ok().filter(|at| *at <= whole.len()) else {
+                let message = format!("{path} has {} bytes, fewer than {}", whole.len(), patch.offset);
+                return refusal(ErrorKind::InvalidInput, message);
+            };
+            let end = offset + patch.bytes.len();
+            whole.resize(whole.len().max(end), 0);
+            whole[offset..end].copy_from_slice(&patch.bytes);
+        }
         self.write(path, &whole, None)
     }
 
@@ -268,7 +283,7 @@ impl MemoryVolume {
 /// One change, as the plan will print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// write, append, rename, remove, make-directory or make-symlink.
+    /// write, modify, append, rename, remove, make-directory or make-symlink.
     pub action: &'static str,
     /// The path without links.
     pub object: String,
@@ -502,9 +517,17 @@ impl Tree for MemoryTree {
         self.0.borrow_mut().edit(edit, true, |volume, path| volume.write(path, bytes, like))
     }
 
-    fn append(&self, path: &str, bytes: &[u8], reason: &str) -> Result<()> {
-        let edit = edit("append", path, reason, Some(bytes));
-        self.0.borrow_mut().edit(edit, true, |volume, path| volume.append(path, bytes))
+    fn modify(&self, path: &str, patches: &[Patch], shown: Option<&Change>, reason: &str) -> Result<()> {
+        let size = self.stat(&self.canonical(path)?)?.size;
+        let edit = match (patches, shown) {
+            ([patch], None) if patch.offset == size => edit("append", path, reason, Some(&patch.bytes)),
+            (_, shown) => {
+                let mut edit = edit("modify", path, reason, shown.map(|shown| shown.after.as_bytes()));
+                edit.before = shown.map(|shown| shown.before.clone().into_bytes());
+                edit
+            }
+        };
+        self.0.borrow_mut().edit(edit, true, |volume, path| volume.modify(path, patches))
     }
 
     fn rename(&self, old: &str, new: &str, reason: &str) -> Result<()> {

@@ -89,7 +89,7 @@ impl FileSystem for Hostile {
     fn write(&mut self, _path: &str, _content: &dyn Blob, _like: Option<&Meta>) -> Result<()> {
         no()
     }
-    fn append(&mut self, _path: &str, _content: &dyn Blob) -> Result<()> {
+    fn modify(&mut self, _path: &str, _offset: u64, _content: &dyn Blob) -> Result<()> {
         no()
     }
     fn rename(&mut self, _old: &str, _new: &str) -> Result<()> {
