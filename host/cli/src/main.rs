@@ -187,6 +187,12 @@ struct New {
     /// A file of secrets for servers (docs/servers.md) [default: $WHERRY_CREDENTIALS]
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
+    /// What the guest's own adapter is told: hal=acpiapic_mp, keep-tools=yes ...; may be repeated
+    #[arg(long = "guest", value_name = "KEY=VALUE", value_parser = pair)]
+    guest: Vec<(String, String)>,
+    /// A directory or ISO with vendors' drivers for a Windows guest; may be repeated
+    #[arg(long = "drivers", value_name = "PATH")]
+    drivers: Vec<PathBuf>,
 }
 
 #[derive(Args)]

@@ -20,6 +20,7 @@ mod servers;
 mod ship;
 mod sink;
 mod source;
+mod supply;
 mod target;
 mod tree;
 mod unused;

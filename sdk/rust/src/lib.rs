@@ -7,6 +7,7 @@
 pub mod bindings;
 pub mod checksum;
 pub mod claim;
+pub mod guest;
 mod host;
 pub mod image;
 pub mod platform;
