@@ -16,6 +16,7 @@ mod rules;
 mod sandbox;
 mod sectors;
 mod split;
+mod targets;
 mod windows;
 
 use std::path::{Path, PathBuf};
