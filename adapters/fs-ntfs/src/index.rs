@@ -97,6 +97,11 @@ impl<'a> Entry<'a> {
         if self.is_last() { &[] } else { part(self.bytes, 16, usize::from(u16_at(self.bytes, 10))) }
     }
 
+    /// The key, where the bytes are those of an entry without a node below, whatever the flags say.
+    pub fn key_of_body(&self) -> &'a [u8] {
+        part(self.bytes, 16, usize::from(u16_at(self.bytes, 10)))
+    }
+
     /// The node below.
     pub fn child(&self) -> Option<u64> {
         let at = self.bytes.len().checked_sub(8)?;

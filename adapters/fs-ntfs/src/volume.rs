@@ -25,6 +25,8 @@ pub const VOLUME: u64 = 3;
 pub const ROOT: u64 = 5;
 /// Which clusters are in use.
 pub const BITMAP: u64 = 6;
+/// Access rights, since version 3.
+pub const SECURE: u64 = 9;
 /// Upper case letters.
 pub const UPCASE: u64 = 10;
 /// The directory of further system files, since version 3.
@@ -61,6 +63,8 @@ pub struct Volume<'a> {
     pub unpacked: Option<crate::content::Unpacked>,
     /// free clusters, where they were counted
     pub free: Option<u64>,
+    /// no record that is free lies before this one
+    pub free_record_from: u64,
     /// where new content is going to be
     pub goal: u64,
     /// why not everything on the volume can be believed, and what to do
@@ -91,6 +95,7 @@ impl<'a> Volume<'a> {
             listing: None,
             unpacked: None,
             free: None,
+            free_record_from: 0,
             goal,
             doubt: None,
             writable: false,
