@@ -15,6 +15,9 @@ fn request(disks: &[String], asked: &New) -> Request {
         let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         (said(mac), said(network))
     };
+    let facts = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(key, value)| Fact { key: key.clone(), value: value.clone() }).collect()
+    };
     Request {
         disks: disks.to_vec(),
         to: asked.to.clone(),
@@ -22,11 +25,17 @@ fn request(disks: &[String], asked: &New) -> Request {
         cpus: asked.cpus,
         memory_mib: asked.memory,
         nics: asked.nics.iter().map(nic).collect(),
-        wishes: asked
-            .wishes
-            .iter()
-            .map(|(key, value)| Fact { key: key.clone(), value: value.clone() })
-            .collect(),
+        wishes: facts(&asked.wishes),
+        options: facts(&asked.guest),
+        drivers: asked.drivers.clone(),
+        servers: migrate::Servers {
+            named: asked.servers.clone(),
+            authority: asked.ca.clone(),
+            credentials: asked
+                .credentials
+                .clone()
+                .or_else(|| std::env::var_os("WHERRY_CREDENTIALS").map(Into::into)),
+        },
     }
 }
 
@@ -135,6 +144,7 @@ fn ending(outcome: &Outcome) {
         let (read, written, time) = (bytes(disk.bytes_read), bytes(disk.bytes_written), time(disk.seconds));
         say!("Made     {file}: {read} read, {written} written in {time}{hash}");
     }
+    outcome.sent.iter().for_each(|name| say!("Sent     {name}"));
     outcome.definitions.iter().for_each(|name| say!("Made     {name}"));
     say!("\nNext");
     outcome.next.iter().for_each(|next| say!("  {next}"));
