@@ -186,7 +186,7 @@ impl<S: Storage> Hive<S> {
         let mut list = self.value_places(key)?;
         list.push(at);
         let mut bytes: Vec<u8> = list.iter().flat_map(|at| at.to_le_bytes()).collect();
-        let place = if key.values == 0 || key.value_list == NONE {
+        let place = if key.values == 0 {
             self.store(&bytes, key.at)?
         } else {
             if (self.cell_length(key.value_list)? as usize) < bytes.len() {
