@@ -31,6 +31,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/lib/python3/dist-packages/pyvhdi.cpython-311-x86_64-linux-gnu.so", "python3-libvhdi"),
     ("/usr/bin/hivexregedit", "libwin-hivex-perl"),
     ("/usr/bin/reglookup", "reglookup"),
+    ("/sbin/mkntfs", "ntfs-3g"),
     ("/usr/bin/wimcapture", "wimtools"),
     ("/usr/bin/ldmtool", "ldmtool"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
