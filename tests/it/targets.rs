@@ -6,8 +6,17 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DRIVERS: &[&str] =
-    &["hv_vmbus", "hv_storvsc", "hv_netvsc", "sd_mod", "vmw_pvscsi", "vmxnet3", "mptsas", "tulip", "ata_piix"];
+const DRIVERS: &[&str] = &[
+    "hv_vmbus",
+    "hv_storvsc",
+    "hv_netvsc",
+    "sd_mod",
+    "vmw_pvscsi",
+    "vmxnet3",
+    "mptsas",
+    "tulip",
+    "ata_piix",
+];
 
 struct Place(tempfile::TempDir);
 
@@ -52,7 +61,16 @@ fn a_guest_goes_to_hyperv() {
     assert!(script.contains("@{ File = 'web.vhdx'; Type = 'IDE'; Number = 0; Location = 0 }"), "{script}");
     place.migrate("hyperv:two", &["format=vhd", "subformat=fixed"]);
     place.same("one/web.vhdx", "two/web.vhd");
-    tool("qemu-img", &["convert", "-O", "raw", place.path("one/web.vhdx").to_str().unwrap(), place.path("made").to_str().unwrap()]);
+    tool(
+        "qemu-img",
+        &[
+            "convert",
+            "-O",
+            "raw",
+            place.path("one/web.vhdx").to_str().unwrap(),
+            place.path("made").to_str().unwrap(),
+        ],
+    );
     fsck(place.0.path(), &place.path("made"));
     // Again, and nothing is different.
     let before = std::fs::read(place.path("one/web.vhdx")).unwrap();
@@ -67,7 +85,10 @@ fn a_guest_goes_to_vmware() {
     let profile = &plan["profile"];
     assert_eq!((&profile["disk-bus"], &profile["nic-model"]), (&"pvscsi".into(), &"vmxnet3".into()));
     let vmx = std::fs::read_to_string(place.path("sparse/web.vmx")).unwrap();
-    assert!(vmx.contains("guestOS = \"debian10-64\"") && vmx.contains("scsi0:0.fileName = \"web.vmdk\""), "{vmx}");
+    assert!(
+        vmx.contains("guestOS = \"debian10-64\"") && vmx.contains("scsi0:0.fileName = \"web.vmdk\""),
+        "{vmx}"
+    );
     for subformat in ["monolithicFlat", "streamOptimized"] {
         let folder = format!("vmware:{subformat}");
         place.migrate(&folder, &[&format!("subformat={subformat}")]);
@@ -75,5 +96,7 @@ fn a_guest_goes_to_vmware() {
     }
     assert!(place.path("monolithicFlat/web-flat.vmdk").exists());
     place.migrate("vmware:old", &["disk-bus=lsi-sas", "machine=vmx-9"]);
-    assert!(std::fs::read_to_string(place.path("old/web.vmx")).unwrap().contains("virtualHW.version = \"9\""));
+    assert!(
+        std::fs::read_to_string(place.path("old/web.vmx")).unwrap().contains("virtualHW.version = \"9\"")
+    );
 }
