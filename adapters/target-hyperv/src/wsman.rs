@@ -245,7 +245,8 @@ impl Shell<'_> {
 
 fn parse(answer: &str) -> Result<Document<'_>> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MOST, ..ParsingOptions::default() };
-    Document::parse_with_options(answer, options).map_err(|e| nonsense(&format!("the answer is no XML: {e}")))
+    Document::parse_with_options(answer, options)
+        .map_err(|e| nonsense(&format!("the answer is no XML: {}", plain(&e.to_string()))))
 }
 
 fn named(node: &Node<'_, '_>, name: &str) -> bool {
