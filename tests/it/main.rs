@@ -15,8 +15,11 @@ mod ovf;
 mod rules;
 mod sandbox;
 mod sectors;
+mod servers;
 mod split;
 mod targets;
+#[path = "../../host/channels/tests/it/web.rs"]
+mod web;
 mod windows;
 
 use std::path::{Path, PathBuf};

@@ -1,12 +1,28 @@
 //! The client against a server in Python: rights, certificates, limits, secrets, and answers that make no sense.
 
-use crate::web::{Web, secret};
+use crate::web::Web;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use wherry_channels::{Answer, Call, Client, Failure, Kind, Peer, Trouble};
+use wherry_channels::{Answer, Call, Client, Failure, Kind, Peer, Secret, Trouble};
 
 const TIME: Duration = Duration::from_secs(20);
+
+/// The one that the server knows.
+fn secret(kind: Kind) -> Secret {
+    let user = if kind == Kind::Ntlm { "DOMAIN\\Us\u{e9}r" } else { "Us\u{e9}r" };
+    Secret { kind, user: user.into(), password: "Passw\u{f6}rd".into(), plain: false }
+}
+
+impl Web {
+    /// A client that trusts this server, and has a secret `s`.
+    fn client(&self, secret: Option<Secret>) -> Client {
+        let authority = self.certificate().exists().then(|| self.certificate());
+        let peers = vec![Peer::parse(&self.origin(), authority.as_ref()).unwrap()];
+        let secrets = secret.map(|secret| ("s".to_owned(), secret)).into_iter().collect();
+        Client::new(peers, secrets, Arc::new(AtomicBool::new(false)))
+    }
+}
 
 fn ask(
     client: &Client,

@@ -3,9 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use wherry_channels::{Client, Kind, Peer, Secret};
 
 /// NTLM by another implementation than ours.
 const PACKAGE: &str = "pyspnego==0.12.4";
@@ -33,10 +30,15 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The repository; this file is used from two crates.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap().to_path_buf()
+}
+
 /// The interpreter with the package; installed once, whoever comes first.
 fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let place = root.join(".work").join(PACKAGE.replace("==", "-"));
+    let place = root().join(".work").join(PACKAGE.replace("==", "-"));
     std::fs::create_dir_all(&place).unwrap();
     let lock = std::fs::File::create(place.join("lock")).unwrap();
     lock.lock().unwrap();
@@ -63,7 +65,7 @@ impl Web {
     pub fn start(tls: bool, words: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("users"), "DOMAIN:Us\u{e9}r:Passw\u{f6}rd\n").unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/server.py");
+        let script = root().join("host/channels/tests/it/server.py");
         let mut command = Command::new(python());
         command.arg("-B").arg(script).arg(folder.path()).args(words);
         if tls {
@@ -87,22 +89,8 @@ impl Web {
         self.folder.path().join("cert.pem")
     }
 
-    /// A client that trusts this server, and has a secret `s`.
-    pub fn client(&self, secret: Option<Secret>) -> Client {
-        let authority = self.tls.then(|| self.certificate());
-        let peers = vec![Peer::parse(&self.origin(), authority.as_ref()).unwrap()];
-        let secrets = secret.map(|secret| ("s".to_owned(), secret)).into_iter().collect();
-        Client::new(peers, secrets, Arc::new(AtomicBool::new(false)))
-    }
-
     /// What it was asked.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
-}
-
-/// The one that the server knows.
-pub fn secret(kind: Kind) -> Secret {
-    let user = if kind == Kind::Ntlm { "DOMAIN\\Us\u{e9}r" } else { "Us\u{e9}r" };
-    Secret { kind, user: user.into(), password: "Passw\u{f6}rd".into(), plain: false }
 }
