@@ -16,6 +16,7 @@ pub mod hibernation;
 mod index;
 mod listing;
 pub mod log;
+mod log_idle;
 pub mod lznt1;
 pub mod lzx;
 mod meta;

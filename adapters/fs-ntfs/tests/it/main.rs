@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
+mod idle;
 mod images;
 mod packed;
 mod packed_exercise;
