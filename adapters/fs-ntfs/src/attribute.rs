@@ -2,7 +2,9 @@
 //!
 //! Source: the Linux-NTFS documentation, "Attribute Header" and the pages of the attributes.
 
-use crate::bytes::{align, byte_at, part, put, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at, unit_bytes, units};
+use crate::bytes::{
+    align, byte_at, part, put, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at, unit_bytes, units,
+};
 use crate::runs::Runs;
 use wherry_sdk::{Error, ErrorKind, Result};
 

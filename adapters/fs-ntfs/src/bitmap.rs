@@ -46,7 +46,10 @@ mod tests {
     fn bits() {
         let mut bits = vec![0; 8];
         fill(&mut bits, 5, 30, true);
-        assert_eq!((find(&bits, 0, 64, true), find(&bits, 5, 64, false), find(&bits, 40, 64, true)), (5, 35, 64));
+        assert_eq!(
+            (find(&bits, 0, 64, true), find(&bits, 5, 64, false), find(&bits, 40, 64, true)),
+            (5, 35, 64)
+        );
         assert!(is_set(&bits, 34) && !is_set(&bits, 35) && !is_set(&bits, 1000));
         fill(&mut bits, 6, 20, false);
         assert_eq!((find(&bits, 6, 64, true), find(&bits, 0, 3, true)), (26, 3));

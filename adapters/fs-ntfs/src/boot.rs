@@ -58,7 +58,8 @@ fn power_between(value: u64, least: u64, most: u64) -> bool {
 impl Boot {
     /// Checks the numbers against each other and against the `size` of the device in bytes.
     pub fn parse(bytes: &[u8], size: u64) -> Result<Self> {
-        let corrupt = |at: u64, what: String| Error::corrupt(at, format!("NTFS boot sector: {what}: run chkdsk"));
+        let corrupt =
+            |at: u64, what: String| Error::corrupt(at, format!("NTFS boot sector: {what}: run chkdsk"));
         let sector = u64::from(u16_at(bytes, 0x0b));
         if !power_between(sector, 256, 4096) {
             return Err(corrupt(0x0b, format!("sectors of {sector} bytes are impossible")));

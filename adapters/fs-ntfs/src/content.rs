@@ -26,12 +26,14 @@ pub fn refusal(file: &File, stream: &[u16], tag: Option<u32>) -> Option<Error> {
     let flags = file.get(DATA, stream).map_or(0, |data| data.flags);
     let encrypted = file.file_flags() & name::ENCRYPTED != 0 && !file.is_directory();
     if encrypted || flags & ENCRYPTED != 0 {
-        return Some(Error::unsupported("it is encrypted by EFS: decrypt it in the guest, only its users have the key"));
+        return Some(Error::unsupported(
+            "it is encrypted by EFS: decrypt it in the guest, only its users have the key",
+        ));
     }
     match tag.map(meaning) {
-        Some(Meaning::Elsewhere(owner)) if stream.is_empty() => {
-            Some(Error::unsupported(format!("its content is kept by {owner}: bring it back in the guest first")))
-        }
+        Some(Meaning::Elsewhere(owner)) if stream.is_empty() => Some(Error::unsupported(format!(
+            "its content is kept by {owner}: bring it back in the guest first"
+        ))),
         _ => None,
     }
 }
@@ -55,7 +57,13 @@ impl Volume<'_> {
     }
 
     /// The same of any attribute, of which so many bytes are there.
-    pub fn read_attribute(&mut self, file: &File, data: &Attribute, offset: u64, length: u64) -> Result<Vec<u8>> {
+    pub fn read_attribute(
+        &mut self,
+        file: &File,
+        data: &Attribute,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>> {
         match &data.value {
             Value::Resident { bytes, .. } => Ok(part(bytes, offset as usize, length as usize).to_vec()),
             Value::Stored(stored) if data.flags & COMPRESSED != 0 && stored.unit > 0 => {
@@ -78,7 +86,9 @@ impl Volume<'_> {
                     let within = at % self.boot.cluster;
                     let take = (run.length * self.boot.cluster - within).min(left);
                     match run.lcn {
-                        Some(lcn) => bytes.extend(self.device.read_content(lcn * self.boot.cluster + within, take)?),
+                        Some(lcn) => {
+                            bytes.extend(self.device.read_content(lcn * self.boot.cluster + within, take)?)
+                        }
                         None => bytes.resize(bytes.len() + take as usize, 0),
                     }
                 }
@@ -92,7 +102,13 @@ impl Volume<'_> {
         Ok(bytes)
     }
 
-    fn read_compressed(&mut self, file: &File, data: &Attribute, offset: u64, length: u64) -> Result<Vec<u8>> {
+    fn read_compressed(
+        &mut self,
+        file: &File,
+        data: &Attribute,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>> {
         let Some(stored) = data.clusters() else { return Ok(Vec::new()) };
         let size = self.boot.cluster << stored.unit;
         let mut bytes = Vec::with_capacity(length as usize);
@@ -111,7 +127,8 @@ impl Volume<'_> {
     /// One compression unit, unpacked.
     fn unit(&mut self, file: &File, data: &Attribute, stored: &Stored, unit: u64) -> Result<Rc<Vec<u8>>> {
         let known = self.unpacked.as_ref();
-        let known = known.filter(|one| one.number == file.number && one.stream == data.name && one.unit == unit);
+        let known =
+            known.filter(|one| one.number == file.number && one.stream == data.name && one.unit == unit);
         if let Some(known) = known {
             return Ok(Rc::clone(&known.bytes));
         }
@@ -124,7 +141,8 @@ impl Volume<'_> {
             packed.extend(self.device.read_content(lcn * self.boot.cluster, count * self.boot.cluster)?);
             vcn += count;
         }
-        let mut bytes = if packed.len() >= size || packed.is_empty() { packed } else { lznt1::unpack(&packed, size)? };
+        let mut bytes =
+            if packed.len() >= size || packed.is_empty() { packed } else { lznt1::unpack(&packed, size)? };
         let start = unit * size as u64;
         bytes.truncate(stored.initialized.saturating_sub(start).min(size as u64) as usize);
         bytes.resize(size, 0);

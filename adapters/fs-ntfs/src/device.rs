@@ -163,7 +163,11 @@ impl<'a> Device<'a> {
         for number in self.dirty.range(offset / PAGE..end.div_ceil(PAGE)) {
             let Some(page) = self.pages.get(number) else { continue };
             let (from, to) = ((number * PAGE).max(offset), (number * PAGE + PAGE).min(end));
-            put(&mut bytes, (from - offset) as usize, part(page, (from % PAGE) as usize, (to - from) as usize));
+            put(
+                &mut bytes,
+                (from - offset) as usize,
+                part(page, (from % PAGE) as usize, (to - from) as usize),
+            );
         }
         Ok(bytes)
     }

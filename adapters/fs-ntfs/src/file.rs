@@ -255,9 +255,13 @@ impl Volume<'_> {
             for other in &extensions {
                 let more = self.record(*other)?;
                 if more.base() != reference(number, record.sequence()) || more.flags() & IN_USE == 0 {
-                    return Err(corrupt(number, &format!("is continued by record {other}, which is another's")));
+                    return Err(corrupt(
+                        number,
+                        &format!("is continued by record {other}, which is another's"),
+                    ));
                 }
-                pieces.extend(more.pieces()?.into_iter().filter(|piece| listed.contains(&(*other, piece.id))));
+                pieces
+                    .extend(more.pieces()?.into_iter().filter(|piece| listed.contains(&(*other, piece.id))));
             }
         }
         Ok(File {
@@ -277,12 +281,14 @@ impl Volume<'_> {
             Value::Stored(mut stored) => {
                 stored.runs.unpack(&piece.pairs, clusters)?;
                 if stored.size > LIST_MOST {
-                    return Err(Error::new(ErrorKind::Corrupt, "a list of attributes is too long: run chkdsk"));
+                    return Err(Error::new(
+                        ErrorKind::Corrupt,
+                        "a list of attributes is too long: run chkdsk",
+                    ));
                 }
                 *list = stored;
                 self.stored_bytes(list, 0, list.size as usize)
             }
         }
     }
-
 }

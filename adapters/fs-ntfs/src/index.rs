@@ -44,7 +44,9 @@ impl Collation {
         match number {
             1 => Ok(Self::Names),
             0x10 | 0x13 => Ok(Self::Numbers),
-            other => Err(Error::unsupported(format!("an index is sorted by rule {other:#x}, which is unknown"))),
+            other => {
+                Err(Error::unsupported(format!("an index is sorted by rule {other:#x}, which is unknown")))
+            }
         }
     }
 
@@ -52,7 +54,8 @@ impl Collation {
     pub fn compare(self, upcase: &Upcase, left: &[u8], right: &[u8]) -> Ordering {
         match self {
             Self::Names => {
-                let (left, right) = (key_units(left).unwrap_or_default(), key_units(right).unwrap_or_default());
+                let (left, right) =
+                    (key_units(left).unwrap_or_default(), key_units(right).unwrap_or_default());
                 upcase.collate(&left, &right)
             }
             Self::Numbers => {
@@ -92,6 +95,11 @@ impl<'a> Entry<'a> {
     /// The key.
     pub fn key(&self) -> &'a [u8] {
         if self.is_last() { &[] } else { part(self.bytes, 16, usize::from(u16_at(self.bytes, 10))) }
+    }
+
+    /// The key, where the bytes are those of an entry without a node below, whatever the flags say.
+    pub fn key_of_body(&self) -> &'a [u8] {
+        part(self.bytes, 16, usize::from(u16_at(self.bytes, 10)))
     }
 
     /// The node below.
@@ -171,7 +179,9 @@ impl Volume<'_> {
     pub fn find(&mut self, directory: &File, name: &[u16]) -> Result<Option<(u64, Vec<u16>)>> {
         let found = self.descend(directory, name, Upcase::compare)?;
         match &found {
-            Some((_, stored)) if stored != name => Ok(self.descend(directory, name, Upcase::collate)?.or(found)),
+            Some((_, stored)) if stored != name => {
+                Ok(self.descend(directory, name, Upcase::collate)?.or(found))
+            }
             _ => Ok(found),
         }
     }

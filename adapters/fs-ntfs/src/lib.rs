@@ -3,6 +3,7 @@
 //! The device is the host's copy-on-write overlay, which the host throws away when anything fails; so changes need no
 //! journal of their own. Nothing on the device is trusted: numbers are checked where they are read, every walk ends.
 
+mod allocate;
 mod attribute;
 pub mod bitlocker;
 mod bitmap;
@@ -10,10 +11,13 @@ mod boot;
 mod bytes;
 mod content;
 mod device;
+mod edit;
 mod file;
 mod fixup;
 pub mod hibernation;
 mod index;
+mod layout;
+mod links;
 mod listing;
 pub mod log;
 mod log_idle;
@@ -27,9 +31,11 @@ mod record;
 mod reparse;
 mod runs;
 mod state;
+mod tree;
 mod used;
 mod volume;
 pub mod wof;
+mod writing;
 pub mod xpress;
 
 use boot::Boot;
@@ -37,9 +43,7 @@ use path::Target;
 use record::NUMBER;
 use volume::Volume;
 use wherry_sdk::filesystem::Identity;
-use wherry_sdk::{
-    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room,
-};
+use wherry_sdk::{Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room};
 
 /// Entries in one page of a listing.
 const ENTRIES_MOST: u32 = 1 << 13;
@@ -91,7 +95,8 @@ impl FileSystem for Ntfs {
         self.0.prefetch(page.iter().map(|(reference, _)| reference & NUMBER))?;
         let mut entries = Vec::with_capacity(page.len());
         for (reference, name) in page {
-            let file = self.0.referred(*reference).map_err(|error| error.within(&format!("{path}/{name}")))?;
+            let file =
+                self.0.referred(*reference).map_err(|error| error.within(&format!("{path}/{name}")))?;
             let meta = self.0.meta(&Target { file, stream: Vec::new() }, false)?;
             entries.push(Entry { name: name.clone(), meta });
         }
@@ -121,32 +126,32 @@ impl FileSystem for Ntfs {
         Ok(Room { total: self.0.boot.clusters * self.0.boot.cluster, free, free_files: None })
     }
 
-    fn write(&mut self, _path: &str, _content: &dyn Blob, _like: Option<&Meta>) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()> {
+        self.0.edit(|volume| volume.write_file(path, content, like))
     }
 
-    fn modify(&mut self, _path: &str, _offset: u64, _content: &dyn Blob) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn modify(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
+        self.0.edit(|volume| volume.modify_file(path, offset, content))
     }
 
-    fn rename(&mut self, _old: &str, _new: &str) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn rename(&mut self, old: &str, new: &str) -> Result<()> {
+        self.0.edit(|volume| volume.rename_object(old, new))
     }
 
-    fn remove(&mut self, _path: &str) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn remove(&mut self, path: &str) -> Result<()> {
+        self.0.edit(|volume| volume.remove_object(path))
     }
 
-    fn make_directory(&mut self, _path: &str, _like: Option<&Meta>) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn make_directory(&mut self, path: &str, like: Option<&Meta>) -> Result<()> {
+        self.0.edit(|volume| volume.make_directory_at(path, like))
     }
 
-    fn make_symlink(&mut self, _path: &str, _target: &str, _like: Option<&Meta>) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn make_symlink(&mut self, path: &str, target: &str, like: Option<&Meta>) -> Result<()> {
+        self.0.edit(|volume| volume.make_symlink_at(path, target, like))
     }
 
-    fn set_meta(&mut self, _path: &str, _meta: &Meta) -> Result<()> {
-        Err(Error::unsupported("not yet"))
+    fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()> {
+        self.0.edit(|volume| volume.set_metadata(path, meta))
     }
 
     fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
@@ -154,7 +159,10 @@ impl FileSystem for Ntfs {
     }
 
     fn sync(&mut self) -> Result<()> {
-        Ok(())
+        if !self.0.writable {
+            return Ok(());
+        }
+        self.0.edit(|volume| volume.device.flush())
     }
 }
 

@@ -148,14 +148,17 @@ impl Upcase {
 fn is_short(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_alphanumeric() || "!#$%&'()-@^_`{}~".contains(c);
     let (stem, extension) = name.split_once('.').unwrap_or((name, "x"));
-    (1..=8).contains(&stem.len()) && (1..=3).contains(&extension.len()) && (stem.to_owned() + extension).chars().all(letter)
+    (1..=8).contains(&stem.len())
+        && (1..=3).contains(&extension.len())
+        && (stem.to_owned() + extension).chars().all(letter)
 }
 
 /// A new name and the space it belongs to; one that Windows could not open is a POSIX name.
 pub fn new(name: &str) -> Result<(Vec<u16>, u8)> {
     let units: Vec<u16> = name.encode_utf16().collect();
     if units.is_empty() || units.len() > LENGTH_MOST || name.contains(['/', '\0']) {
-        let message = format!("{name:?} cannot be a name: at most {LENGTH_MOST} characters, neither / nor zero");
+        let message =
+            format!("{name:?} cannot be a name: at most {LENGTH_MOST} characters, neither / nor zero");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let foreign = name.contains(|c: char| c < ' ' || "\"*:<>?\\|".contains(c)) || name.ends_with([' ', '.']);

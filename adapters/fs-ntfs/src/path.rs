@@ -123,7 +123,8 @@ impl Volume<'_> {
         }
         let (last, upper) = names.split_last().ok_or_else(|| not_found(path))?;
         let (name, stream) = last.split_once(':').ok_or_else(|| not_found(path))?;
-        let names: Vec<&str> = upper.iter().copied().chain(Some(name).filter(|name| !name.is_empty())).collect();
+        let names: Vec<&str> =
+            upper.iter().copied().chain(Some(name).filter(|name| !name.is_empty())).collect();
         let file = self.walk_down(path, &names)?.ok_or_else(|| not_found(path))?;
         let stream = self.stream_name(&file, stream).ok_or_else(|| not_found(path))?;
         Ok(Target { file, stream })
@@ -141,7 +142,10 @@ impl Volume<'_> {
     pub fn locate<'p>(&mut self, path: &'p str) -> Result<Place<'p>> {
         let names = components(path)?;
         let Some((name, upper)) = names.split_last() else {
-            return Err(Error::new(ErrorKind::InvalidInput, "the root directory cannot be replaced or removed"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the root directory cannot be replaced or removed",
+            ));
         };
         let directory = self.walk_down(path, upper)?.ok_or_else(|| not_found(path))?;
         let found = self.step(path, directory.number, name)?;

@@ -28,8 +28,9 @@ pub struct Record {
 impl Record {
     /// A record as it is on the volume.
     pub fn parse(number: u64, mut bytes: Vec<u8>) -> Result<Self> {
-        let corrupt =
-            |what: &str| Err(Error::new(ErrorKind::Corrupt, format!("file record {number} {what}: run chkdsk")));
+        let corrupt = |what: &str| {
+            Err(Error::new(ErrorKind::Corrupt, format!("file record {number} {what}: run chkdsk")))
+        };
         if !bytes.starts_with(b"FILE") {
             return corrupt("is none");
         }

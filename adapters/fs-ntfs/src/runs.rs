@@ -79,14 +79,18 @@ impl Runs {
             let count = signed(part(pairs, at + 1, count_size), count_size)?;
             let length = u64::try_from(count).ok().filter(|length| *length > 0);
             let length = length.ok_or_else(|| corrupt("have an impossible length"))?;
-            self.end().checked_add(length).filter(|end| *end < 1 << 48).ok_or_else(|| corrupt("are too long"))?;
+            self.end()
+                .checked_add(length)
+                .filter(|end| *end < 1 << 48)
+                .ok_or_else(|| corrupt("are too long"))?;
             if place_size == 0 {
                 self.push(None, length);
             } else {
                 let step = signed(part(pairs, at + 1 + count_size, place_size), place_size)?;
                 lcn = lcn.checked_add(step).ok_or_else(|| corrupt("lead out of the volume"))?;
                 let first = u64::try_from(lcn).ok();
-                let first = first.filter(|first| first.checked_add(length).is_some_and(|end| end <= clusters));
+                let first =
+                    first.filter(|first| first.checked_add(length).is_some_and(|end| end <= clusters));
                 self.push(Some(first.ok_or_else(|| corrupt("lead out of the volume"))?), length);
             }
             at += 1 + count_size + place_size;
@@ -185,7 +189,8 @@ mod tests {
 
     #[test]
     fn packed_and_unpacked() {
-        let list = runs(&[(Some(0x1234), 0x18), (None, 200), (Some(5), 0x7fff), (Some(1 << 33), 1), (None, 3)]);
+        let list =
+            runs(&[(Some(0x1234), 0x18), (None, 200), (Some(5), 0x7fff), (Some(1 << 33), 1), (None, 3)]);
         let (pairs, end) = list.pack(0, 100);
         assert_eq!(end, list.end());
         let mut again = Runs::default();

@@ -25,6 +25,8 @@ pub const VOLUME: u64 = 3;
 pub const ROOT: u64 = 5;
 /// Which clusters are in use.
 pub const BITMAP: u64 = 6;
+/// Access rights, since version 3.
+pub const SECURE: u64 = 9;
 /// Upper case letters.
 pub const UPCASE: u64 = 10;
 /// The directory of further system files, since version 3.
@@ -61,6 +63,8 @@ pub struct Volume<'a> {
     pub unpacked: Option<crate::content::Unpacked>,
     /// free clusters, where they were counted
     pub free: Option<u64>,
+    /// no record that is free lies before this one
+    pub free_record_from: u64,
     /// where new content is going to be
     pub goal: u64,
     pub log: crate::log::State,
@@ -93,6 +97,7 @@ impl<'a> Volume<'a> {
             listing: None,
             unpacked: None,
             free: None,
+            free_record_from: 0,
             goal,
             log: crate::log::State::Clean,
             asleep: crate::hibernation::State::Awake,
@@ -130,7 +135,9 @@ impl<'a> Volume<'a> {
         let mut list = Vec::new();
         for piece in record.pieces()? {
             match (piece.attribute.kind, piece.attribute.value) {
-                (attribute::DATA, Value::Stored(stored)) if piece.attribute.name.is_empty() && piece.first == 0 => {
+                (attribute::DATA, Value::Stored(stored))
+                    if piece.attribute.name.is_empty() && piece.first == 0 =>
+                {
                     self.mft = stored;
                     self.mft.runs.unpack(&piece.pairs, self.boot.clusters)?;
                 }
@@ -213,7 +220,8 @@ impl<'a> Volume<'a> {
     pub fn prefetch(&mut self, numbers: impl Iterator<Item = u64>) -> Result<()> {
         let size = self.boot.record as u64;
         let place = |number: u64| self.place(&self.mft, number.checked_mul(size)?).map(|(at, _)| at);
-        let mut places: Vec<u64> = numbers.filter(|number| !self.files.contains_key(number)).filter_map(place).collect();
+        let mut places: Vec<u64> =
+            numbers.filter(|number| !self.files.contains_key(number)).filter_map(place).collect();
         places.sort_unstable();
         self.device.prefetch(&places)
     }
@@ -230,7 +238,9 @@ impl<'a> Volume<'a> {
         let end = offset.checked_add(length as u64);
         let most = stored.runs.end().saturating_mul(self.boot.cluster);
         if length as u64 > METADATA_MOST || end.is_none_or(|end| end > most) {
-            return Err(corrupt(format!("{length} bytes from {offset} on lie behind the end of an attribute")));
+            return Err(corrupt(format!(
+                "{length} bytes from {offset} on lie behind the end of an attribute"
+            )));
         }
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
@@ -239,7 +249,8 @@ impl<'a> Volume<'a> {
                 Some((place, there)) => bytes.extend(self.device.read(place, there.min(left) as usize)?),
                 None => {
                     let run = stored.runs.at(at / self.boot.cluster);
-                    let hole = run.map_or(left, |run| run.length * self.boot.cluster - at % self.boot.cluster);
+                    let hole =
+                        run.map_or(left, |run| run.length * self.boot.cluster - at % self.boot.cluster);
                     bytes.resize(bytes.len() + hole.min(left) as usize, 0);
                 }
             }
@@ -252,7 +263,8 @@ impl<'a> Volume<'a> {
         let mut done = 0;
         while done < bytes.len() {
             let place = self.place(stored, offset + done as u64);
-            let (place, there) = place.ok_or_else(|| corrupt("metadata has a hole where it is to be changed"))?;
+            let (place, there) =
+                place.ok_or_else(|| corrupt("metadata has a hole where it is to be changed"))?;
             let piece = part(bytes, done, usize::try_from(there).unwrap_or(usize::MAX));
             self.device.write(place, piece)?;
             done += piece.len();

@@ -59,7 +59,10 @@ pub fn empty(flavour: &Flavour) -> Image {
     let path = directory.path().join("image");
     fs::File::create(&path).unwrap().set_len(flavour.size).unwrap();
     let mut mkntfs = Command::new("/usr/sbin/mkntfs");
-    run(mkntfs.args(["-F", "-Q", "-q", "-p", "2048", "-H", "255", "-S", "63"]).args(flavour.arguments).arg(&path));
+    run(mkntfs
+        .args(["-F", "-Q", "-q", "-p", "2048", "-H", "255", "-S", "63"])
+        .args(flavour.arguments)
+        .arg(&path));
     Image { directory, path }
 }
 
@@ -82,7 +85,9 @@ pub fn populate(root: &Path) {
     for directory in ["Windows/System32/config", "many", "few", "empty", "packed", "pieces"] {
         fs::create_dir_all(root.join(directory)).unwrap();
     }
-    for (index, size) in [0, 1, 511, 512, 600, 700, 800, 1023, 1024, 1025, 4095, 4096, 4097, 70_000].iter().enumerate() {
+    for (index, size) in
+        [0, 1, 511, 512, 600, 700, 800, 1023, 1024, 1025, 4095, 4096, 4097, 70_000].iter().enumerate()
+    {
         fs::write(root.join(format!("few/size-{size}")), bytes(index as u64, *size)).unwrap();
     }
     fs::write(root.join("Windows/System32/config/SYSTEM"), bytes(100, (3 << 20) + 5)).unwrap();
@@ -109,8 +114,7 @@ pub fn populate(root: &Path) {
     fs::write(root.join("packed/noise"), bytes(7, 150_000)).unwrap();
     attribute(&root.join("few/size-600"), "system.ntfs_attrib_be", "0x00000007");
     // Two files that grow in turns are in pieces, too many for one record.
-    let mut files =
-        [0, 1].map(|index| fs::File::create(root.join(format!("pieces/{index}"))).unwrap());
+    let mut files = [0, 1].map(|index| fs::File::create(root.join(format!("pieces/{index}"))).unwrap());
     for round in 0..700u64 {
         for file in &mut files {
             file.write_all(&bytes(round, 4096)).unwrap();

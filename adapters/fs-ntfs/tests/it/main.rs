@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
+mod check;
+mod edits;
 mod idle;
 mod images;
+mod model;
 mod packed;
 mod packed_exercise;
 mod packed_hostile;

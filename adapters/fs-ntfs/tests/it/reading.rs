@@ -4,8 +4,8 @@ use crate::images::{FLAVOURS, find, make};
 use crate::tools::Mount;
 use crate::tree::{assert_same, from_adapter, from_directory};
 use fs_ntfs::Ntfs;
-use wherry_sdk::testing::FileBlob;
 use wherry_sdk::FileSystem;
+use wherry_sdk::testing::FileBlob;
 
 #[test]
 fn every_geometry_as_ntfs_3g_reads_it() {
@@ -35,7 +35,8 @@ fn names_streams_and_attributes() {
     assert_eq!((identity.label.as_deref(), identity.block), (Some("Größe"), 4096));
     assert_eq!(wherry_sdk::find(&identity.facts, "ntfs.version"), Some("3.1"));
     let mut fs = Ntfs::mount(Box::new(device), false).unwrap();
-    for path in ["/few/a long name.txt", "/FEW/A LONG NAME.TXT", "/few/ALONGN~1.txt", "//few/./GRÖßE ÿ 𝄞"] {
+    for path in ["/few/a long name.txt", "/FEW/A LONG NAME.TXT", "/few/ALONGN~1.txt", "//few/./GRÖßE ÿ 𝄞"]
+    {
         assert!(fs.stat(path).is_ok(), "{path}");
     }
     for path in ["/few/a long name", "/few/size-1/x", "/missing/x", "/few/size-1:none", "/few:x"] {
@@ -48,6 +49,7 @@ fn names_streams_and_attributes() {
     assert_eq!((fs.stat("/few/size-70000").unwrap().links, fs.stat("/empty/link").unwrap().links), (2, 2));
     assert_eq!(fs.stat("/few/size-600").unwrap().mode, 0o555);
     assert_eq!(attribute(&mut fs, "/few/size-600", "ntfs.attributes").unwrap()[0] & 7, 7);
-    let names: Vec<String> = fs.entries("/few", 0, 100).unwrap().entries.into_iter().map(|one| one.name).collect();
+    let names: Vec<String> =
+        fs.entries("/few", 0, 100).unwrap().entries.into_iter().map(|one| one.name).collect();
     assert_eq!(names.iter().filter(|name| name.to_lowercase().starts_with("a")).count(), 1, "{names:?}");
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 /// Runs a command and returns what it printed; panics when it fails.
 pub fn run(command: &mut Command) -> String {
-    let output =
-        command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (package ntfs-3g)"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (package ntfs-3g)"));
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?} ended with {}:\n{text}", output.status);
@@ -21,7 +20,8 @@ pub fn check(image: &Path) {
     assert!(text.contains("was processed successfully"), "ntfsfix finds fault:\n{text}");
     let arguments = ["--info", "--force", "--no-progress-bar"];
     let resize = Command::new("ntfsresize").args(arguments).arg(image).output().unwrap();
-    let text = String::from_utf8_lossy(&resize.stdout).into_owned() + &String::from_utf8_lossy(&resize.stderr);
+    let text =
+        String::from_utf8_lossy(&resize.stdout).into_owned() + &String::from_utf8_lossy(&resize.stderr);
     // A volume that is full or has clusters beyond what it can move is not at fault.
     let sound = resize.status.success() || text.contains("is full") || text.contains("full. ");
     assert!(sound && !text.contains("accounting failed") && !text.contains("Corrupt"), "ntfsresize:\n{text}");
