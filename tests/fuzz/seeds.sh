@@ -316,3 +316,29 @@ for name, flags, block in (("one", 0x5, 1), ("many", 0x105, 512)):
     open(name + "-error", "wb").write(said + chunk(3, 0x8001, pack(">IH", 5, 4) + b"oops") + chunk(4, 0, b""))
 open("refused", "wb").write(start(0x5, 1)[:-20] + option(7, 0x80000006, b"no such export"))
 PYTHON
+
+# What a vSphere server answers; the first byte is the call's place in the list of tests/it/replay.rs.
+folder vsphere
+python3 - <<'PYTHON'
+def answer(name, place, method, content):
+    xsi = "http://www.w3.org/2001/XMLSchema-instance"
+    body = f'<E xmlns:xsi="{xsi}"><Body><{method}Response>{content}</{method}Response></Body></E>'
+    open(name, "wb").write(bytes([place]) + body.encode())
+def objects(*all):
+    text = ""
+    for kind, number, properties in all:
+        sets = "".join(f"<propSet><name>{key}</name>{value}</propSet>" for key, value in properties)
+        text += f'<objects><obj type="{kind}">{number}</obj>{sets}</objects>'
+    return f"<returnval>{text}</returnval>"
+get = "RetrievePropertiesEx"
+folder = '<val xsi:type="ManagedObjectReference" type="Folder">group-v1</val>'
+answer("datacenter", 4, get, objects(("Datacenter", "d-1", [("name", "<val>DC0</val>"), ("vmFolder", folder)])))
+answer("task", 14, get, objects(("Task", "t-1", [("info", "<val><state>success</state><result/></val>")])))
+url = "<deviceUrl><importKey>/m/ParaVirtualSCSIController0:1</importKey><url>https://*/nfc/1</url><disk>true</disk></deviceUrl>"
+info = "<val>" + url * 3 + "</val>"
+answer("lease", 10, get, objects(("HttpNfcLease", "l-1", [("state", "<val>ready</val>"), ("info", info)])))
+answer("found", 8, "FindByUuid", '<returnval type="VirtualMachine">vm-1</returnval>')
+answer("update", 12, "WaitForUpdatesEx", "<returnval><version>7</version></returnval>")
+fault = '<Fault><faultstring>No</faultstring><detail><a xsi:type="NoPermission"/></detail></Fault>'
+open("fault", "wb").write(b"\x09" + f'<E xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><Body>{fault}</Body></E>'.encode())
+PYTHON

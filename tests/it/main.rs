@@ -16,7 +16,13 @@ mod rules;
 mod sandbox;
 mod sectors;
 mod split;
+mod targets;
+mod vsphere;
 mod windows;
+
+/// The same simulator as in the adapter's own tests.
+#[path = "../../adapters/target-vmware/tests/it/vcsim.rs"]
+mod vcsim;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -45,6 +45,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/bzip2", "bzip2"),
     ("/usr/sbin/depmod", "kmod"),
     ("/usr/bin/virt-xml-validate", "libvirt-clients"),
+    ("/usr/bin/go", "golang-go"),
+    ("/usr/share/gocode/src/github.com/vmware/govmomi/go.mod", "golang-github-vmware-govmomi-dev"),
     ("/usr/bin/xmllint", "libxml2-utils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),

@@ -58,6 +58,7 @@ fn program() -> PathBuf {
             .current_dir(&folder)
             .env("GOPATH", "/usr/share/gocode")
             .env("GO111MODULE", "off")
+            .env("CGO_ENABLED", "0")
             .env("GOCACHE", folder.join("cache"))
             .output()
             .unwrap();
