@@ -1,0 +1,3 @@
+//! Windows guests: drivers from a vendor's package.
+
+pub mod inf;
