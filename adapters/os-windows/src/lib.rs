@@ -1,3 +1,4 @@
 //! Windows guests: drivers from a vendor's package.
 
+pub mod decoration;
 pub mod inf;
