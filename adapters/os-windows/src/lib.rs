@@ -5,3 +5,4 @@ pub mod decoration;
 pub mod directories;
 pub mod edit;
 pub mod inf;
+pub mod install;
