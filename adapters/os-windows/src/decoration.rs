@@ -29,6 +29,11 @@ impl Architecture {
             Self::Ia64 => "ia64",
         }
     }
+
+    /// Whether addresses have 64 bits.
+    pub fn is_wide(self) -> bool {
+        matches!(self, Self::Amd64 | Self::Arm64 | Self::Ia64)
+    }
 }
 
 /// A workstation, as `VER_NT_WORKSTATION`.
