@@ -52,7 +52,8 @@ pub fn add(inf: &Inf, section: &str, directories: &Directories) -> Result<Vec<En
     let lines = inf.lines(section).iter();
     lines
         .filter_map(|line| {
-            let fields: Vec<String> = line.values.iter().map(|field| directories.expand(inf, field)).collect();
+            let fields: Vec<String> =
+                line.values.iter().map(|field| directories.expand(inf, field)).collect();
             one(&fields, added).transpose()
         })
         .map(|entry: Result<Entry>| entry.map_err(|e| e.within(&format!("section {section}"))))
@@ -64,17 +65,15 @@ pub fn delete(inf: &Inf, section: &str, directories: &Directories) -> Result<Vec
     let lines = inf.lines(section).iter();
     lines
         .filter_map(|line| {
-            let fields: Vec<String> = line.values.iter().map(|field| directories.expand(inf, field)).collect();
+            let fields: Vec<String> =
+                line.values.iter().map(|field| directories.expand(inf, field)).collect();
             one(&fields, |name, flags, values| Ok(deleted(name, flags, values))).transpose()
         })
         .collect()
 }
 
 /// A line's entry; none where its root is unknown, as Windows passes over it.
-fn one(
-    fields: &[String],
-    change: impl Fn(&str, u32, &[String]) -> Result<Change>,
-) -> Result<Option<Entry>> {
+fn one(fields: &[String], change: impl Fn(&str, u32, &[String]) -> Result<Change>) -> Result<Option<Entry>> {
     let field = |place: usize| fields.get(place).map_or("", String::as_str);
     let root = match field(0).to_ascii_uppercase().as_str() {
         "HKR" => Root::Relative,
@@ -132,7 +131,11 @@ fn deleted(name: &str, flags: u32, values: &[String]) -> Change {
     if flags & DELETE_TEXT == DELETE_TEXT {
         return Change::RemoveTexts { name, texts: values.to_vec() };
     }
-    if name.is_empty() || flags & KEY_ONLY_COMMON != 0 { Change::RemoveKey } else { Change::RemoveValue { name } }
+    if name.is_empty() || flags & KEY_ONLY_COMMON != 0 {
+        Change::RemoveKey
+    } else {
+        Change::RemoveValue { name }
+    }
 }
 
 /// A number, or its four bytes.
@@ -197,7 +200,14 @@ HKR,,,,default
             entries(text).into_iter().map(|entry| (entry.key, entry.change)).collect();
         let expected = [
             (r"Parameters\PnpInterface", value("5", Kind::DWORD, &[1, 0, 0, 0])),
-            ("", value("EventMessageFile", Kind::EXPAND_SZ, &sz(r"%SystemRoot%\a.dll;C:\Windows\System32\drivers"))),
+            (
+                "",
+                value(
+                    "EventMessageFile",
+                    Kind::EXPAND_SZ,
+                    &sz(r"%SystemRoot%\a.dll;C:\Windows\System32\drivers"),
+                ),
+            ),
             ("Parameters", value("BusType", Kind::DWORD, &[0xff; 4])),
             ("", value("Multi", Kind::MULTI_SZ, &multi_sz(&["one".into(), "two".into()]))),
             ("", value("Bytes", Kind::BINARY, &[10, 11, 255])),
@@ -215,7 +225,10 @@ HKR,,,,default
         assert_eq!(done("HKR,Interrupt Management,,0x00000010").change, Change::Key);
         assert_eq!(done("HKR,Interrupt Management").change, Change::Key);
         // As LSI's file has it: the flags are in the place of the name (and Windows stores it so).
-        assert_eq!(done("HKR,Interrupt Management,0x00000010").change, value("0x00000010", Kind::SZ, &sz("")));
+        assert_eq!(
+            done("HKR,Interrupt Management,0x00000010").change,
+            value("0x00000010", Kind::SZ, &sz(""))
+        );
         assert_eq!(done("HKLM,a,b,4").change, Change::RemoveValue { name: "b".into() });
         assert_eq!(done("HKLM,a,,4").change, Change::RemoveKey);
         let append = Change::Append { name: "UpperFilters".into(), texts: vec!["x".into()] };
@@ -225,15 +238,20 @@ HKR,,,,default
             other => panic!("{other:?}"),
         };
         assert_eq!((when("HKR,,a,2,b"), when("HKR,,a,0x20,b")), (When::Absent, When::Present));
-        assert_eq!((done("hkcr,x,,,y").root, done("HKLM,Software\\x,a,0x4000,y").narrow), (Root::Classes, true));
+        assert_eq!(
+            (done("hkcr,x,,,y").root, done("HKLM,Software\\x,a,0x4000,y").narrow),
+            (Root::Classes, true)
+        );
         assert!(entries("HKXX,a\n").is_empty());
     }
 
     #[test]
     fn what_is_deleted() {
-        let inf = Inf::parse(b"[d]\nHKR,a\nHKR,a,b\nHKR,a,b,0x2000\nHKR,a,b,0x18002,text\n", 0).expect("parses");
+        let inf =
+            Inf::parse(b"[d]\nHKR,a\nHKR,a,b\nHKR,a,b,0x2000\nHKR,a,b,0x18002,text\n", 0).expect("parses");
         let directories = Directories::new(r"C:\Windows", "/Windows", None);
-        let changes: Vec<Change> = delete(&inf, "d", &directories).expect("is valid").into_iter().map(|e| e.change).collect();
+        let changes: Vec<Change> =
+            delete(&inf, "d", &directories).expect("is valid").into_iter().map(|e| e.change).collect();
         let name = || "b".to_owned();
         let expected = [
             Change::RemoveKey,

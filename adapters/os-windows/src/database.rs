@@ -140,7 +140,9 @@ fn version(parcel: &Parcel<'_>, class: Uuid) -> Vec<u8> {
 /// Whose signature the catalog has, as far as its certificates tell. It is not verified here: Windows does that.
 fn signer(parcel: &Parcel<'_>) -> (u32, Option<&'static str>) {
     let [microsoft, other, none] = SCORES;
-    let Some(bytes) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) else { return (none, None) };
+    let Some(bytes) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) else {
+        return (none, None);
+    };
     let there = bytes.windows(PUBLISHER.len()).any(|window| window == PUBLISHER.as_bytes());
     if there { (microsoft, Some(PUBLISHER)) } else { (other, None) }
 }
@@ -169,7 +171,8 @@ fn device_ids(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, home:
 fn same_section(install: &Install, name: &str) -> bool {
     let head = install.section.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
     head && install.section.get(name.len()..).is_some_and(|rest| {
-        rest.strip_prefix('.').map_or(rest.is_empty(), |rest| crate::decoration::Decoration::parse(rest).is_some())
+        rest.strip_prefix('.')
+            .map_or(rest.is_empty(), |rest| crate::decoration::Decoration::parse(rest).is_some())
     })
 }
 
@@ -208,7 +211,8 @@ fn descriptors(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     let key = format!(r"DriverDatabase\DriverPackages\{}", parcel.folder);
     let mut strings = BTreeSet::new();
     for model in install::models(&parcel.package.inf, &guest.target) {
-        let Some(install) = parcel.installs.iter().find(|install| same_section(install, &model.section)) else {
+        let Some(install) = parcel.installs.iter().find(|install| same_section(install, &model.section))
+        else {
             continue;
         };
         for id in &model.ids {
@@ -217,9 +221,12 @@ fn descriptors(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
             let reason = format!("what {id} is");
             import.value(place, "Configuration", (Kind::SZ, sz(&install.section)), &reason);
             for (name, raw) in [("Description", &model.description), ("Manufacturer", &model.manufacturer)] {
-                let token = raw.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).map(str::to_lowercase);
+                let token =
+                    raw.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).map(str::to_lowercase);
                 let token = token.filter(|token| parcel.package.inf.string(token).is_some());
-                let text = token.as_ref().map_or_else(|| parcel.package.inf.expand(raw), |token| format!("%{token}%"));
+                let text = token
+                    .as_ref()
+                    .map_or_else(|| parcel.package.inf.expand(raw), |token| format!("%{token}%"));
                 import.value(place, name, (Kind::SZ, sz(&text)), &reason);
                 strings.extend(token);
             }
@@ -238,7 +245,8 @@ fn lockdown(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     let class = if locked { 4_u32 } else { 5 };
     let windows = guest.windows.trim_end_matches('\\');
     for copy in &parcel.install.copies {
-        let head = copy.destination.get(..windows.len()).is_some_and(|head| head.eq_ignore_ascii_case(windows));
+        let head =
+            copy.destination.get(..windows.len()).is_some_and(|head| head.eq_ignore_ascii_case(windows));
         let rest = copy.destination.get(windows.len()..).filter(|rest| head && rest.starts_with('\\'));
         let Some(rest) = rest.filter(|rest| !rest.contains(&parcel.folder)) else { continue };
         let path = format!("%SystemRoot%{}", rest.replace('\\', "/"));
@@ -261,7 +269,10 @@ mod tests {
     #[test]
     fn maps() {
         assert_eq!((numbers(&[0xe0]), numbers(&[0xa0, 0x01])), (vec![0, 1, 2], vec![0, 2, 15]));
-        assert_eq!((with(&[], 0), with(&[0xe0], 9), with(&[0x80], 2)), (vec![0x80], vec![0xe0, 0x40], vec![0xa0]));
+        assert_eq!(
+            (with(&[], 0), with(&[0xe0], 9), with(&[0x80], 2)),
+            (vec![0x80], vec![0xe0, 0x40], vec![0xa0])
+        );
         let all: Vec<u8> = (0..70).fold(Vec::new(), |map, number| with(&map, number));
         assert_eq!(numbers(&all), (0..70).collect::<Vec<_>>());
     }

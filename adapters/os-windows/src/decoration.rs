@@ -122,7 +122,8 @@ impl Decoration {
         if !(own || any) || version > target.version() {
             return None;
         }
-        let known = target.version() > (10, 0) || (target.version() == (10, 0) && target.build >= BUILDS_FROM);
+        let known =
+            target.version() > (10, 0) || (target.version() == (10, 0) && target.build >= BUILDS_FROM);
         if self.build.is_some() && !known {
             return None;
         }
@@ -198,7 +199,10 @@ mod tests {
     #[test]
     fn forms() {
         let full = Decoration::parse("NTamd64.10.0.1.0x80.14393").expect("is one");
-        assert_eq!((full.version, full.product, full.suite, full.build), (Some((10, 0)), Some(1), Some(0x80), Some(14393)));
+        assert_eq!(
+            (full.version, full.product, full.suite, full.build),
+            (Some((10, 0)), Some(1), Some(0x80), Some(14393))
+        );
         assert_eq!(Decoration::parse("nt.10.0...14393").and_then(|one| one.build), Some(14393));
         assert_eq!(Decoration::parse("ntx86.6").and_then(|one| one.version), Some((6, 0)));
         for odd in ["", "x86", "ntppc", "nt.x", "nt.1.2.3.4.5.6", "services"] {

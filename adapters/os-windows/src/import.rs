@@ -135,8 +135,14 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
         ));
     }
     for name in &parcel.install.included {
-        if !guest.tree.stat(&format!("{}/INF/{name}", guest.root)).is_ok_and(|meta| meta.kind == FileKind::File) {
-            import.notes.push(format!("{} needs {name}, which this Windows does not have", parcel.package.name));
+        if !guest
+            .tree
+            .stat(&format!("{}/INF/{name}", guest.root))
+            .is_ok_and(|meta| meta.kind == FileKind::File)
+        {
+            import
+                .notes
+                .push(format!("{} needs {name}, which this Windows does not have", parcel.package.name));
         }
     }
     Ok(import)
@@ -144,7 +150,8 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
 
 /// Directories as the package's INF file means them.
 fn directories(guest: &Guest<'_>, folder: &str) -> Directories {
-    let store = format!(r"{}\System32\DriverStore\FileRepository\{folder}", guest.windows.trim_end_matches('\\'));
+    let store =
+        format!(r"{}\System32\DriverStore\FileRepository\{folder}", guest.windows.trim_end_matches('\\'));
     // Directory 13 came with Windows 8.1, where the store is what it means; before, an INF file with it is not for the system.
     Directories::new(&guest.windows, &guest.root, Some(&store))
 }
@@ -178,7 +185,8 @@ fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
     let install = Install::read(&package.inf, &library, &choice.model.section, context)?;
     for Copy { source, .. } in &install.copies {
         if !files.contains_key(source) {
-            let bytes = package.read(guest.tree, source)?.ok_or_else(|| missing(source, "which it copies"))?;
+            let bytes =
+                package.read(guest.tree, source)?.ok_or_else(|| missing(source, "which it copies"))?;
             files.insert(source.clone(), bytes);
         }
     }
@@ -258,7 +266,8 @@ fn drivers(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) 
 /// The package in the driver store.
 fn store(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
     for (name, bytes) in &parcel.files {
-        let path = directories.below(&format!("System32/DriverStore/FileRepository/{}/{name}", parcel.folder));
+        let path =
+            directories.below(&format!("System32/DriverStore/FileRepository/{}/{name}", parcel.folder));
         import.file(path, bytes, &format!("the driver store keeps all of {}", parcel.package.name));
     }
 }
@@ -291,7 +300,8 @@ fn critical(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, choice:
     let models = install::models(&parcel.package.inf, &guest.target);
     let models = models.iter().filter(|model| model.section.eq_ignore_ascii_case(&choice.model.section));
     for id in models.flat_map(|model| &model.ids) {
-        let key = format!(r"{CONTROL_SET}\Control\CriticalDeviceDatabase\{}", id.replace('\\', "#").to_lowercase());
+        let key =
+            format!(r"{CONTROL_SET}\Control\CriticalDeviceDatabase\{}", id.replace('\\', "#").to_lowercase());
         let place = (Hive::System, key.as_str());
         import.value(place, "Service", (Kind::SZ, sz(&function.name)), &reason);
         if let Some(class) = &class {
@@ -309,7 +319,13 @@ fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
         entries(import, guest, (Hive::System, &key), &service.entries, &reason);
         if let Some(log) = &service.log {
             let key = format!(r"{CONTROL_SET}\Services\EventLog\{}\{}", log.log, log.name);
-            entries(import, guest, (Hive::System, &key), &log.entries, &format!("events of {}", service.name));
+            entries(
+                import,
+                guest,
+                (Hive::System, &key),
+                &log.entries,
+                &format!("events of {}", service.name),
+            );
         }
     }
 }
@@ -405,7 +421,9 @@ fn place(entry: &Entry, base: (Hive, &str), wide: bool) -> Option<(Hive, String)
     match entry.root {
         Root::Relative => Some((base.0, below(base.1, &entry.key))),
         Root::Classes => Some((Hive::Software, below("Classes", &below(narrow, &entry.key)))),
-        Root::Machine if first.eq_ignore_ascii_case("software") => Some((Hive::Software, below(narrow, rest))),
+        Root::Machine if first.eq_ignore_ascii_case("software") => {
+            Some((Hive::Software, below(narrow, rest)))
+        }
         Root::Machine if first.eq_ignore_ascii_case("system") => {
             let (set, rest) = rest.split_once('\\').unwrap_or((rest, ""));
             let current = set.eq_ignore_ascii_case("CurrentControlSet");

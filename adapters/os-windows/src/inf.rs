@@ -42,7 +42,8 @@ impl Inf {
     /// Parses a file. `language` is a LANGID such as 0x0409, by which one section of strings is chosen.
     pub fn parse(bytes: &[u8], language: u16) -> Result<Self> {
         if bytes.len() > INF_MOST {
-            let message = format!("{} bytes, more than the {INF_MOST} that an INF file may have here", bytes.len());
+            let message =
+                format!("{} bytes, more than the {INF_MOST} that an INF file may have here", bytes.len());
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let text = decode(bytes)?;
@@ -148,7 +149,8 @@ impl Inf {
         // What the language's section leaves out is taken from the one without, rather than not at all.
         let chosen = best.map_or("strings", |(_, name)| name);
         let both = self.lines("strings").iter().chain(self.lines(chosen));
-        let named = both.filter_map(|line| Some((line.key.as_ref()?.to_lowercase(), line.field(0).to_owned())));
+        let named =
+            both.filter_map(|line| Some((line.key.as_ref()?.to_lowercase(), line.field(0).to_owned())));
         named.collect()
     }
 }
@@ -174,7 +176,8 @@ fn cut(text: &mut String, most: usize) {
 /// but for 32 signs that no path or number holds.
 fn decode(bytes: &[u8]) -> Result<String> {
     let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|two| Some(unit(two.try_into().ok()?))).collect();
+        let units: Vec<u16> =
+            bytes.chunks_exact(2).filter_map(|two| Some(unit(two.try_into().ok()?))).collect();
         String::from_utf16_lossy(&units)
     };
     Ok(match bytes {
@@ -380,7 +383,10 @@ mod tests {
         assert_eq!(inf.expand("%VENDOR%!"), "Red Hat, Inc.!");
         assert_eq!(inf.expand("%%SystemRoot%%\\%x%%vendor%"), "%SystemRoot%\\%x%Red Hat, Inc.");
         assert_eq!(inf.expand_with(r"%12%\a.sys", directory), r"C:\Windows\System32\drivers\a.sys");
-        assert_eq!((inf.expand(r"%12%\%vendor%").as_str(), inf.expand("5%").as_str()), (r"%12%\Red Hat, Inc.", "5%"));
+        assert_eq!(
+            (inf.expand(r"%12%\%vendor%").as_str(), inf.expand("5%").as_str()),
+            (r"%12%\Red Hat, Inc.", "5%")
+        );
         assert_eq!(inf.string("Q"), Some("\"a\" "));
     }
 
@@ -388,7 +394,10 @@ mod tests {
     fn strings_by_language() {
         let text = "[Strings]\na=neutral\nn=1\n[Strings.0407]\na=deutsch\n[Strings.0009]\na=any English\n[Strings.0c07]\na=at";
         let of = |language| Inf::parse(text.as_bytes(), language).expect("parses").expand("%a%%n%");
-        assert_eq!([of(0x407), of(0x409), of(0x807), of(0x411)], ["deutsch1", "any English1", "deutsch1", "neutral1"]);
+        assert_eq!(
+            [of(0x407), of(0x409), of(0x807), of(0x411)],
+            ["deutsch1", "any English1", "deutsch1", "neutral1"]
+        );
     }
 
     #[test]
@@ -420,6 +429,9 @@ mod tests {
         assert!(Inf::parse(format!("{long}x").as_bytes(), 0).is_err());
         let inf = parse(&format!("[strings]\na={}\n", "x".repeat(4000)));
         assert_eq!(inf.expand(&"%a%".repeat(1000)).len(), FIELD_MOST);
-        assert_eq!([number("0x10"), number(" 12 "), number("-1"), number("x")], [Some(16), Some(12), Some(u32::MAX), None]);
+        assert_eq!(
+            [number("0x10"), number(" 12 "), number("-1"), number("x")],
+            [Some(16), Some(12), Some(u32::MAX), None]
+        );
     }
 }

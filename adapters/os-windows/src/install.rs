@@ -71,7 +71,8 @@ impl Library {
         let mut all = Self::default();
         let mut pending = included(inf);
         while let Some(name) = pending.pop() {
-            if all.infs.contains_key(&name) || all.missing.contains(&name) || all.infs.len() >= INCLUDED_MOST {
+            if all.infs.contains_key(&name) || all.missing.contains(&name) || all.infs.len() >= INCLUDED_MOST
+            {
                 continue;
             }
             match read(&name).and_then(|bytes| Inf::parse(&bytes, language).ok()) {
@@ -242,7 +243,8 @@ impl<'a> Sections<'a> {
                 continue;
             }
             let files = inf.list(&section, "Include");
-            let files: Vec<&Inf> = files.iter().filter_map(|name| self.library.get(name)).chain([inf]).collect();
+            let files: Vec<&Inf> =
+                files.iter().filter_map(|name| self.library.get(name)).chain([inf]).collect();
             for need in inf.list(&section, "Needs") {
                 let home = files.iter().find(|file| file.has(&need));
                 pending.extend(home.map(|file| (*file, need.to_lowercase())));

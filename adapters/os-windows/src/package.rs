@@ -121,7 +121,9 @@ pub fn find(tree: &dyn Tree, root: &str, language: u16) -> Result<(Vec<Package>,
         let entries = tree.entries(if folder.is_empty() { "/" } else { &folder })?;
         files += entries.len();
         if folders > FOLDERS_MOST || files > FILES_MOST {
-            let message = format!("{root} has more than {FOLDERS_MOST} folders or {FILES_MOST} files: name a smaller one");
+            let message = format!(
+                "{root} has more than {FOLDERS_MOST} folders or {FILES_MOST} files: name a smaller one"
+            );
             return Err(Error::new(ErrorKind::Limit, message));
         }
         for entry in entries {
@@ -219,7 +221,12 @@ pub fn misfits(packages: &[Package], device: &Device) -> Vec<String> {
         let sections: Vec<&str> = inf.names("").collect();
         sections.iter().flat_map(|section| inf.lines(section)).any(|line| {
             let ids = line.values.iter().skip(1).map(|id| inf.expand(id)).collect();
-            let model = Model { description: String::new(), manufacturer: String::new(), section: String::new(), ids };
+            let model = Model {
+                description: String::new(),
+                manufacturer: String::new(),
+                section: String::new(),
+                ids,
+            };
             line.key.is_some() && device.score(&model).is_some()
         })
     };
@@ -258,9 +265,8 @@ const SYSTEMS: &[(&str, (u32, u32, u32), bool)] = &[
 /// How near a folder's name is to a system, less is nearer: its version's distance, whether it is of the other kind, its build's
 /// distance. None where it is for a later one. A folder that names no system is for all.
 fn place(folder: &str, target: &Target) -> Option<(u32, u32, bool, u32)> {
-    let named = folder.rsplit('/').find_map(|part| {
-        SYSTEMS.iter().find(|(name, ..)| part.eq_ignore_ascii_case(name))
-    });
+    let named =
+        folder.rsplit('/').find_map(|part| SYSTEMS.iter().find(|(name, ..)| part.eq_ignore_ascii_case(name)));
     let Some((_, (major, minor, build), server)) = named else { return Some((0, 0, false, 0)) };
     let older = (*major, *minor) < target.version();
     if (*major, *minor) > target.version() || (!older && *build > target.build) {
@@ -302,7 +308,8 @@ mod tests {
 
     #[test]
     fn versions_and_dates() {
-        let parse = |text: &str| DriverVersion::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let parse =
+            |text: &str| DriverVersion::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
         let version = parse("02/25/2024,100.94.104.24800").expect("is one");
         assert_eq!((version.date, version.version), ((2024, 2, 25), [100, 94, 104, 24800]));
         // As a Windows 8.1 stored it of a real package.
@@ -321,7 +328,8 @@ mod tests {
             section: String::new(),
             ids: ids.iter().map(|&id| id.to_owned()).collect(),
         };
-        let device = Device { hardware: vec!["H1".into(), "H2".into()], compatible: vec!["C1".into(), "C2".into()] };
+        let device =
+            Device { hardware: vec!["H1".into(), "H2".into()], compatible: vec!["C1".into(), "C2".into()] };
         // "Driver rank example" of the source.
         assert_eq!(device.score(&model(&["h1"])), Some(0));
         assert_eq!(device.score(&model(&["H2"])), Some(1));
@@ -351,9 +359,18 @@ mod tests {
         assert_eq!(chosen(target(6, 1, 7601, SERVER)), Some("/d/viostor/w7/amd64"));
         assert_eq!(chosen(target(6, 0, 6002, SERVER)), None);
         let other = Device::new(r"PCI\VEN_1AF4&DEV_1004");
-        assert!(best(&all, &other, &target(10, 0, 17763, SERVER)).is_none() && misfits(&all, &other).is_empty());
+        assert!(
+            best(&all, &other, &target(10, 0, 17763, SERVER)).is_none() && misfits(&all, &other).is_empty()
+        );
         assert_eq!(misfits(&all, &device).len(), 5);
-        let two = [package("/a", "01/01/2020,1.0.0.0"), package("/b", "01/01/2021,0.9.0.0"), package("/c", "01/01/2021,0.8.0.0")];
-        assert_eq!(best(&two, &device, &target(10, 0, 17763, SERVER)).map(|choice| choice.package.folder.as_str()), Some("/b"));
+        let two = [
+            package("/a", "01/01/2020,1.0.0.0"),
+            package("/b", "01/01/2021,0.9.0.0"),
+            package("/c", "01/01/2021,0.8.0.0"),
+        ];
+        assert_eq!(
+            best(&two, &device, &target(10, 0, 17763, SERVER)).map(|choice| choice.package.folder.as_str()),
+            Some("/b")
+        );
     }
 }
