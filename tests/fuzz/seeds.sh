@@ -207,6 +207,27 @@ for options in '12 1 64' '12 8 256' '16 1 2200' '32 1 600'; do
     mcopy -i "fat$1-$2" "$tree/etc/os-release" ::/SHORT.TXT
 done
 
+# A file's chunks with their table, which come first in a WIM, and how long the file is in front.
+folder ntfs-packed
+mkdir "$scratch/wim"
+seq 1500 >"$scratch/wim/text"
+for options in 'xpress 4096' 'xpress 8192' 'xpress 16384' 'lzx 32768'; do
+    set -- $options
+    wimcapture "$scratch/wim" "$scratch/image.wim" --compress="$1" --chunk-size="$2" --no-acls >/dev/null 2>&1
+    { printf '\000\000\030\371'; dd if="$scratch/image.wim" bs=208 skip=1 status=none; } >"$1-$2"
+    rm "$scratch/image.wim"
+done
+
+folder ntfs-states
+blank log 12K
+printf 'RSTR\036\000\011\000' | dd of=log bs=1 conv=notrunc status=none
+printf '\000\020\000\000\000\020\000\000\060\000\001\000\001\000\007\000' | dd of=log bs=1 seek=16 conv=notrunc status=none
+printf 'HIBR' >asleep
+blank bitlocker 12K
+printf '\353\130\220-FVE-FS-\000\002\010' | dd of=bitlocker bs=1 conv=notrunc status=none
+printf '\073\326\147\111\051\056\330\112\203\231\366\243\071\343\320\000\000\020' | dd of=bitlocker bs=1 seek=160 conv=notrunc status=none
+printf '%s' '-FVE-FS-' | dd of=bitlocker bs=1 seek=4096 conv=notrunc status=none
+
 folder initramfs
 cd "$tree"
 find etc boot/link | cpio --quiet -o -H newc >"$out/initramfs/cpio"

@@ -16,6 +16,7 @@ mod rules;
 mod sandbox;
 mod sectors;
 mod split;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -9,6 +9,8 @@ pub fn storage(disk_bus: &str) -> &'static [&'static str] {
         "ahci" => &["ahci", "sd_mod"],
         "ide" => &["ata_piix", "sd_mod"],
         "lsi-scsi" => &["mptspi", "sd_mod"],
+        "lsi-sas" => &["mptsas", "sd_mod"],
+        "buslogic" => &["BusLogic", "sd_mod"],
         "pvscsi" => &["vmw_pvscsi", "sd_mod"],
         "hyperv-scsi" => &["hv_vmbus", "hv_storvsc", "sd_mod"],
         "xen" => &["xen_blkfront"],
@@ -17,8 +19,19 @@ pub fn storage(disk_bus: &str) -> &'static [&'static str] {
 }
 
 /// Buses that an operator can wish for, the faster first.
-pub const BUSES: [&str; 9] =
-    ["virtio-blk", "virtio-scsi", "nvme", "ahci", "pvscsi", "lsi-scsi", "ide", "hyperv-scsi", "xen"];
+pub const BUSES: [&str; 11] = [
+    "virtio-blk",
+    "virtio-scsi",
+    "nvme",
+    "ahci",
+    "pvscsi",
+    "lsi-scsi",
+    "lsi-sas",
+    "ide",
+    "buslogic",
+    "hyperv-scsi",
+    "xen",
+];
 
 /// The module for a NIC model, and the driver's name as udev shows it.
 pub fn network(nic_model: &str) -> Option<(&'static str, &'static str)> {
@@ -30,6 +43,8 @@ pub fn network(nic_model: &str) -> Option<(&'static str, &'static str)> {
         "hyperv-net" => ("hv_netvsc", "hv_netvsc"),
         "xen-netfront" => ("xen_netfront", "vif"),
         "rtl8139" => ("8139cp", "8139cp"),
+        "tulip" => ("tulip", "tulip"),
+        "pcnet" => ("pcnet32", "pcnet32"),
         _ => return None,
     })
 }
@@ -45,6 +60,8 @@ pub fn symbol(module: &str) -> Option<&'static str> {
         "ahci" => "CONFIG_SATA_AHCI",
         "ata_piix" => "CONFIG_ATA_PIIX",
         "mptspi" => "CONFIG_FUSION_SPI",
+        "mptsas" => "CONFIG_FUSION_SAS",
+        "BusLogic" => "CONFIG_SCSI_BUSLOGIC",
         "vmw_pvscsi" => "CONFIG_VMWARE_PVSCSI",
         "hv_vmbus" => "CONFIG_HYPERV",
         "hv_storvsc" => "CONFIG_HYPERV_STORAGE",
@@ -56,6 +73,8 @@ pub fn symbol(module: &str) -> Option<&'static str> {
         "hv_netvsc" => "CONFIG_HYPERV_NET",
         "xen_netfront" => "CONFIG_XEN_NETDEV_FRONTEND",
         "8139cp" => "CONFIG_8139CP",
+        "tulip" => "CONFIG_TULIP",
+        "pcnet32" => "CONFIG_PCNET32",
         _ => return None,
     })
 }

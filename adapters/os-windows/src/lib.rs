@@ -1,11 +1,53 @@
-//! Windows guests: drivers from a vendor's package.
+//! Windows guests: what system lives in the volumes, and the edits that let it boot on other hardware without ever having run
+//! there.
 
+mod adapt;
 pub mod addreg;
+mod bcd;
+mod boot;
+mod bootini;
+mod cabinets;
+mod cards;
 pub mod database;
 pub mod decoration;
 pub mod directories;
+mod disks;
+mod drivers;
 pub mod edit;
+mod files;
+mod firmware;
+mod firstboot;
+mod hal;
+mod hives;
+mod identify;
 pub mod import;
 pub mod inf;
 pub mod install;
+mod instance;
+mod network;
 pub mod package;
+mod place;
+mod roles;
+mod services;
+mod storage;
+mod system;
+mod tools;
+mod version;
+mod work;
+
+use wherry_sdk::source::{Adaptation, OperatingSystem};
+use wherry_sdk::{DeviceProfile, Fact, Result, SourceOs, Tree};
+
+/// The adapter.
+pub struct Windows;
+
+impl SourceOs for Windows {
+    fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>> {
+        identify::identify(guest)
+    }
+    fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation> {
+        adapt::adapt(guest, profile, options)
+    }
+}
+
+wherry_sdk::register_source_os!(Windows, "../adapter.toml");

@@ -1,13 +1,15 @@
 //! What the operator may wish for, and the device profile that follows from it.
 
 use crate::machine;
-use std::collections::BTreeSet;
-use wherry_sdk::platform::{check_name, check_size, unknown_wishes, wished};
+use wherry_sdk::guest::Guest;
+use wherry_sdk::platform::{
+    check_name, check_size, firmware_assumed, offered, other_architecture, same_macs, unknown_wishes, wished,
+};
 use wherry_sdk::target::{Machine, Offer};
-use wherry_sdk::{Concern, DeviceProfile, Error, ErrorKind, Fact, Result, Severity, concern, fact, find};
+use wherry_sdk::{Concern, DeviceProfile, Fact, Result, Severity, concern, fact, find};
 
-const DISK_BUSES: &[&str] = &["virtio-blk", "virtio-scsi", "ahci", "nvme"];
-const NIC_MODELS: &[&str] = &["virtio-net", "e1000", "e1000e"];
+const DISK_BUSES: &[&str] = &["virtio-blk", "virtio-scsi", "ahci", "nvme", "ide"];
+const NIC_MODELS: &[&str] = &["virtio-net", "e1000", "e1000e", "rtl8139", "pcnet"];
 const MACHINES: &[&str] = &["q35", "i440fx"];
 const FORMATS: &[&str] = &["qcow2", "raw"];
 const FIRMWARES: &[&str] = &["bios", "uefi"];
@@ -24,6 +26,26 @@ pub struct Choice {
     pub format: String,
     /// For the format's writer.
     pub disk_options: Vec<Fact>,
+    /// The kernel's version if the guest is a Windows.
+    pub windows: Option<(u32, u32)>,
+}
+
+/// What a guest gets that nobody wishes anything for: disk bus, card, board. A Windows has drivers of its own for these.
+fn usual(machine: &Machine) -> [&'static str; 3] {
+    match Guest::of(machine).windows.map(|windows| windows.kernel) {
+        None => [DISK_BUSES[0], NIC_MODELS[0], MACHINES[0]],
+        Some((..=4, _)) => ["ide", "pcnet", "i440fx"],
+        Some((5, 0)) => ["ide", "rtl8139", "i440fx"],
+        Some((5, _)) => ["ide", "e1000", "i440fx"],
+        Some((6, 0)) => ["ahci", "e1000", "q35"],
+        Some(_) => ["ahci", "e1000e", "q35"],
+    }
+}
+
+/// All values, the usual one first.
+fn first(usual: &'static str, all: &[&'static str]) -> Vec<&'static str> {
+    let others = all.iter().copied().filter(|value| *value != usual);
+    std::iter::once(usual).chain(others).collect()
 }
 
 /// A fact for each value; the first of each key is the default.
@@ -44,20 +66,22 @@ pub fn capabilities() -> Vec<Fact> {
 pub fn offer(machine: &Machine) -> Offer {
     let mut concerns = Vec::new();
     let mut wish = |key: &str, known: &[&'static str]| wished(machine, key, known, "kvm", &mut concerns);
-    let disk_bus = wish("wish.disk-bus", DISK_BUSES);
-    let nic_model = wish("wish.nic-model", NIC_MODELS);
-    let board = wish("wish.machine", MACHINES);
+    let [disk_bus, nic_model, board] = usual(machine);
+    let disk_bus = wish("wish.disk-bus", &first(disk_bus, DISK_BUSES));
+    let nic_model = wish("wish.nic-model", &first(nic_model, NIC_MODELS));
+    let board = wish("wish.machine", &first(if disk_bus == "ide" { "i440fx" } else { board }, MACHINES));
     let format = wish("wish.format", FORMATS);
     wish("wish.compression", COMPRESSIONS);
     let firmware = wish("firmware", FIRMWARES);
-    if find(&machine.facts, "firmware").is_none() {
-        let message = "the source does not say whether it boots by bios or uefi; bios is assumed";
-        concerns.push(concern(Severity::Warning, "kvm.firmware-assumed", message, None));
-    }
+    concerns.extend(firmware_assumed(machine, "kvm"));
     let known = ["disk-bus", "nic-model", "machine", "format", "cluster-size", "compression"];
     concerns.extend(unknown_wishes(machine, &known, "kvm"));
     concerns.extend(odd_machine(machine, disk_bus, firmware));
-    concerns.extend(same_macs(machine));
+    if disk_bus == "ide" && board != "i440fx" {
+        let message = format!("the board {board} has no IDE controller");
+        concerns.push(blocking("kvm.machine", message, "choose the board i440fx, or disks on ahci"));
+    }
+    concerns.extend(same_macs(machine, "kvm"));
     concerns.extend(useless_options(machine, format));
     let mut facts = vec![fact("serial-console", SERIAL_CONSOLE)];
     let slots = machine::nic_slots(machine.nics.len()).enumerate();
@@ -75,11 +99,7 @@ pub fn offer(machine: &Machine) -> Offer {
 
 /// What no choice of devices can cure.
 fn odd_machine(machine: &Machine, disk_bus: &str, firmware: &str) -> Vec<Concern> {
-    let mut concerns = Vec::new();
-    if let Some(other) = find(&machine.facts, "os.architecture").filter(|it| *it != ARCHITECTURE) {
-        let message = format!("the guest is built for {other}; only {ARCHITECTURE} machines are made here");
-        concerns.push(blocking("kvm.architecture", message, "use another target"));
-    }
+    let mut concerns: Vec<_> = other_architecture(machine, "kvm").into_iter().collect();
     let checks = [
         check_name(&machine.name),
         check_size(machine, machine::CPUS_MOST),
@@ -99,16 +119,6 @@ fn odd_machine(machine: &Machine, disk_bus: &str, firmware: &str) -> Vec<Concern
     concerns
 }
 
-/// A bond shows one address on all of its cards.
-fn same_macs(machine: &Machine) -> Option<Concern> {
-    let mut seen = BTreeSet::new();
-    let mut macs = machine.nics.iter().filter_map(|nic| Some(nic.mac.as_ref()?.to_ascii_lowercase()));
-    let twice = macs.find(|mac| !seen.insert(mac.clone()))?;
-    let message = format!("two network cards have the address {twice}");
-    let remedy = "if the source bonds them, give each card its permanent address";
-    Some(concern(Severity::Warning, "kvm.same-mac", message, Some(remedy)))
-}
-
 fn useless_options(machine: &Machine, format: &str) -> Vec<Concern> {
     let useless = ["wish.cluster-size", "wish.compression"]
         .into_iter()
@@ -125,31 +135,30 @@ fn blocking(id: &str, message: String, remedy: &str) -> Concern {
 }
 
 impl Choice {
+    /// A processor whose features NT 4.0 and 2000 can count, for those.
+    pub fn old_processor(&self) -> Option<&'static str> {
+        self.windows.filter(|kernel| *kernel < (5, 1)).map(|_| "pentium3")
+    }
+
     /// The profile as it came back from the host, which may have been edited or stored meanwhile.
     pub fn from_profile(machine: &Machine, profile: &DeviceProfile) -> Result<Self> {
-        let known = |what: &str, value: &str, values: &[&str]| match values.contains(&value) {
-            true => Ok(value.to_owned()),
-            false => {
-                let message = format!("{what} `{value}` is not offered; choose one of {}", values.join(", "));
-                Err(Error::new(ErrorKind::InvalidInput, message))
-            }
-        };
-        known("architecture", &profile.architecture, &[ARCHITECTURE])?;
+        offered("architecture", &profile.architecture, &[ARCHITECTURE])?;
         let format = find(&machine.facts, "wish.format").unwrap_or("qcow2");
         let compression = find(&machine.facts, "wish.compression");
-        known("compression", compression.unwrap_or("none"), COMPRESSIONS)?;
+        offered("compression", compression.unwrap_or("none"), COMPRESSIONS)?;
         let mut disk_options = Vec::new();
         if format == "qcow2" {
             let wish = |key| find(&machine.facts, &format!("wish.{key}")).map(|value| fact(key, value));
             disk_options.extend(["cluster-size", "compression"].into_iter().filter_map(wish));
         }
         Ok(Self {
-            firmware: known("firmware", &profile.firmware, FIRMWARES)?,
-            disk_bus: known("disk bus", &profile.disk_bus, DISK_BUSES)?,
-            nic_model: known("nic model", &profile.nic_model, NIC_MODELS)?,
-            machine: known("machine", &profile.machine, MACHINES)?,
-            format: known("format", format, FORMATS)?,
+            firmware: offered("firmware", &profile.firmware, FIRMWARES)?,
+            disk_bus: offered("disk bus", &profile.disk_bus, DISK_BUSES)?,
+            nic_model: offered("nic model", &profile.nic_model, NIC_MODELS)?,
+            machine: offered("machine", &profile.machine, MACHINES)?,
+            format: offered("format", format, FORMATS)?,
             disk_options,
+            windows: Guest::of(machine).windows.map(|windows| windows.kernel),
         })
     }
 

@@ -2,9 +2,9 @@
 
 use crate::choice::Choice;
 use std::ops::Range;
-use wherry_sdk::platform::{check_name, check_size, is_unicast};
+use wherry_sdk::platform::{check_cards, check_name, check_size, disk_file, is_disk_file, sector_size};
 use wherry_sdk::target::Machine;
-use wherry_sdk::{Error, ErrorKind, Result, find};
+use wherry_sdk::{Error, ErrorKind, Result};
 
 /// What both boards take without an interrupt remapping unit (qemu-system-x86_64(1), `-smp`).
 pub const CPUS_MOST: u32 = 255;
@@ -93,9 +93,8 @@ fn disks(machine: &Machine, format: &str) -> Vec<Disk> {
     for (position, need) in machine.disks.iter().enumerate() {
         let boots = need.bootable || (none_boots && position == 0);
         turn += usize::from(boots);
-        let number = if position == 0 { String::new() } else { format!("-{}", need.index) };
-        let file = format!("{}{number}.{format}", machine.name);
-        disks.push(Disk { file, boot: boots.then_some(turn), sector: sector(machine, need.index) });
+        let file = disk_file(machine, position, format);
+        disks.push(Disk { file, boot: boots.then_some(turn), sector: sector_size(machine, need.index) });
     }
     disks
 }
@@ -111,12 +110,6 @@ impl Disk {
     }
 }
 
-/// A size that cannot be read is no size at all, and `check_sectors` says so.
-fn sector(machine: &Machine, index: u32) -> u32 {
-    let said = find(&machine.facts, &format!("disk.{index}.sector-size"));
-    said.map_or(SECTOR, |said| said.parse().unwrap_or(0))
-}
-
 /// IDE and AHCI disks have sectors of 512 bytes in QEMU (`ide-hd` refuses others), and SeaBIOS starts from no others on
 /// any bus.
 pub fn check_sectors(machine: &Machine, disk_bus: &str, firmware: &str) -> Result<()> {
@@ -126,8 +119,10 @@ pub fn check_sectors(machine: &Machine, disk_bus: &str, firmware: &str) -> Resul
         if ![SECTOR, LARGE_SECTOR].contains(&size) {
             return invalid(format!("{what}; {SECTOR} and {LARGE_SECTOR} work here"));
         }
-        if size != SECTOR && disk_bus == "ahci" {
-            return invalid(format!("{what}, which disks on ahci cannot have; wish for another disk-bus"));
+        if size != SECTOR && ["ahci", "ide"].contains(&disk_bus) {
+            return invalid(format!(
+                "{what}, which disks on {disk_bus} cannot have; wish for another disk-bus"
+            ));
         }
         if size != SECTOR && firmware == "bios" && disk.boot.is_some() {
             let next = "only uefi starts from such a disk";
@@ -144,17 +139,12 @@ pub fn nic_slots(cards: usize) -> Range<usize> {
 
 /// MAC addresses as libvirt takes them, networks by printable names.
 pub fn check_nics(machine: &Machine) -> Result<()> {
-    for nic in &machine.nics {
-        if let Some(mac) = nic.mac.as_deref().filter(|mac| !is_unicast(mac)) {
-            return invalid(format!("{mac:?} is not the MAC address of a card, such as 52:54:00:12:34:56"));
-        }
-        if let Some(network) = nic.network.as_deref()
-            && (network.is_empty() || network.contains(char::is_control) || network.contains('/'))
-        {
-            return invalid(format!("{network:?} cannot be the name of a libvirt network"));
-        }
+    check_cards(machine)?;
+    let mut networks = machine.nics.iter().filter_map(|nic| nic.network.as_deref());
+    match networks.find(|network| network.contains('/')) {
+        Some(network) => invalid(format!("{network:?} cannot be the name of a libvirt network")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether the devices have room: each disk on virtio-blk or NVMe takes a PCI slot, as does each card.
@@ -162,6 +152,8 @@ pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
     let most = match disk_bus {
         "virtio-scsi" => 60,
         "ahci" => 24,
+        // Two channels of two disks each.
+        "ide" => 4,
         _ => 15,
     };
     let (disks, nics) = (machine.disks.len(), machine.nics.len());
@@ -176,16 +168,9 @@ pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
 
 /// `NAME.xml`, `NAME.sh`, `NAME-vars.fd`, `NAME.qcow2`, `NAME-3.qcow2` and the like.
 pub fn could_be_ours(file: &str, machine: &str) -> bool {
-    let Some(rest) = file.strip_prefix(machine) else { return false };
-    if [".xml", ".sh", "-vars.fd", "-vars.fd.new"].contains(&rest) {
-        return true;
-    }
-    let stem = rest.strip_suffix(".qcow2").or_else(|| rest.strip_suffix(".raw"));
-    let numbered = |stem: &str| {
-        stem.strip_prefix('-')
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-    };
-    stem.is_some_and(|stem| stem.is_empty() || numbered(stem))
+    let others = [".xml", ".sh", "-vars.fd", "-vars.fd.new"];
+    let other = file.strip_prefix(machine).is_some_and(|rest| others.contains(&rest));
+    other || is_disk_file(file, machine, &["qcow2", "raw"])
 }
 
 fn invalid<T>(message: String) -> Result<T> {

@@ -1,7 +1,9 @@
 //! What the operator may wish for, and the device profile that follows from it.
 
 use crate::machine::{self, Plan};
-use wherry_sdk::platform::{check_name, unknown_wishes, wished};
+use wherry_sdk::platform::{
+    check_name, firmware_assumed, offered, other_architecture, unknown_wishes, wished,
+};
 use wherry_sdk::target::{Machine, Offer};
 use wherry_sdk::{Concern, DeviceProfile, Error, ErrorKind, Fact, Result, Severity, concern, fact, find};
 
@@ -133,11 +135,7 @@ pub fn offer(machine: &Machine) -> Offer {
 fn odd_machine(machine: &Machine, disk_bus: &str) -> Vec<Concern> {
     let blocking =
         |id: &str, message: String, remedy: &str| concern(Severity::Blocking, id, message, Some(remedy));
-    let mut concerns = Vec::new();
-    if let Some(other) = find(&machine.facts, "os.architecture").filter(|it| *it != ARCHITECTURE) {
-        let message = format!("the guest is built for {other}; only {ARCHITECTURE} machines are made here");
-        concerns.push(blocking("ovf.architecture", message, "use another target"));
-    }
+    let mut concerns: Vec<_> = other_architecture(machine, "ovf").into_iter().collect();
     if let Some(index) = machine::large_sectors(machine) {
         let message = format!("disk {index} has sectors of 4096 bytes, and VMDK knows 512 alone");
         let remedy =
@@ -152,11 +150,7 @@ fn odd_machine(machine: &Machine, disk_bus: &str) -> Vec<Concern> {
 
 /// What an importer decides, not the package.
 fn told(machine: &Machine, flavour: Flavour, firmware: &str) -> Vec<Concern> {
-    let mut concerns = Vec::new();
-    if find(&machine.facts, "firmware").is_none() {
-        let message = "the source does not say whether it boots by bios or uefi; bios is assumed";
-        concerns.push(concern(Severity::Warning, "ovf.firmware-assumed", message, None));
-    }
+    let mut concerns: Vec<_> = firmware_assumed(machine, "ovf").into_iter().collect();
     if firmware == "uefi" && flavour != Flavour::VMware {
         let message = "the package has no way to tell this importer that the machine starts by uefi";
         let remedy = "set it after the import (VirtualBox: VBoxManage modifyvm NAME --firmware efi64)";
@@ -172,27 +166,20 @@ fn told(machine: &Machine, flavour: Flavour, firmware: &str) -> Vec<Concern> {
 impl Choice {
     /// The profile as it came back from the host, which may have been edited or stored meanwhile.
     pub fn from_profile(machine: &Machine, profile: &DeviceProfile) -> Result<Self> {
-        let known = |what: &str, value: &str, values: &[&str]| match values.contains(&value) {
-            true => Ok(value.to_owned()),
-            false => {
-                let message = format!("{what} `{value}` is not offered; choose one of {}", values.join(", "));
-                Err(Error::new(ErrorKind::InvalidInput, message))
-            }
-        };
         let wish = |key: &str, usual: &'static str| find(&machine.facts, key).unwrap_or(usual).to_owned();
-        let word = known("flavour", &wish("wish.flavour", "vmware"), FLAVOURS)?;
+        let word = offered("flavour", &wish("wish.flavour", "vmware"), FLAVOURS)?;
         let flavour = Flavour::of(machine).ok_or_else(|| Error::new(ErrorKind::InvalidInput, word))?;
-        let version = known("version", &wish("wish.ovf-version", "1"), VERSIONS)?;
-        known("format", &wish("wish.format", "vmdk"), FORMATS)?;
-        known("architecture", &profile.architecture, &[ARCHITECTURE])?;
+        let version = offered("version", &wish("wish.ovf-version", "1"), VERSIONS)?;
+        offered("format", &wish("wish.format", "vmdk"), FORMATS)?;
+        offered("architecture", &profile.architecture, &[ARCHITECTURE])?;
         let level = find(&machine.facts, "wish.compression-level");
         Ok(Self {
             flavour,
             version: if version == "2" { 2 } else { 1 },
-            firmware: known("firmware", &profile.firmware, FIRMWARES)?,
-            disk_bus: known("disk bus", &profile.disk_bus, flavour.buses())?,
-            nic_model: known("nic model", &profile.nic_model, flavour.cards())?,
-            level: level.map(|level| known("compression level", level, LEVELS)).transpose()?,
+            firmware: offered("firmware", &profile.firmware, FIRMWARES)?,
+            disk_bus: offered("disk bus", &profile.disk_bus, flavour.buses())?,
+            nic_model: offered("nic model", &profile.nic_model, flavour.cards())?,
+            level: level.map(|level| offered("compression level", level, LEVELS)).transpose()?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The machine to make, checked: names that are safe in files and XML, and where each disk goes.
 
 use crate::choice::Choice;
-use wherry_sdk::platform::{check_name, check_size, is_unicast};
+use wherry_sdk::platform::{check_cards, check_name, check_size};
 use wherry_sdk::target::{DiskNeed, Machine, NicNeed};
 use wherry_sdk::{Error, ErrorKind, Result, find};
 
@@ -125,17 +125,7 @@ fn cards(machine: &Machine, choice: &Choice) -> Vec<Card> {
 /// Numbers that importers would refuse.
 pub fn check(machine: &Machine) -> Result<()> {
     check_size(machine, CPUS_MOST)?;
-    for nic in &machine.nics {
-        if let Some(mac) = nic.mac.as_deref().filter(|mac| !is_unicast(mac)) {
-            return invalid(format!("{mac:?} is not the MAC address of a card, such as 52:54:00:12:34:56"));
-        }
-        if let Some(network) = nic.network.as_deref()
-            && (network.is_empty() || network.contains(char::is_control))
-        {
-            return invalid(format!("{network:?} cannot be the name of a network"));
-        }
-    }
-    Ok(())
+    check_cards(machine)
 }
 
 /// Places on one controller: 15 on a SCSI bus (7 is the controller's own), 30 on AHCI, 15 on NVMe.

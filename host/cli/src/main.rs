@@ -177,6 +177,12 @@ struct New {
     /// What the target should choose: disk-bus=virtio-scsi, nic-model=e1000e, format=raw ...; may be repeated
     #[arg(long = "wish", value_name = "KEY=VALUE", value_parser = pair)]
     wishes: Vec<(String, String)>,
+    /// What the guest's own adapter is told: hal=acpiapic_mp, keep-tools=yes ...; may be repeated
+    #[arg(long = "guest", value_name = "KEY=VALUE", value_parser = pair)]
+    guest: Vec<(String, String)>,
+    /// A directory or ISO with vendors' drivers for a Windows guest; may be repeated
+    #[arg(long = "drivers", value_name = "PATH")]
+    drivers: Vec<PathBuf>,
 }
 
 #[derive(Args)]

@@ -15,6 +15,9 @@ fn request(disks: &[String], asked: &New) -> Request {
         let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         (said(mac), said(network))
     };
+    let facts = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(key, value)| Fact { key: key.clone(), value: value.clone() }).collect()
+    };
     Request {
         disks: disks.to_vec(),
         to: asked.to.clone(),
@@ -22,11 +25,9 @@ fn request(disks: &[String], asked: &New) -> Request {
         cpus: asked.cpus,
         memory_mib: asked.memory,
         nics: asked.nics.iter().map(nic).collect(),
-        wishes: asked
-            .wishes
-            .iter()
-            .map(|(key, value)| Fact { key: key.clone(), value: value.clone() })
-            .collect(),
+        wishes: facts(&asked.wishes),
+        options: facts(&asked.guest),
+        drivers: asked.drivers.clone(),
     }
 }
 

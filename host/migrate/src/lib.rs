@@ -18,6 +18,7 @@ mod plan;
 mod run;
 mod sink;
 mod source;
+mod supply;
 mod target;
 mod tree;
 mod unused;

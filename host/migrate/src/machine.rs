@@ -1,6 +1,7 @@
 //! A machine's devices: disks under an overlay, and what volume and file system adapters find in them.
 
 use crate::convert::concern_of;
+use crate::supply::Supply;
 use crate::tree::Tree;
 use block::{Disk, Overlay, Piece, Segments};
 use runtime::contract::{Fact, Segment, Volume};
@@ -34,6 +35,8 @@ pub struct Machine {
     pub overlays: Vec<Arc<Overlay>>,
     /// Disks first, then what was found in them.
     pub devices: Vec<Device>,
+    /// What the operator lends to the adapter that knows the system.
+    pub supplies: Vec<Supply>,
     /// From the volume and file system adapters.
     pub concerns: Vec<Concern>,
     /// Whether an adapter trapped, ran into a limit or answered nonsense: what it would have found is missing.
@@ -62,7 +65,8 @@ impl Machine {
             file_system_size: 0,
         };
         let devices = overlays.iter().enumerate().map(whole).collect();
-        let mut machine = Self { overlays, devices, concerns: Vec::new(), faults: false };
+        let mut machine =
+            Self { overlays, devices, supplies: Vec::new(), concerns: Vec::new(), faults: false };
         for _ in 0..ROUNDS {
             if !machine.scan(adapters) {
                 break;

@@ -4,6 +4,7 @@ use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
 use crate::definition::{self, Definition};
 use crate::machine::Machine;
 use crate::source::Source;
+use crate::supply::Supply;
 use crate::target::Destination;
 use crate::tree::Tree;
 use crate::unused::unused;
@@ -11,6 +12,7 @@ use crate::{Error, ErrorKind, Result};
 use block::{Disk, Kind, Masked, SECTOR};
 use runtime::{Adapters, contract};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use workload::{Concern, DeviceProfile, Edit, Fact, OperatingSystem, Severity, find};
 
@@ -47,6 +49,10 @@ pub struct Request {
     pub nics: Vec<(Option<String>, Option<String>)>,
     /// `disk-bus`, `format` and the like, as the target documents them.
     pub wishes: Vec<Fact>,
+    /// What the adapter that knows the guest's system is told, as it documents it.
+    pub options: Vec<Fact>,
+    /// Directories and images with vendors' drivers for it.
+    pub drivers: Vec<PathBuf>,
 }
 
 /// How much there is to move, in bytes.
@@ -155,8 +161,14 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 
 /// Opens the disks and lets every adapter look.
 pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
+    look(disks, &[], adapters)
+}
+
+fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<Inspection> {
     let (sources, definition) = definition::open(disks, adapters)?;
-    let machine = Machine::open(sources.iter().map(|source| source.disk.clone()).collect(), adapters);
+    let mut machine = Machine::open(sources.iter().map(|source| source.disk.clone()).collect(), adapters);
+    let supplies = drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
+    machine.supplies = supplies.collect::<Result<_>>()?;
     let mut concerns: Vec<Concern> =
         definition.iter().flat_map(|definition| definition.concerns.clone()).collect();
     concerns.extend(sources.iter().flat_map(|source| source.concerns.clone()));
@@ -182,7 +194,7 @@ pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let destination = Destination::parse(&request.to, adapters)?;
-    let mut found = inspect(&request.disks, adapters)?;
+    let mut found = look(&request.disks, &request.drivers, adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
     let name = name(request.name.as_deref(), [defined, own])?;
@@ -201,9 +213,10 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let mut notes = Vec::new();
     if let Some(source) = &mut found.source {
         let macs = nics.iter().enumerate();
-        let options: Vec<contract::Fact> = macs
+        let mut options: Vec<contract::Fact> = macs
             .map(|(n, nic)| contract::Fact { key: format!("nic.{n}.mac"), value: nic.mac.clone() })
             .collect();
+        options.extend(facts_to(&request.options));
         let adapted = sound(source.adapt(&offer.profile, &options), &found.tree)?;
         concerns.extend(adapted.concerns.into_iter().map(concern_of));
         notes.extend(adapted.notes);
@@ -283,6 +296,7 @@ fn key(request: &Request, found: &Inspection, name: &str) -> String {
     found.definition.iter().for_each(|definition| add(&definition.identity));
     add(name);
     add(&format!("{:?} {:?} {:?} {:?}", request.cpus, request.memory_mib, request.nics, request.wishes));
+    add(&format!("{:?} {:?}", request.options, request.drivers));
     hash.finalize().to_hex()[..32].into()
 }
 
@@ -311,8 +325,13 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
     let mut facts = Vec::new();
     let mut boot = 0;
     if let Some((os, _)) = &found.system {
-        facts.push(Fact { key: "os.id".into(), value: os.id.clone() });
-        facts.push(Fact { key: "os.product".into(), value: os.product.clone() });
+        let said = [
+            ("os.family", &os.family),
+            ("os.id", &os.id),
+            ("os.product", &os.product),
+            ("os.version", &os.version),
+        ];
+        facts.extend(said.map(|(key, value)| Fact { key: key.into(), value: value.clone() }));
         if os.architecture != "unknown" {
             facts.push(Fact { key: "os.architecture".into(), value: os.architecture.clone() });
         }

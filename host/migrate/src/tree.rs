@@ -3,6 +3,7 @@
 
 use crate::expected::{Expected, Parts};
 use crate::machine::{Device, Machine};
+use crate::supply::{Folder, Supply};
 use block::{Disk, MemoryDisk};
 use runtime::contract::{Change, Entry, ErrorKind, Kind, Meta, Patch, Room, Volume};
 use runtime::{Answer, FileSystem, refusal};
@@ -37,6 +38,7 @@ struct Opened {
 /// The composed tree. File systems stay mounted until it is dropped, since their edits are in flight.
 pub struct Tree {
     devices: Vec<Device>,
+    supplies: Vec<Supply>,
     drivers: Vec<Arc<runtime::Adapter>>,
     mounts: Vec<Mount>,
     opened: Vec<Opened>,
@@ -74,6 +76,7 @@ impl Tree {
     pub fn new(machine: &Machine, drivers: Vec<Arc<runtime::Adapter>>) -> Self {
         Self {
             devices: machine.devices.clone(),
+            supplies: machine.supplies.clone(),
             drivers,
             mounts: Vec::new(),
             opened: Vec::new(),
@@ -103,10 +106,11 @@ impl Tree {
 
     /// Looks for what the edits have left in `fresh`, a tree with nothing mounted yet over the same devices.
     pub fn verify(&self, mut fresh: Self) -> runtime::Result<()> {
-        for volume in self.mounts.iter().map(|mount| &mount.volume) {
-            fresh.remount(volume)?;
+        let edited = self.mounts.iter().filter(|mount| !self.is_lent(&mount.volume));
+        for mount in edited {
+            fresh.remount(&mount.volume)?;
+            fresh.mounts.push(mount.clone());
         }
-        fresh.mounts = self.mounts.clone();
         for (path, expected) in &self.expected {
             let found = fresh.look(path, expected);
             if !found.as_ref().is_ok_and(|same| *same) {
@@ -182,9 +186,29 @@ impl Tree {
         Ok(Expected::Parts(parts))
     }
 
+    fn is_lent(&self, volume: &str) -> bool {
+        self.supplies.iter().any(|supply| supply.volume().id == volume)
+    }
+
+    /// The lent directory that holds an absolute path, and the path within it.
+    fn folder<'p>(&self, path: &'p str) -> Option<(Arc<Folder>, &'p str)> {
+        let mount = self.mount_of(path)?;
+        self.supplies.iter().find_map(|supply| match supply {
+            Supply::Folder(volume, folder) if volume.id == mount.volume => {
+                Some((folder.clone(), &path[mount.path.len().min(path.len())..]))
+            }
+            _ => None,
+        })
+    }
+
     fn driver(&self, volume: &str) -> Answer<(&Device, &Arc<runtime::Adapter>)> {
         let missing = || refusal(ErrorKind::NotFound, format!("there is no volume {volume}"));
-        let device = self.devices.iter().find(|device| device.volume.id == volume).ok_or_else(missing)?;
+        let lent = self.supplies.iter().filter_map(|supply| match supply {
+            Supply::Image(device) => Some(device),
+            Supply::Folder(..) => None,
+        });
+        let mut devices = self.devices.iter().chain(lent);
+        let device = devices.find(|device| device.volume.id == volume).ok_or_else(missing)?;
         let driver =
             device.driver.as_deref().and_then(|id| self.drivers.iter().find(|d| d.manifest.id == id));
         let unknown =
@@ -208,12 +232,15 @@ impl Tree {
     }
 
     fn open(&mut self, volume: &str) -> Answer<()> {
-        if self.opened.iter().any(|opened| opened.volume == volume) {
+        let folder = |supply: &Supply| matches!(supply, Supply::Folder(one, _) if one.id == volume);
+        if self.opened.iter().any(|opened| opened.volume == volume) || self.supplies.iter().any(folder) {
             return Ok(());
         }
         let (device, driver) = self.driver(volume)?;
         let mut files = answer(FileSystem::open(driver))?;
-        if let Err(e) = files.mount(device.disk.clone(), true) {
+        if self.is_lent(volume) {
+            answer(files.mount(device.disk.clone(), false))?;
+        } else if let Err(e) = files.mount(device.disk.clone(), true) {
             if e.is_fault() {
                 self.fault.get_or_insert_with(|| e.to_string());
                 return answer(Err(e));
@@ -244,11 +271,15 @@ impl Tree {
         let inner = if inner.is_empty() { "/".to_string() } else { inner };
         let volume = mount.volume.clone();
         let opened = self.opened.iter_mut().find(|opened| opened.volume == volume);
-        let opened = opened.ok_or_else(|| refusal(ErrorKind::Failed, format!("{volume} is not open")))?;
+        let opened =
+            opened.ok_or_else(|| refusal(ErrorKind::Denied, format!("{volume} is lent for reading only")))?;
         Ok((&mut opened.files, inner))
     }
 
     fn stat_plain(&mut self, path: &str) -> Answer<Meta> {
+        if let Some((folder, inner)) = self.folder(path) {
+            return folder.stat(inner);
+        }
         ask!(self, &path, files, inner => files.stat(&inner))
     }
 
@@ -336,7 +367,8 @@ fn content(bytes: Vec<u8>) -> Arc<dyn Disk> {
 
 impl runtime::Tree for Tree {
     fn volumes(&mut self) -> Vec<Volume> {
-        self.devices.iter().map(|device| device.volume.clone()).collect()
+        let own = self.devices.iter().map(|device| &device.volume);
+        own.chain(self.supplies.iter().map(Supply::volume)).cloned().collect()
     }
 
     fn mount(&mut self, volume: &str, path: &str) -> Answer<()> {
@@ -360,6 +392,9 @@ impl runtime::Tree for Tree {
 
     fn entries(&mut self, path: &str) -> Answer<Vec<Entry>> {
         let path = self.resolve(path, true)?;
+        if let Some((folder, inner)) = self.folder(&path) {
+            return folder.entries(inner).map(|page| page.entries);
+        }
         let (mut all, mut start) = (Vec::new(), 0);
         loop {
             let page = ask!(self, &path, files, inner => files.entries(&inner, start, PAGE))?;
@@ -374,6 +409,9 @@ impl runtime::Tree for Tree {
 
     fn read(&mut self, path: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
         let path = self.resolve(path, true)?;
+        if let Some((folder, inner)) = self.folder(&path) {
+            return folder.read(inner, offset, length.min(READ_MOST));
+        }
         ask!(self, &path, files, inner => files.read(&inner, offset, length.min(READ_MOST)))
     }
 

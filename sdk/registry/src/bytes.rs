@@ -2,8 +2,8 @@
 
 /// The number of `length` bytes (8 at most) at `at`; bytes that are missing count as zero.
 pub(crate) fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    let bytes = bytes.get(at..at.saturating_add(length)).unwrap_or_default();
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    let bytes = bytes.get(at..).unwrap_or_default();
+    bytes[..length.min(bytes.len())].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// The same, of 4 bytes.

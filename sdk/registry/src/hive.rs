@@ -1,7 +1,9 @@
 //! An opened hive: its base block, its cells.
 
 use crate::base::{BASE, Base};
-use crate::bytes::{half, word};
+use crate::bytes::half;
+use crate::cells::Cells;
+use crate::journal::Journal;
 use crate::key::Key;
 use crate::log;
 use crate::pages::{Pages, Storage};
@@ -10,14 +12,28 @@ use wherry_sdk::{Error, Result};
 /// No cell, where an offset says so.
 pub(crate) const NONE: u32 = u32::MAX;
 /// A cell's own length, which lies before what it holds.
-const LENGTH: u32 = 4;
+pub(crate) const LENGTH: u32 = 4;
 
-/// A hive. Nothing is ever written to where it lies.
+/// A hive. Nothing is ever written to where it lies: edits are kept in memory until [`Hive::take`] hands them out.
 pub struct Hive<S> {
     pub(crate) pages: Pages<S>,
     pub(crate) base: Base,
+    pub(crate) cells: Cells,
+    pub(crate) journal: Journal,
+    pub(crate) state: State,
+    /// FILETIME of edits.
+    pub(crate) now: Option<u64>,
     /// Log entries that were applied.
     applied: usize,
+}
+
+/// What became of a hive since it was opened, or changes were taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Unchanged,
+    Edited,
+    /// An edit failed half-way.
+    Broken,
 }
 
 impl<S: Storage> Hive<S> {
@@ -25,10 +41,10 @@ impl<S: Storage> Hive<S> {
     /// memory; if they have nothing for it, that is an error.
     pub fn open(storage: S, logs: &[Vec<u8>]) -> Result<Self> {
         let mut pages = Pages::new(storage);
-        if pages.size() < BASE {
+        if pages.length() < BASE {
             return Err(Error::corrupt(
                 0,
-                format!("{} bytes are no hive: it begins with 4096", pages.size()),
+                format!("{} bytes are no hive: it begins with 4096", pages.length()),
             ));
         }
         let head = pages.read(0, BASE as usize)?;
@@ -39,10 +55,11 @@ impl<S: Storage> Hive<S> {
             Some(base) => (base, 0),
             None => log::apply(&mut pages, Base::read(&head), logs)?,
         };
-        // Pages of a log may lie behind the end of the file.
-        let size = if applied > 0 { u64::MAX } else { pages.size() };
-        base.check(size)?;
-        Ok(Self { pages, base, applied })
+        // Pages of a log may lie behind the end of the file, but not more than it has.
+        let logged: u64 = if applied > 0 { logs.iter().map(|log| log.len() as u64).sum() } else { 0 };
+        base.check(pages.length().saturating_add(logged))?;
+        let (cells, journal) = (Cells::default(), Journal::default());
+        Ok(Self { pages, base, cells, journal, state: State::Unchanged, now: None, applied })
     }
 
     /// Minor version: 1.3 of NT 4.0 and 2000, 1.5 of later ones.
@@ -53,6 +70,11 @@ impl<S: Storage> Hive<S> {
     /// How many entries of its logs were applied; 0 of a hive that was closed.
     pub fn applied(&self) -> usize {
         self.applied
+    }
+
+    /// How many blocks of 64 KiB were read from where the hive lies.
+    pub fn reads(&self) -> u64 {
+        self.pages.reads()
     }
 
     /// The key that all others are in.
@@ -72,12 +94,12 @@ impl<S: Storage> Hive<S> {
         self.pages.bins(at + LENGTH, length.min(most))
     }
 
-    fn cell_length(&mut self, at: u32) -> Result<u32> {
+    pub(crate) fn cell_length(&mut self, at: u32) -> Result<u32> {
         let place = |what: &str| Error::corrupt(BASE + u64::from(at), format!("a cell at {at} {what}"));
         if !at.is_multiple_of(8) || at.checked_add(LENGTH).is_none_or(|end| end > self.base.bins) {
             return Err(place("lies outside of the bins"));
         }
-        let length = word(&self.pages.bins(at, LENGTH as usize)?, 0) as i32;
+        let length = self.pages.word(at)? as i32;
         if length >= 0 {
             return Err(place("is not allocated"));
         }

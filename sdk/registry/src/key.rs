@@ -8,13 +8,13 @@ use crate::pages::Storage;
 use wherry_sdk::{Error, Result};
 
 /// Bytes before the name.
-const FIXED: usize = 76;
+pub(crate) const FIXED: usize = 76;
 /// Units of a key's name at most (Microsoft, "Registry element size limits").
-const NAME_MOST: usize = 2 * 256;
+pub(crate) const NAME_MOST: usize = 2 * 256;
 /// "Key node", "Flags": the name is a byte a letter.
-const COMPRESSED: u16 = 0x20;
+pub(crate) const COMPRESSED: u16 = 0x20;
 /// Windows allows 512 levels.
-const DEPTH_MOST: usize = 512;
+pub(crate) const DEPTH_MOST: usize = 512;
 
 /// A key of an opened hive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub struct Key {
     pub(crate) list: u32,
     pub(crate) values: u32,
     pub(crate) value_list: u32,
-    class: (u32, u16),
+    pub(crate) security: u32,
+    pub(crate) class: (u32, u16),
 }
 
 impl<S: Storage> Hive<S> {
@@ -48,6 +49,7 @@ impl<S: Storage> Hive<S> {
             list: word(&bytes, 28),
             values: word(&bytes, 36),
             value_list: word(&bytes, 40),
+            security: word(&bytes, 44),
             class: (word(&bytes, 48), half(&bytes, 74)),
         })
     }

@@ -108,7 +108,7 @@ impl<S: Storage> Hive<S> {
     }
 
     /// The offset in element `number` of a list.
-    fn element(&self, at: u32, list: &[u8], size: usize, number: usize) -> Result<u32> {
+    pub(crate) fn element(&self, at: u32, list: &[u8], size: usize, number: usize) -> Result<u32> {
         let from = 4 + size * number;
         if list.len() < from + size {
             let message = format!("the list at {at} ends before its element {number}");

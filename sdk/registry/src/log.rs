@@ -29,7 +29,9 @@ pub(crate) fn apply<S: Storage>(
             let missing = || {
                 Error::corrupt(0, "the hive's base block has a wrong checksum, and no log has a copy of it")
             };
-            found.first().ok_or_else(missing)?.0.clone()
+            let (base, log) = found.first().ok_or_else(missing)?;
+            pages.write(0, &log[..SECTOR])?;
+            base.clone()
         }
     };
     let mut applied = 0;

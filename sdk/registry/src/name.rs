@@ -26,6 +26,14 @@ impl Name {
         }
     }
 
+    /// The way it is stored: its bytes, and whether they are a byte a letter.
+    pub(crate) fn store(&self) -> (Vec<u8>, bool) {
+        match self.0.iter().all(|unit| *unit < 256) {
+            true => (self.0.iter().map(|unit| *unit as u8).collect(), true),
+            false => (self.0.iter().flat_map(|unit| unit.to_le_bytes()).collect(), false),
+        }
+    }
+
     /// Its units.
     pub fn units(&self) -> &[u16] {
         &self.0

@@ -9,15 +9,15 @@ use crate::pages::Storage;
 use wherry_sdk::{Error, Result};
 
 /// Bytes before the name.
-const FIXED: usize = 20;
+pub(crate) const FIXED: usize = 20;
 /// "Key value", "Flags".
-const COMPRESSED: u16 = 1;
+pub(crate) const COMPRESSED: u16 = 1;
 /// "Data size": the data lies where its offset would.
-const RESIDENT: u32 = 1 << 31;
+pub(crate) const RESIDENT: u32 = 1 << 31;
 /// Bytes of a piece of big data; longer data is in pieces from version 1.4 on.
-const PIECE: u32 = 16_344;
+pub(crate) const PIECE: u32 = 16_344;
 /// Values are read whole: Windows keeps them below 1 MiB, and nothing here needs more than a few.
-const DATA_MOST: u32 = 64 << 20;
+pub(crate) const DATA_MOST: u32 = 64 << 20;
 
 /// What a value's data means; other numbers occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +43,13 @@ impl Kind {
 /// A value of a key, without its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    at: u32,
+    pub(crate) at: u32,
     /// Empty of a key's default value.
     pub name: Name,
     /// What its data means.
     pub kind: Kind,
-    size: u32,
-    data: u32,
+    pub(crate) size: u32,
+    pub(crate) data: u32,
 }
 
 impl Value {
@@ -62,6 +62,11 @@ impl Value {
 impl<S: Storage> Hive<S> {
     /// The values of a key, in their order.
     pub fn values(&mut self, key: &Key) -> Result<Vec<Value>> {
+        self.value_places(key)?.into_iter().map(|at| self.read_value(at)).collect()
+    }
+
+    /// Where they are.
+    pub(crate) fn value_places(&mut self, key: &Key) -> Result<Vec<u32>> {
         if key.values == 0 || key.value_list == NONE {
             return Ok(Vec::new());
         }
@@ -70,13 +75,22 @@ impl<S: Storage> Hive<S> {
             let message = format!("`{}` has {} values, and its list ends before", key.name, key.values);
             return Err(Error::corrupt(BASE + u64::from(key.at), message));
         }
-        (0..key.values as usize).map(|number| self.read_value(word(&list, 4 * number))).collect()
+        Ok((0..key.values as usize).map(|number| word(&list, 4 * number)).collect())
     }
 
     /// The value of that name; the empty name is the default value's.
     pub fn value(&mut self, key: &Key, name: &str) -> Result<Option<Value>> {
-        let name = Name::from(name);
-        Ok(self.values(key)?.into_iter().find(|value| value.name == name))
+        self.value_named(key, &Name::from(name))
+    }
+
+    pub(crate) fn value_named(&mut self, key: &Key, name: &Name) -> Result<Option<Value>> {
+        for at in self.value_places(key)? {
+            let value = self.read_value(at)?;
+            if value.name == *name {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     fn read_value(&mut self, at: u32) -> Result<Value> {

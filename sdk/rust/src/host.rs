@@ -1,7 +1,10 @@
 //! The host's interfaces as plain functions and trait objects. Natively (in tests) the functions do nothing.
 
 use crate::bindings::imports::wherry::adapter as host;
-use crate::{Blob, Change, Entry, Meta, Output, Patch, Range, Result, Room, Tree, Volume};
+use crate::http::{Request, Response};
+use crate::{
+    Blob, Change, Entry, Error, ErrorKind, Http, Meta, Output, Patch, Range, Result, Room, Tree, Volume,
+};
 
 /// How loud a log line is.
 pub use host::log::Level;
@@ -117,6 +120,25 @@ impl Output for HostOutput {
     }
     fn path(&self) -> String {
         host::output::path()
+    }
+}
+
+/// The servers that the operator named.
+pub struct HostHttp;
+
+impl Http for HostHttp {
+    fn send(&self, request: &Request) -> Result<Response> {
+        host::http::send(request)
+    }
+}
+
+/// No server at all: every request is denied.
+pub struct NoHttp;
+
+impl Http for NoHttp {
+    fn send(&self, request: &Request) -> Result<Response> {
+        let message = format!("{} was not asked: no server may be", request.url);
+        Err(Error::new(ErrorKind::Denied, message))
     }
 }
 

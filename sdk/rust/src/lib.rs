@@ -7,6 +7,7 @@
 pub mod bindings;
 pub mod checksum;
 pub mod claim;
+pub mod guest;
 mod host;
 pub mod image;
 pub mod platform;
@@ -20,7 +21,7 @@ pub use bindings::imports::wherry::adapter::tree::{Change, Volume};
 pub use bindings::imports::wherry::adapter::types::{
     Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
 };
-pub use host::{Level, cancelled, log, now_unix, progress};
+pub use host::{HostHttp, HostOutput, Level, NoHttp, cancelled, log, now_unix, progress};
 pub use register::*;
 pub use traits::*;
 
@@ -51,8 +52,12 @@ pub mod source {
 /// Types of the `target-platform` world.
 pub mod target {
     pub use crate::bindings::target_platform::exports::wherry::adapter::target::{
-        DiskNeed, FileSink, Machine, NicNeed, Offer, Sink,
+        DiskNeed, FileSink, Machine, NicNeed, Offer, Shipment, Sink, Upload,
     };
+}
+/// Requests and answers.
+pub mod http {
+    pub use crate::bindings::imports::wherry::adapter::http::{Request, Response};
 }
 
 /// What every call returns.

@@ -10,13 +10,13 @@ use crate::bindings::{
 use crate::definition;
 use crate::filesystem::Identity;
 use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
-use crate::host::{HostOutput, report_panics};
+use crate::host::{HostHttp, HostOutput, report_panics};
 use crate::source::{Adaptation, OperatingSystem};
-use crate::target::{Machine, Offer, Sink};
+use crate::target::{Machine, Offer, Shipment, Sink};
 use crate::volume::Layout;
 use crate::{
-    Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter,
-    MachineDefinition, Meta, Range, Result, Room, SourceOs, TargetPlatform, VolumeMap,
+    Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Host,
+    LivePlatform, MachineDefinition, Meta, Range, Result, Room, SourceOs, TargetPlatform, VolumeMap,
 };
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -191,11 +191,56 @@ impl<T: TargetPlatform> target_platform::exports::wherry::adapter::target::Guest
     fn prepare(key: String, machine: Machine, profile: DeviceProfile) -> Result<Vec<Sink>> {
         T::prepare(&HostOutput, &key, &machine, &profile)
     }
+    fn ship(_: String, _: Machine, _: DeviceProfile) -> Result<Option<Shipment>> {
+        Ok(None)
+    }
+    fn sending(_: String, _: Machine, _: String, _: u64, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn abandon(_: String, _: Machine, _: String) -> Result<()> {
+        Ok(())
+    }
     fn finish(key: String, machine: Machine, profile: DeviceProfile) -> Result<Vec<Fact>> {
         T::finish(&HostOutput, &key, &machine, &profile)
     }
     fn undo(key: String, machine: Machine) -> Result<()> {
         T::undo(&HostOutput, &key, &machine)
+    }
+}
+
+/// A [`LivePlatform`] as the exports of its world. A type of its own, so that adapters that only write files do not even
+/// import `http`.
+pub struct ExportedLive<T>(PhantomData<T>);
+
+/// What the host lends.
+const LENT: Host<'static> = Host { output: &HostOutput, http: &HostHttp };
+
+impl<T: LivePlatform> target_platform::exports::wherry::adapter::target::Guest for ExportedLive<T> {
+    fn capabilities() -> Result<Vec<Fact>> {
+        report_panics();
+        T::capabilities()
+    }
+    fn profile(machine: Machine) -> Result<Offer> {
+        report_panics();
+        T::profile(LENT, &machine)
+    }
+    fn prepare(key: String, machine: Machine, profile: DeviceProfile) -> Result<Vec<Sink>> {
+        T::prepare(LENT, &key, &machine, &profile)
+    }
+    fn ship(key: String, machine: Machine, profile: DeviceProfile) -> Result<Option<Shipment>> {
+        T::ship(LENT, &key, &machine, &profile)
+    }
+    fn sending(key: String, machine: Machine, note: String, done: u64, total: u64) -> Result<()> {
+        T::sending(LENT, &key, &machine, &note, (done, total))
+    }
+    fn abandon(key: String, machine: Machine, note: String) -> Result<()> {
+        T::abandon(LENT, &key, &machine, &note)
+    }
+    fn finish(key: String, machine: Machine, profile: DeviceProfile) -> Result<Vec<Fact>> {
+        T::finish(LENT, &key, &machine, &profile)
+    }
+    fn undo(key: String, machine: Machine) -> Result<()> {
+        T::undo(LENT, &key, &machine)
     }
 }
 
@@ -212,10 +257,10 @@ macro_rules! embed_manifest {
 }
 
 macro_rules! register {
-    ($($(#[$doc:meta])* $name:ident, $module:ident, $export:ident;)*) => {
-        register! { @with_dollar ($) $($(#[$doc])* $name, $module, $export;)* }
+    ($($(#[$doc:meta])* $name:ident, $module:ident, $export:ident, $exported:ident;)*) => {
+        register! { @with_dollar ($) $($(#[$doc])* $name, $module, $export, $exported;)* }
     };
-    (@with_dollar ($d:tt) $($(#[$doc:meta])* $name:ident, $module:ident, $export:ident;)*) => {
+    (@with_dollar ($d:tt) $($(#[$doc:meta])* $name:ident, $module:ident, $export:ident, $exported:ident;)*) => {
         $(
             $(#[$doc])*
             #[macro_export]
@@ -227,7 +272,7 @@ macro_rules! register {
                     mod wherry_exports {
                         #[allow(unused_imports, reason = "the adapter's own names")]
                         use super::*;
-                        type Adapter = $d crate::Exported<$d adapter>;
+                        type Adapter = $d crate::$exported<$d adapter>;
                         $d crate::bindings::$module::$export!(Adapter with_types_in $d crate::bindings::$module);
                     }
                 };
@@ -238,15 +283,17 @@ macro_rules! register {
 
 register! {
     /// `register_disk_format!(Type, "path/of/adapter.toml")`: the type implements [`DiskFormat`].
-    register_disk_format, disk_format, export_disk_format;
+    register_disk_format, disk_format, export_disk_format, Exported;
     /// `register_volume_map!(Type, "path/of/adapter.toml")`: the type implements [`VolumeMap`].
-    register_volume_map, volume_map, export_volume_map;
+    register_volume_map, volume_map, export_volume_map, Exported;
     /// `register_filesystem_driver!(Type, "path/of/adapter.toml")`: the type implements [`FileSystem`].
-    register_filesystem_driver, filesystem_driver, export_filesystem_driver;
+    register_filesystem_driver, filesystem_driver, export_filesystem_driver, Exported;
     /// `register_machine_definition!(Type, "path/of/adapter.toml")`: the type implements [`MachineDefinition`].
-    register_machine_definition, machine_definition, export_machine_definition;
+    register_machine_definition, machine_definition, export_machine_definition, Exported;
     /// `register_source_os!(Type, "path/of/adapter.toml")`: the type implements [`SourceOs`].
-    register_source_os, source_os, export_source_os;
+    register_source_os, source_os, export_source_os, Exported;
     /// `register_target_platform!(Type, "path/of/adapter.toml")`: the type implements [`TargetPlatform`].
-    register_target_platform, target_platform, export_target_platform;
+    register_target_platform, target_platform, export_target_platform, Exported;
+    /// `register_live_platform!(Type, "path/of/adapter.toml")`: the type implements [`LivePlatform`].
+    register_live_platform, target_platform, export_target_platform, ExportedLive;
 }

@@ -3,8 +3,9 @@
 use crate::definition;
 use crate::filesystem::Identity;
 use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
+use crate::http::{Request, Response};
 use crate::source::{Adaptation, OperatingSystem};
-use crate::target::{Machine, Offer, Sink};
+use crate::target::{Machine, Offer, Shipment, Sink};
 use crate::volume::Layout;
 use crate::{Change, DeviceProfile, EntryPage, Fact, Meta, Patch, Range, Result, Room, Volume};
 
@@ -85,6 +86,21 @@ pub trait Output {
     fn names(&self) -> Result<Vec<String>>;
     fn remove(&self, name: &str) -> Result<()>;
     fn path(&self) -> String;
+}
+
+/// The servers that the operator named.
+pub trait Http {
+    /// Sends one request and waits for the whole answer; an answer of any status is no error.
+    fn send(&self, request: &Request) -> Result<Response>;
+}
+
+/// What the host lends to a target adapter that talks to servers.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// The output directory; for `profile` there is none yet.
+    pub output: &'a dyn Output,
+    /// The servers; each request is `denied` where the operator named none.
+    pub http: &'a dyn Http,
 }
 
 /// World `disk-format`.
@@ -186,7 +202,7 @@ pub trait SourceOs: 'static {
     fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation>;
 }
 
-/// World `target-platform`.
+/// World `target-platform`, where machines are files.
 pub trait TargetPlatform: 'static {
     /// What is possible, a fact for each value.
     fn capabilities() -> Result<Vec<Fact>>;
@@ -208,4 +224,41 @@ pub trait TargetPlatform: 'static {
     ) -> Result<Vec<Fact>>;
     /// Removes what `key` made.
     fn undo(output: &dyn Output, key: &str, machine: &Machine) -> Result<()>;
+}
+
+/// World `target-platform`, where servers are asked; the manifest asks for the right `http`.
+pub trait LivePlatform: 'static {
+    /// What is possible, a fact for each value.
+    fn capabilities() -> Result<Vec<Fact>>;
+    /// The device profile this machine will get, and what speaks against it; nothing is changed, here and on the server.
+    fn profile(host: Host<'_>, machine: &Machine) -> Result<Offer>;
+    /// Claims the place; where each disk goes.
+    fn prepare(host: Host<'_>, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Sink>>;
+    /// What the host has to send once the disks are complete; leftovers of this key on the server are removed first.
+    fn ship(
+        _host: Host<'_>,
+        _key: &str,
+        _machine: &Machine,
+        _profile: &DeviceProfile,
+    ) -> Result<Option<Shipment>> {
+        Ok(None)
+    }
+    /// Called while the host sends; `note` is the shipment's, `done` and `total` are bytes.
+    fn sending(
+        _host: Host<'_>,
+        _key: &str,
+        _machine: &Machine,
+        _note: &str,
+        (_done, _total): (u64, u64),
+    ) -> Result<()> {
+        Ok(())
+    }
+    /// Gives back what `ship` has taken.
+    fn abandon(_host: Host<'_>, _key: &str, _machine: &Machine, _note: &str) -> Result<()> {
+        Ok(())
+    }
+    /// Defines the machine.
+    fn finish(host: Host<'_>, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Fact>>;
+    /// Removes what `key` made.
+    fn undo(host: Host<'_>, key: &str, machine: &Machine) -> Result<()>;
 }

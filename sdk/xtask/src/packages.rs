@@ -30,6 +30,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/curl", "curl"),
     ("/usr/lib/python3/dist-packages/pyvhdi.cpython-311-x86_64-linux-gnu.so", "python3-libvhdi"),
     ("/usr/bin/hivexregedit", "libwin-hivex-perl"),
+    ("/usr/bin/wimcapture", "wimtools"),
+    ("/usr/bin/ldmtool", "ldmtool"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/openssl", "openssl"),

@@ -8,6 +8,7 @@ mod program;
 mod server;
 mod table;
 mod ways;
+mod windows;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -47,6 +48,15 @@ enum Inner {
         /// MiB of files in the guest.
         #[arg(long, default_value_t = 2560)]
         files: u64,
+    },
+    /// Measures inspecting and adapting a large Windows instead.
+    Windows {
+        /// Files beside Windows' own.
+        #[arg(long, default_value_t = 100_000)]
+        files: u64,
+        /// MiB of the SOFTWARE hive.
+        #[arg(long, default_value_t = 100)]
+        software: u64,
     },
     /// Runs a command and prints its seconds and peak memory.
     Measure { command: Vec<String> },
@@ -124,11 +134,24 @@ fn archives(words: &Words, files: u64) -> Result<()> {
     Ok(())
 }
 
+/// The Windows bench.
+fn windows(words: &Words, files: u64, software: u64) -> Result<()> {
+    std::fs::create_dir_all(&words.folder).context("cannot make the folder for the bench")?;
+    let scratch = Scratch(words.folder.join(format!("run-{}", std::process::id())));
+    std::fs::create_dir(&scratch.0)?;
+    let answer = windows::bench(&scratch.0, files, software, words.rounds)?;
+    let json = words.json.with_file_name("bench-windows.json");
+    std::fs::write(&json, format!("{answer:#}\n"))?;
+    println!("\nwritten to {}", json.display());
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let words = Words::parse();
     match &words.inner {
         None => bench(&words),
         Some(Inner::Measure { command }) => measure::child(command),
         Some(Inner::Archive { files }) => archives(&words, *files),
+        Some(Inner::Windows { files, software }) => windows(&words, *files, *software),
     }
 }

@@ -1,8 +1,12 @@
-//! Windows guests.
-
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+//! Windows guests of every generation.
 
 mod driver_import;
+mod exercise;
+mod generations;
+mod golden;
+mod hostile;
+mod identify;
 mod inf_exercise;
 mod inf_hostile;
 mod packages;
+mod profiles;

@@ -1,0 +1,112 @@
+//! Changes, judged by ntfs-3g's tools, its driver, and a checker of our own.
+
+use crate::check::check;
+use crate::images::{FLAVOURS, Image, empty, find, make};
+use crate::tools::{self, Mount};
+use crate::tree::{Tree, assert_same, bytes, from_adapter, from_directory};
+use fs_ntfs::Ntfs;
+use wherry_sdk::testing::{FileBlob, MemoryBlob};
+use wherry_sdk::{ErrorKind, FileSystem, Meta};
+
+fn blob(seed: u64, length: usize) -> MemoryBlob {
+    MemoryBlob::read_only(bytes(seed, length))
+}
+
+/// Writes the changes into the image, and has everybody look at it.
+pub fn settle(image: &Image, device: &FileBlob, fs: &mut Ntfs, what: &str) {
+    fs.sync().unwrap();
+    check(device);
+    device.apply(&image.path).unwrap();
+    tools::check(&image.path);
+    let own = from_adapter(&mut Ntfs::mount(Box::new(FileBlob::open(&image.path).unwrap()), false).unwrap());
+    assert_same(&own, &from_adapter(fs), what);
+    if tools::mounts() {
+        let mount = Mount::new(&image.path, "ro");
+        assert_same(&strip(own), &strip(from_directory(&mount.path)), what);
+    }
+}
+
+/// Links lead out of the mount for ntfs-3g, which shows them in its own way.
+fn strip(mut tree: Tree) -> Tree {
+    tree.retain(|_, node| {
+        !matches!(node.content, crate::tree::Content::Link(_) | crate::tree::Content::Other)
+    });
+    tree
+}
+
+#[test]
+fn what_ntfs_3g_made_is_sound() {
+    for flavour in FLAVOURS {
+        check(&FileBlob::open(&make(flavour).path).unwrap());
+    }
+}
+
+#[test]
+fn files_of_all_sizes_in_every_geometry() {
+    for flavour in FLAVOURS {
+        let image = empty(flavour);
+        let device = FileBlob::open(&image.path).unwrap();
+        let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+        fs.make_directory("/sub", None).unwrap();
+        for (seed, size) in [0, 1, 500, 700, 900, 4096, 65536, 65537, 3_000_001].into_iter().enumerate() {
+            let path = format!("/sub/size {size}");
+            fs.write(&path, &blob(seed as u64, size), None).unwrap();
+            assert_eq!(fs.stat(&path).unwrap().size, size as u64);
+        }
+        settle(&image, &device, &mut fs, flavour.name);
+        fs.write("/sub/size 65536", &blob(50, 10), None).unwrap();
+        fs.write("/sub/SIZE 0", &blob(51, 100_000), None).unwrap();
+        fs.modify("/sub/size 3000001", 1_000_000, &blob(52, 100_000)).unwrap();
+        fs.modify("/sub/size 3000001", 3_000_001, &blob(53, 200_000)).unwrap();
+        fs.modify("/sub/size 500", 500, &blob(54, 2)).unwrap();
+        fs.modify("/sub/size 700", 100, &blob(55, 5000)).unwrap();
+        assert_eq!(fs.modify("/sub/size 1", 2, &blob(1, 1)).unwrap_err().kind, ErrorKind::InvalidInput);
+        fs.rename("/sub/size 4096", "/moved.txt").unwrap();
+        fs.rename("/sub/size 65537", "/sub/size 900").unwrap();
+        fs.remove("/sub/size 1").unwrap();
+        let names: Vec<String> =
+            fs.entries("/sub", 0, 100).unwrap().entries.into_iter().map(|e| e.name).collect();
+        assert_eq!(names, ["size 0", "size 3000001", "size 500", "size 65536", "size 700", "size 900"]);
+        assert_eq!(fs.read("/sub/size 3000001", 1_000_000, 1000).unwrap(), bytes(52, 1000));
+        settle(&image, &device, &mut fs, flavour.name);
+    }
+}
+
+#[test]
+fn a_directory_of_thousands() {
+    for name in ["4k", "512", "64k", "sector-4k"] {
+        let image = empty(find(name));
+        let device = FileBlob::open(&image.path).unwrap();
+        let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+        // Access rights that mkntfs made; the root's own do not fit into records.
+        let rights = vec![("ntfs.security-id".into(), 0x100u32.to_le_bytes().to_vec())];
+        let mut directory = Meta { attributes: rights, ..fs.stat("/").unwrap() };
+        directory.mtime = 1_600_000_000;
+        fs.make_directory("/d", Some(&directory)).unwrap();
+        let path = |index: u64| {
+            format!(
+                "/d/{:x}-{index}{}",
+                index.wrapping_mul(0x9e37_79b9) & 0xffff,
+                "n".repeat(index as usize % 40)
+            )
+        };
+        for index in 0..2500 {
+            fs.write(&path(index), &blob(index, index as usize % 20), None).unwrap();
+        }
+        settle(&image, &device, &mut fs, name);
+        for index in (0..2500).filter(|index| index % 7 != 3) {
+            fs.remove(&path(index)).unwrap();
+            if index % 500 == 0 {
+                fs.sync().unwrap();
+                check(&device);
+            }
+        }
+        settle(&image, &device, &mut fs, name);
+        for index in (0..2500).filter(|index| index % 7 == 3) {
+            fs.remove(&path(index)).unwrap();
+        }
+        settle(&image, &device, &mut fs, name);
+        fs.remove("/d").unwrap();
+        settle(&image, &device, &mut fs, name);
+    }
+}

@@ -1,0 +1,19 @@
+//! Volumes made by mkntfs and ntfs-3g, read and changed by the adapter, then looked at by them again.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+mod check;
+mod edits;
+mod images;
+mod model;
+mod packed;
+mod packed_exercise;
+mod packed_hostile;
+mod reading;
+mod states;
+mod states_exercise;
+mod states_hostile;
+mod tools;
+mod tree;
+mod used;
+mod wim;

@@ -1,0 +1,59 @@
+//! What firmware starts.
+
+use crate::files::{is_file, look};
+use crate::place::Loader;
+use crate::version::Machine;
+use crate::work::Work;
+use wherry_sdk::Result;
+
+/// The largest boot manager.
+const LOADER_MOST: u64 = 16 << 20;
+
+/// Windows' boot manager under the name that firmware looks for, and a check that the firmware is the one it was made for.
+pub fn adapt(work: &mut Work<'_>) -> Result<()> {
+    let efi = work.profile.firmware.starts_with("uefi");
+    let Some(first) = work.place.boots.first().cloned() else {
+        work.warn(
+            "windows.boot.missing",
+            "no system partition with a Windows loader is among the disks".into(),
+            "check that the disk that the source starts from is given",
+        );
+        return Ok(());
+    };
+    let fits = work.place.boots.iter().any(|boot| (boot.loader == Loader::BootmgrEfi) == efi);
+    if !fits {
+        let (has, gets) = if efi { ("BIOS", "UEFI") } else { ("UEFI", "BIOS") };
+        work.block(
+            "windows.firmware",
+            format!("this Windows starts by {has}, and the new machine has {gets}"),
+            &format!("choose a machine with {has}, or convert the source first (mbr2gpt, bcdboot)"),
+        );
+        return Ok(());
+    }
+    if !efi {
+        return Ok(());
+    }
+    let name = match work.system.machine {
+        Machine::Amd64 => "bootx64.efi",
+        Machine::Arm64 => "bootaa64.efi",
+        Machine::X86 => "bootia32.efi",
+        Machine::Ia64 => return Ok(()),
+    };
+    let boot = work.place.boots.iter().find(|boot| boot.loader == Loader::BootmgrEfi).unwrap_or(&first);
+    let target = format!("{}/EFI/Boot/{name}", boot.path);
+    let source = format!("{}/EFI/Microsoft/Boot/bootmgfw.efi", boot.path);
+    if look(work.guest, &target).is_some() {
+        return Ok(());
+    }
+    if !is_file(work.guest, &source) {
+        let message = format!("{source} is not there, so new firmware finds nothing to start");
+        work.block("windows.efi.loader-missing", message, "run bcdboot on the source");
+        return Ok(());
+    }
+    let bytes = work.guest.read_all(&source, LOADER_MOST)?;
+    work.write(
+        &target,
+        &bytes,
+        "the new machine's firmware has no boot entries, and starts what has this name",
+    )
+}

@@ -1,0 +1,286 @@
+//! The hardware abstraction layer and the kernel of NT 4.0 to Server 2003, which fit one kind of machine each (Microsoft KB
+//! 309283). Where the one that is installed does not start on the new machine, another goes beside it, under a name of its
+//! own and with an entry of its own in boot.ini; the old entry stays, and starts what it always has.
+
+use crate::bootini::{BootIni, Entry};
+use crate::cabinets;
+use crate::files::{bytes, is_file, text};
+use crate::hives::{Hives, Store};
+use crate::place::{Loader, Place};
+use crate::system::System;
+use crate::tools::Platform;
+use crate::version::{Machine, VISTA, W2000};
+use crate::work::Work;
+use crate::{boot, services};
+use wherry_sdk::{Fact, Result, Tree, fact};
+
+/// `ClassGUID` of computers.
+const COMPUTER: &str = "{4D36E966-E325-11CE-BFC1-08002BE10318}";
+/// The largest kernel or HAL.
+const FILE_MOST: u64 = 16 << 20;
+/// What is put beside the originals: names that fit 8.3.
+const OUR_HAL: &str = "halwhy.dll";
+const OUR_KERNEL: &str = "krnlwhy.exe";
+/// Drivers of processors, which stop another maker's machine (Microsoft KB 953356).
+const PROCESSORS: &[&str] = &["intelppm", "p3", "AmdK6", "AmdK7", "AmdK8", "AmdPPM", "crusoe", "Processor"];
+
+/// A kind of machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Hal {
+    /// The file as it is called on the installation CD.
+    file: &'static str,
+    /// The device that stands for it from 2000 on.
+    device: &'static str,
+    /// For people.
+    name: &'static str,
+    /// Whether it needs the kernel for several processors.
+    multi: bool,
+    /// Whether it finds its hardware by the MP table.
+    table: bool,
+}
+
+const fn hal(file: &'static str, device: &'static str, name: &'static str, multi: bool, table: bool) -> Hal {
+    Hal { file, device, name, multi, table }
+}
+
+const HALS: &[Hal] = &[
+    hal("hal.dll", "e_isa_up", "Standard PC", false, false),
+    hal("halapic.dll", "mps_up", "MPS uniprocessor PC", false, true),
+    hal("halmps.dll", "mps_mp", "MPS multiprocessor PC", true, true),
+    hal("halacpi.dll", "acpipic_up", "ACPI PC", false, false),
+    hal("halaacpi.dll", "acpiapic_up", "ACPI uniprocessor PC", false, false),
+    hal("halmacpi.dll", "acpiapic_mp", "ACPI multiprocessor PC", true, false),
+];
+
+/// What is installed.
+struct Installed {
+    /// A known kind, if it is one.
+    hal: Option<&'static Hal>,
+    /// What it calls itself.
+    name: String,
+    /// Whether the kernel is the one for several processors; none where it does not say.
+    multi: Option<bool>,
+}
+
+fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &System) -> Result<Installed> {
+    let original = |file: &str| {
+        let path = place.path(&format!("System32/{file}"));
+        guest.read_all(&path, FILE_MOST).ok().and_then(|bytes| original_name(&bytes))
+    };
+    let kernel = original("ntoskrnl.exe").map(|name| name.to_ascii_lowercase());
+    let multi = kernel.map(|name| matches!(name.as_str(), "ntkrnlmp.exe" | "ntkrpamp.exe"));
+    if system.version >= W2000
+        && let Some(device) = computer(hives, system)?
+    {
+        let hal = HALS.iter().find(|hal| hal.device.eq_ignore_ascii_case(&device));
+        return Ok(Installed { hal, name: device, multi });
+    }
+    let name = original("hal.dll").unwrap_or_default();
+    let hal = HALS.iter().find(|hal| hal.file.eq_ignore_ascii_case(&name));
+    Ok(Installed { hal, name, multi })
+}
+
+/// The first hardware id of the device that stands for the computer.
+fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
+    let root = format!(r"{}\Enum\Root", system.current);
+    for device in hives.keys(Store::System, &root)? {
+        for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {
+            let key = format!(r"{root}\{device}\{instance}");
+            let class = hives.text(Store::System, &key, "ClassGUID")?.unwrap_or_default();
+            if class.eq_ignore_ascii_case(COMPUTER) {
+                return Ok(hives.texts(Store::System, &key, "HardwareID")?.into_iter().next());
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// `OriginalFilename` of a program's version resource (Microsoft, "String structure").
+fn original_name(program: &[u8]) -> Option<String> {
+    let key: Vec<u8> = "OriginalFilename\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let at = program.windows(key.len()).position(|window| window == key)? + key.len();
+    let units = program.get(at..)?.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).take(64);
+    let name: Vec<u16> = units.skip_while(|unit| *unit == 0).take_while(|unit| *unit != 0).collect();
+    String::from_utf16(&name).ok().filter(|name| !name.is_empty())
+}
+
+/// `hal`, `kernel`.
+pub fn describe(
+    guest: &dyn Tree,
+    hives: &mut Hives<'_>,
+    place: &Place,
+    system: &System,
+) -> Result<Vec<Fact>> {
+    let found = installed(guest, hives, place, system)?;
+    let name = found.hal.map_or(found.name.as_str(), |hal| hal.name);
+    let mut facts = Vec::new();
+    if !name.is_empty() {
+        facts.push(fact("hal", name));
+    }
+    if let Some(multi) = found.multi {
+        facts.push(fact("kernel", if multi { "multiprocessor" } else { "uniprocessor" }));
+    }
+    Ok(facts)
+}
+
+/// Puts a HAL that fits beside one that does not, and stops drivers of processors that are left behind.
+pub fn adapt(work: &mut Work<'_>) -> Result<()> {
+    if work.system.version >= VISTA || work.system.machine != Machine::X86 {
+        return Ok(());
+    }
+    processors(work)?;
+    let (place, system) = (work.place.clone(), work.system.clone());
+    let found = installed(work.guest, &mut work.hives, &place, &system)?;
+    let asked = work.option("hal");
+    let wanted = match asked {
+        Some(name) => match HALS.iter().find(|hal| hal.device.eq_ignore_ascii_case(name)) {
+            Some(hal) => Some(hal),
+            None => {
+                let known: Vec<&str> = HALS.iter().map(|hal| hal.device).collect();
+                work.block(
+                    "windows.hal.unknown",
+                    format!("no HAL is called {name}"),
+                    &format!("choose one of {}", known.join(", ")),
+                );
+                return Ok(());
+            }
+        },
+        None => replacement(&found, Platform::of(work.profile)),
+    };
+    let Some(wanted) = wanted.filter(|wanted| found.hal != Some(wanted)) else { return Ok(()) };
+    beside(work, wanted, &found)
+}
+
+/// A HAL that starts where the installed one does not: one of no known kind is a computer maker's, and Hyper-V has no MP table.
+fn replacement(found: &Installed, platform: Platform) -> Option<&'static Hal> {
+    match found.hal {
+        None if found.name.is_empty() => None,
+        None => HALS
+            .iter()
+            .find(|hal| hal.file == if found.multi == Some(true) { "halmps.dll" } else { "hal.dll" }),
+        Some(hal) if hal.table && platform == Platform::HyperV => {
+            HALS.iter().find(|hal| hal.file == "hal.dll")
+        }
+        Some(_) => None,
+    }
+}
+
+fn processors(work: &mut Work<'_>) -> Result<()> {
+    work.in_sets(|work, set| {
+        for service in PROCESSORS {
+            if services::start(&mut work.hives, set, service)?.is_some() {
+                let key = format!(r"{set}\Services\{service}");
+                work.set_number(Store::System, &key, "Start", services::DISABLED)?;
+            }
+        }
+        Ok(())
+    })?;
+    work.commit("drivers of one maker's processors stop Windows on another's (KB 953356), and do nothing in a virtual machine")
+}
+
+/// Adds files and an entry that starts them.
+fn beside(work: &mut Work<'_>, wanted: &Hal, found: &Installed) -> Result<()> {
+    let Some(start) = work.place.boots.iter().find(|boot| boot.loader == Loader::Ntldr).cloned() else {
+        return Ok(());
+    };
+    let path = boot::file(&start);
+    let old = text(work.guest, &path, boot::INI_MOST)?;
+    let ini = BootIni::parse(&old);
+    let Some(usual) = ini.usual() else { return Ok(()) };
+    if usual.switches.to_ascii_lowercase().contains(&format!("/hal={OUR_HAL}")) {
+        return Ok(());
+    }
+    let kernel = (found.multi != Some(wanted.multi)).then_some(if wanted.multi {
+        "ntkrnlmp.exe"
+    } else {
+        "ntoskrnl.exe"
+    });
+    let reason = format!("{} does not start on the new machine: {} goes beside it", said(found), wanted.name);
+    for (source, name) in
+        [Some((wanted.file, OUR_HAL)), kernel.map(|source| (source, OUR_KERNEL))].into_iter().flatten()
+    {
+        let Some(bytes) = file(work, source)? else {
+            work.block(
+                "windows.hal.missing",
+                format!("{} does not start on the new machine, and {source} is not on this one", said(found)),
+                "name a directory with the i386 files of this Windows and service pack by --drivers",
+            );
+            return Ok(());
+        };
+        work.write(&work.place.path(&format!("System32/{name}")), &bytes, &reason)?;
+    }
+    let switches = switches(&usual.switches, kernel.is_some());
+    let mut new = Entry::clone(usual);
+    (new.title, new.switches) = (format!("{} ({})", usual.title, wanted.name), switches);
+    work.guest.write(&path, &bytes(&ini.with(usual, &new)), None, &reason)?;
+    work.note(format!("boot.ini has a new entry, \"{}\"; the old one stays below it", new.title));
+    Ok(())
+}
+
+fn said(found: &Installed) -> String {
+    format!("the HAL of this Windows ({})", found.hal.map_or(found.name.as_str(), |hal| hal.name))
+}
+
+/// The old switches and ours. A kernel of its own is one without PAE, which `/NoExecute` would switch on.
+fn switches(old: &str, kernel: bool) -> String {
+    let lower = |switch: &str| switch.to_ascii_lowercase();
+    let ours = |switch: &&str| {
+        let switch = lower(switch);
+        let pae = kernel && (switch == "/pae" || switch.starts_with("/noexecute"));
+        !switch.starts_with("/hal=") && !switch.starts_with("/kernel=") && !pae
+    };
+    let mut all: Vec<String> = old.split_whitespace().filter(ours).map(str::to_owned).collect();
+    all.push(format!("/HAL={OUR_HAL}"));
+    if kernel {
+        all.extend([format!("/KERNEL={OUR_KERNEL}"), "/NoExecute=AlwaysOff".into()]);
+    }
+    all.join(" ")
+}
+
+/// A file of the installation: from the service pack's files, else from the driver cache.
+fn file(work: &Work<'_>, name: &str) -> Result<Option<Vec<u8>>> {
+    for folder in ["ServicePackFiles/i386", "Driver Cache/i386", "$NtServicePackUninstall$"] {
+        let path = work.place.path(&format!("{folder}/{name}"));
+        if is_file(work.guest, &path) {
+            return work.guest.read_all(&path, FILE_MOST).map(Some);
+        }
+    }
+    cabinets::find(work.guest, &work.place, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_programs() {
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let program = [&[1, 2, 3, 4][..], &wide("OriginalFilename\0\0halmacpi.dll\0x")].concat();
+        assert_eq!(original_name(&program).as_deref(), Some("halmacpi.dll"));
+        assert_eq!(original_name(&wide("OriginalFilename\0")), None);
+    }
+
+    #[test]
+    fn switches_of_the_new_entry() {
+        assert_eq!(
+            switches("/fastdetect /NoExecute=OptIn", false),
+            "/fastdetect /NoExecute=OptIn /HAL=halwhy.dll"
+        );
+        let both = "/fastdetect /HAL=halwhy.dll /KERNEL=krnlwhy.exe /NoExecute=AlwaysOff";
+        assert_eq!(switches("/fastdetect /NoExecute=OptIn /PAE", true), both);
+    }
+
+    #[test]
+    fn who_needs_another() {
+        let found = |file: &str, multi| Installed {
+            hal: HALS.iter().find(|hal| hal.file == file),
+            name: file.to_owned(),
+            multi: Some(multi),
+        };
+        let file = |found: &Installed, platform| replacement(found, platform).map(|hal| hal.file);
+        assert_eq!(file(&found("halsp.dll", true), Platform::Kvm), Some("halmps.dll"));
+        assert_eq!(file(&found("halmps.dll", true), Platform::Kvm), None);
+        assert_eq!(file(&found("halmps.dll", true), Platform::HyperV), Some("hal.dll"));
+        assert_eq!(file(&found("halmacpi.dll", true), Platform::HyperV), None);
+    }
+}

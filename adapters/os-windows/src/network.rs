@@ -1,0 +1,184 @@
+//! Network configuration is kept by giving the new card the identity of the old one: Windows ties addresses, name servers,
+//! bindings, firewall profiles and the connection's name to an interface's GUID, and the GUID to a device. The device is
+//! known in advance where the profile says the card's slot (`instance.rs`), so its keys are made before Windows sees it,
+//! marked to be installed (`CONFIGFLAG_REINSTALL`), with the old GUID; the old device's keys go, and with them the ghost
+//! that would claim the addresses.
+
+use crate::cards::{self, Card, Model, NET};
+use crate::firstboot::{self, Address};
+use crate::hives::{Hives, Store};
+use crate::instance::{Slot, instance};
+use crate::services;
+use crate::system::System;
+use crate::version::{W2000, XP};
+use crate::work::Work;
+use wherry_registry::{Kind, data};
+use wherry_sdk::{Fact, Result, fact, find};
+
+/// The device is to be installed when it is seen (Microsoft, cfgmgr32.h).
+const REINSTALL: u32 = 0x20;
+/// What stays of an interface's driver key; the rest is the old driver's.
+const KEPT: &[&str] =
+    &["NetCfgInstanceId", "NetLuidIndex", "Characteristics", "*IfType", "*MediaType", "*PhysicalMediaType"];
+
+/// `network.N`: name, card, addresses.
+pub fn describe(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Fact>> {
+    let cards = cards::known(hives, system)?.into_iter().enumerate();
+    Ok(cards.map(|(n, card)| fact(format!("network.{n}"), show(&card))).collect())
+}
+
+fn show(card: &Card) -> String {
+    let mut text = format!("{} ({})", card.name, card.description);
+    if card.addresses.is_empty() {
+        return text + " by DHCP";
+    }
+    for (address, mask) in &card.addresses {
+        text += &format!(" {address}/{mask}");
+    }
+    for gateway in &card.gateways {
+        text += &format!(" by {gateway}");
+    }
+    if !card.servers.is_empty() {
+        text += &format!(" names from {}", card.servers);
+    }
+    text
+}
+
+/// Gives the new cards the old ones' configuration.
+pub fn adapt(work: &mut Work<'_>) -> Result<()> {
+    let name = work.profile.nic_model.clone();
+    let Some(model) = cards::model(&name) else {
+        work.warn(
+            "windows.network.unknown-model",
+            format!("no Windows driver is known for {name} network cards"),
+            "choose another model of card",
+        );
+        return Ok(());
+    };
+    driver(work, &model, &name)?;
+    if work.system.version < W2000 {
+        work.note(format!(
+            "Windows NT finds no cards by itself: add the {name} card in the Network control panel"
+        ));
+        return firstboot::adapt(work, &[]);
+    }
+    let old = cards::known(&mut work.hives, &work.system)?;
+    let new: Vec<Option<String>> = (0..old.len()).map_while(|n| device(work, &model, n)).collect();
+    let mut late = Vec::new();
+    for (n, card) in old.iter().enumerate() {
+        match new.get(n) {
+            Some(Some(device)) if device.eq_ignore_ascii_case(&card.device) => {}
+            Some(Some(device)) => give(work, card, device, &model)?,
+            Some(None) if !card.addresses.is_empty() => late.push((n, card)),
+            None if !card.addresses.is_empty() => work.warn(
+                "windows.network.no-card",
+                format!("{} has a fixed address, and the new machine has no card for it", show(card)),
+                "give the new machine as many cards (--nic)",
+            ),
+            _ => {}
+        }
+    }
+    late_addresses(work, &late)
+}
+
+/// Addresses of cards whose place is not known: a script finds them by their hardware addresses, if the operator wants one.
+fn late_addresses(work: &mut Work<'_>, late: &[(usize, &Card)]) -> Result<()> {
+    let mac = |n: usize| work.option(&format!("nic.{n}.mac"));
+    let known: Vec<Address<'_>> =
+        late.iter().filter_map(|(n, card)| Some(Address { card, mac: mac(*n)? })).collect();
+    firstboot::adapt(work, &known)?;
+    if !firstboot::is_wanted(work) || work.system.version < XP {
+        late.iter().for_each(|(_, card)| unknown(work, card));
+    }
+    Ok(())
+}
+
+fn unknown(work: &mut Work<'_>, card: &Card) {
+    work.warn(
+        "windows.network.address-lost",
+        format!("where the new card for {} will be is not known, so it starts with DHCP", show(card)),
+        "set the address by hand on the first start, or have a script do it: --guest first-boot=yes",
+    );
+}
+
+/// The new machine's card N: none where there is none, and no path where it is not known.
+fn device(work: &Work<'_>, model: &Model, n: usize) -> Option<Option<String>> {
+    let slot = find(&work.profile.facts, &format!("nic.{n}.slot"));
+    if slot.is_none() && work.option(&format!("nic.{n}.mac")).is_none() {
+        return None;
+    }
+    let path =
+        || Some(format!(r"{}\{}", model.device?, instance(&work.profile.machine, Slot::parse(slot?)?)?));
+    Some(path())
+}
+
+/// Whether there is a driver.
+fn driver(work: &mut Work<'_>, model: &Model, name: &str) -> Result<()> {
+    if model.is_own(work.system.version) {
+        return Ok(());
+    }
+    let set = work.system.current.clone();
+    for service in model.services {
+        if services::start(&mut work.hives, &set, service)?.is_some() {
+            return Ok(());
+        }
+    }
+    work.warn(
+        "windows.network.driver-missing",
+        format!(
+            "Windows {} has no driver for {name} network cards, and starts without a network",
+            work.system.version.family(work.system.server)
+        ),
+        &format!("name a directory or ISO with it by --drivers ({}), or choose another model", model.source),
+    );
+    Ok(())
+}
+
+/// Ties an interface to a device that Windows has not seen yet.
+fn give(work: &mut Work<'_>, card: &Card, device: &str, model: &Model) -> Result<()> {
+    work.in_sets(|work, set| {
+        let class = format!(r"{set}\Control\Class\{NET}\{}", card.number);
+        if work.hives.text(Store::System, &class, "NetCfgInstanceId")?.as_deref() != Some(card.guid.as_str())
+        {
+            return Ok(());
+        }
+        for name in work.hives.values(Store::System, &class)? {
+            if !KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(&name)) {
+                work.unset(Store::System, &class, &name)?;
+            }
+        }
+        enumerate(work, set, card, device, model)?;
+        let connection = format!(r"{set}\Control\Network\{NET}\{}\Connection", card.guid);
+        work.set_text(Store::System, &connection, "PnpInstanceID", device)?;
+        let second = format!(r"{set}\Control\NetworkSetup2\Interfaces\{}\Kernel", card.guid);
+        if cards::has_setup2(work.system.version) && work.hives.has(Store::System, &second)? {
+            work.set_text(Store::System, &second, "PnPInstanceId", device)?;
+        }
+        if card.device.contains('\\') && !card.device.eq_ignore_ascii_case(device) {
+            work.remove(Store::System, &format!(r"{set}\Enum\{}", card.device))?;
+        }
+        Ok(())
+    })?;
+    let what =
+        if card.addresses.is_empty() { "its name and bindings" } else { "its addresses, name and bindings" };
+    work.commit(&format!(
+        "the new card at {device} takes over the identity of {}, and with it {what}",
+        card.name
+    ))
+}
+
+/// The keys of a device that is to be installed when it is seen.
+fn enumerate(work: &mut Work<'_>, set: &str, card: &Card, device: &str, model: &Model) -> Result<()> {
+    let key = format!(r"{set}\Enum\{device}");
+    let hardware: Vec<&str> = device.rsplit_once('\\').map(|(id, _)| id).into_iter().collect();
+    let general: Vec<&str> =
+        hardware.iter().filter_map(|id| id.rsplit_once("&REV_").map(|(head, _)| head)).collect();
+    let ids = [hardware, general].concat();
+    work.set(Store::System, &key, "HardwareID", Kind::MULTI_SZ, &data::multi_sz(&ids))?;
+    work.set_text(Store::System, &key, "ClassGUID", NET)?;
+    work.set_text(Store::System, &key, "Class", "Net")?;
+    work.set_text(Store::System, &key, "DeviceDesc", model.name)?;
+    work.set_text(Store::System, &key, "Driver", &format!(r"{NET}\{}", card.number))?;
+    work.set_number(Store::System, &key, "Capabilities", 0)?;
+    work.set_number(Store::System, &key, "ConfigFlags", REINSTALL)
+}

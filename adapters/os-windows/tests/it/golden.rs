@@ -1,0 +1,77 @@
+//! Every release to every platform: what is changed, why, and what the operator is told, compared with files that were
+//! reviewed line by line. `WHERRY_GOLDEN=write` writes them anew.
+
+use crate::generations::{ALL, Boot, Generation, tree};
+use crate::profiles;
+use os_windows::Windows;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use wherry_sdk::source::Adaptation;
+use wherry_sdk::testing::{Edit, MemoryTree};
+use wherry_sdk::{DeviceProfile, SourceOs};
+
+type Platform = (&'static str, fn(&str, (u32, u32)) -> DeviceProfile);
+const PLATFORMS: &[Platform] = &[
+    ("kvm", profiles::kvm),
+    ("hyperv", profiles::hyperv),
+    ("vmware", profiles::vmware),
+    ("xen", profiles::xen),
+];
+
+fn adapt(tree: &MemoryTree, profile: &DeviceProfile) -> Adaptation {
+    Windows::identify(tree).unwrap().expect("a Windows");
+    Windows::adapt(tree, profile, &profiles::options()).unwrap()
+}
+
+fn story(one: &Generation, platform: &Platform) -> String {
+    let firmware = if one.boot == Boot::Uefi { "uefi" } else { "bios" };
+    let profile = (platform.1)(firmware, one.number());
+    let tree = tree(one);
+    let found = Windows::identify(&tree).unwrap().expect("a Windows");
+    let result = adapt(&tree, &profile);
+    let edits = tree.edits();
+    tree.forget();
+    let again = adapt(&tree, &profile);
+    assert_eq!(tree.edits(), [], "{} to {}: a second run changes something", one.name, platform.0);
+    assert_eq!(again.concerns, result.concerns);
+    let mut text = format!("{} ({}) to {}\n", found.product, found.version, platform.0);
+    let _ = writeln!(text, "{} {} {}", profile.disk_bus, profile.nic_model, profile.firmware);
+    for concern in &result.concerns {
+        let _ = writeln!(text, "\n{:?} {}\n  {}", concern.severity, concern.id, concern.message);
+        let _ = writeln!(text, "  -> {}", concern.remedy.as_deref().unwrap_or_default());
+    }
+    edits.iter().for_each(|edit| text += &show(edit));
+    result.notes.iter().for_each(|note| text += &format!("\nnote: {note}\n"));
+    text
+}
+
+fn show(edit: &Edit) -> String {
+    let lines = |bytes: &Option<Vec<u8>>, sign: char| -> String {
+        let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+        text.lines().filter(|line| !line.is_empty()).map(|line| format!("{sign} {line}\n")).collect()
+    };
+    let head = format!("\n{} {}\n  because {}\n", edit.action, edit.object, edit.reason);
+    head + &lines(&edit.before, '-') + &lines(&edit.after, '+')
+}
+
+#[test]
+fn every_release_to_every_platform() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
+    let write = std::env::var("WHERRY_GOLDEN").is_ok_and(|value| value == "write");
+    let mut wrong = Vec::new();
+    for one in ALL {
+        for platform in PLATFORMS {
+            let name = format!("{}-{}.txt", one.name, platform.0);
+            let text = story(one, platform);
+            if write {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join(&name), &text).unwrap();
+            }
+            let expected = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
+            if text != expected {
+                wrong.push(format!("{name} is now:\n{text}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
+}

@@ -1,0 +1,8 @@
+//! The adapter against an output directory on disk and a parser of PowerShell.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod bench;
+mod choice;
+mod claim;
+mod golden;
+mod syntax;

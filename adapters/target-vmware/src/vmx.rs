@@ -1,0 +1,122 @@
+//! The configuration file (VMX). VMware does not document it; keys are those that its programs write, and that libvirt reads
+//! (`src/vmx/vmx.c`).
+
+use crate::machine::{Card, Disk, Plan, is_own};
+use crate::system;
+use wherry_sdk::platform::identity;
+
+/// Bridges that PCI Express devices need since hardware 7.
+const BRIDGES: [usize; 4] = [4, 5, 6, 7];
+
+/// The file for `plan`.
+pub fn configuration(plan: &Plan, key: &str) -> String {
+    let choice = &plan.choice;
+    let mut lines = vec![
+        entry(".encoding", "UTF-8"),
+        entry("config.version", "8"),
+        entry("virtualHW.version", choice.version),
+        entry("displayName", &plan.name),
+        entry("annotation", format!("wherry-key: {key}")),
+        entry("guestOS", system::word(&choice.guest)),
+        entry("uuid.bios", uuid(key)),
+        entry("uuid.action", "keep"),
+        entry("numvcpus", plan.cpus),
+        entry("cpuid.coresPerSocket", choice.cores),
+        entry("memSize", plan.memory_mib),
+        entry("nvram", plan.file(".nvram")),
+    ];
+    // BIOS is what is there without this key, and libvirt knows no word for it.
+    lines.extend((choice.firmware != "bios").then(|| entry("firmware", "efi")));
+    if choice.firmware == "uefi-secure-boot" {
+        lines.push(entry("uefi.secureBoot.enabled", "TRUE"));
+    }
+    lines.extend(["disk.EnableUUID", "hpet0.present", "vmci0.present", "pciBridge0.present"].map(yes));
+    for bridge in BRIDGES {
+        lines.push(yes(&format!("pciBridge{bridge}.present")));
+        lines.push(entry(&format!("pciBridge{bridge}.virtualDev"), "pcieRootPort"));
+        lines.push(entry(&format!("pciBridge{bridge}.functions"), "8"));
+    }
+    lines.push(entry("floppy0.present", "FALSE"));
+    lines.extend(disks(plan));
+    lines.extend(plan.cards.iter().enumerate().flat_map(|(number, card)| card_lines(plan, number, card)));
+    lines.concat()
+}
+
+fn yes(key: &str) -> String {
+    entry(key, "TRUE")
+}
+
+/// Within the quotation marks they and `|` are written as `|22` and `|7C`, control characters likewise.
+fn entry(key: &str, value: impl ToString) -> String {
+    let mut escaped = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            '"' | '|' | '\u{0}'..='\u{1f}' | '\u{7f}' => escaped.push_str(&format!("|{:02X}", u32::from(c))),
+            other => escaped.push(other),
+        }
+    }
+    format!("{key} = \"{escaped}\"\n")
+}
+
+/// Sixteen bytes, a hyphen in the middle.
+fn uuid(key: &str) -> String {
+    let words = identity(key, "machine").map(|byte| format!("{byte:02x}"));
+    let (first, second) = words.split_at(8);
+    format!("{}-{}", first.join(" "), second.join(" "))
+}
+
+/// What the disk bus is called in keys, and which model it is.
+fn controller(disk_bus: &str) -> (&'static str, Option<&'static str>) {
+    match disk_bus {
+        "ide" => ("ide", None),
+        "ahci" => ("sata", None),
+        "nvme" => ("nvme", None),
+        "buslogic" => ("scsi", Some("buslogic")),
+        "lsi-scsi" => ("scsi", Some("lsilogic")),
+        "lsi-sas" => ("scsi", Some("lsisas1068")),
+        _ => ("scsi", Some("pvscsi")),
+    }
+}
+
+fn disks(plan: &Plan) -> Vec<String> {
+    let (kind, model) = controller(&plan.choice.disk_bus);
+    let mut lines = Vec::new();
+    let mut made = None;
+    for Disk { file, controller, unit, .. } in &plan.disks {
+        if made != Some(*controller) {
+            made = Some(*controller);
+            // IDE controllers are always there.
+            lines.extend((kind != "ide").then(|| yes(&format!("{kind}{controller}.present"))));
+            lines.extend(model.map(|model| entry(&format!("{kind}{controller}.virtualDev"), model)));
+        }
+        lines.push(yes(&format!("{kind}{controller}:{unit}.present")));
+        lines.push(entry(&format!("{kind}{controller}:{unit}.fileName"), file));
+    }
+    lines
+}
+
+fn card_lines(plan: &Plan, number: usize, card: &Card) -> Vec<String> {
+    let key = |name: &str| format!("ethernet{number}.{name}");
+    let model = match plan.choice.nic_model.as_str() {
+        "pcnet" => "vlance",
+        other => other,
+    };
+    let mut lines = vec![
+        yes(&key("present")),
+        entry(&key("virtualDev"), model),
+        // Workstation bridges it, ESXi joins the network of this name.
+        entry(&key("connectionType"), "bridged"),
+        entry(&key("networkName"), &card.network),
+    ];
+    match &card.mac {
+        None => lines.push(entry(&key("addressType"), "generated")),
+        Some(mac) => {
+            lines.push(entry(&key("addressType"), "static"));
+            lines.push(entry(&key("address"), mac));
+            if !is_own(mac) {
+                lines.push(entry(&key("checkMACAddress"), "FALSE"));
+            }
+        }
+    }
+    lines
+}
