@@ -113,6 +113,35 @@ put 4144 "$(printf '\\%03o\\%03o' $((length % 256)) $((length / 256)))"
 dd if=text of=volume bs=512 seek=9 conv=notrunc status=none
 rm text
 
+# The database of one simple volume, as the target puts it on disks.
+folder ldm
+python3 - <<'PYTHON'
+from struct import pack
+def sized(value):
+    return bytes([len(value)]) + value
+group = b"03c0c4fc-8b6f-402b-9431-4be2e5823b1c"
+records = [
+    (0, 0x35, sized(b"\5") + sized(b"Dg0") + sized(group) + bytes(20)),
+    (0, 0x34, sized(b"\1") + sized(b"Disk1") + sized(b"d17c2c04-6afc-46c3-84b7-cdc2f3950001") + sized(b"SCSI" * 10) + bytes(12)),
+    (2, 0x51, sized(b"\2") + sized(b"V") + sized(b"gen") + b"\0ACTIVE" + bytes(8) + b"\3\1\1\0\0\0\x11" + sized(b"\1")
+        + bytes(16) + sized(b"\1\0") + b"\0\0\0\0\7" + group[:16] + sized(b"E:")),
+    (0, 0x32, sized(b"\3") + sized(b"V-1") + sized(b"ACTIVE") + b"\2\0\0\0\0" + sized(b"\1") + bytes(16) + sized(b"\2") + b"\0"),
+    (0, 0x33, sized(b"\4") + sized(b"D") + bytes(28) + sized(b"\1\0") + sized(b"\3") + sized(b"\1")),
+]
+blocks = b""
+for number, (flags, kind, fields) in enumerate(records, 1):
+    record = pack(">HBBI", 0, flags, kind, len(fields)) + fields
+    pieces = [record[at : at + 112] for at in range(0, len(record), 112)]
+    for index, piece in enumerate(pieces):
+        block = b"VBLK" + pack(">IIHH", len(blocks) // 128 + 4, number, index, len(pieces)) + piece
+        blocks += block.ljust(128, b"\0")
+contents = b"TOCBLOCK" + bytes(28) + b"config\0\0\0\0" + pack(">QQ", 17, 1481)
+header = b"VMDB" + pack(">IIIHHH", 10, 128, 512, 1, 4, 10) + b"Dg0".ljust(31, b"\0") + group.ljust(64, b"\0")
+header += pack(">QQIIII", 1, 1, 1, 1, 1, 1)
+area = (bytes(512) + contents).ljust(17 * 512, b"\0") + header.ljust(512, b"\0") + blocks
+open("database", "wb").write(area)
+PYTHON
+
 folder qcow2
 qemu-img create -q -f raw "$scratch/raw" 256K
 printf 'some data' | dd of="$scratch/raw" bs=1 seek=70000 conv=notrunc status=none

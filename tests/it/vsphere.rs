@@ -30,7 +30,7 @@ impl Place {
         let mut command = Command::new(built().join("wherry"));
         command.env("WHERRY_ADAPTERS", components()).env("SOURCE_DATE_EPOCH", "1790000000");
         command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
-        let server = format!("{},verify=no", self.server.origin);
+        let server = format!("{},fingerprint={}", self.server.origin, self.server.fingerprint);
         command.args([
             "migrate",
             "raw:disk.raw",

@@ -187,3 +187,56 @@ fn chunks(input: &mut impl BufRead, most: u64) -> io::Result<Vec<u8>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Answer;
+    use std::io::BufReader;
+
+    const ANSWERS: [&str; 4] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n\r\nhello",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: x\r\n\r\n",
+        "HTTP/1.0 401 No\r\nWWW-Authenticate: Negotiate AAAA\r\n\r\nhello",
+        "HTTP/1.1 204 None\r\n\r\n",
+    ];
+
+    fn read(bytes: &[u8]) -> std::io::Result<(Answer, bool)> {
+        Answer::read(&mut BufReader::new(bytes), "GET", 64)
+    }
+
+    #[test]
+    fn damaged_answers_are_bounded() {
+        let mut state = 4u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut good = 0;
+        for number in 0..4000 {
+            let mut bytes = ANSWERS[number % ANSWERS.len()].as_bytes().to_vec();
+            for _ in 0..random(4) {
+                let at = random(bytes.len());
+                match random(4) {
+                    0 => bytes[at] = random(256) as u8,
+                    1 => bytes[at] = b"\r\n:0123456789afF, "[random(17)],
+                    2 => bytes.truncate(at.max(1)),
+                    _ => bytes.splice(at..at, *b"99").for_each(drop),
+                }
+            }
+            if let Ok((answer, _)) = read(&bytes) {
+                good += 1;
+                assert!(answer.body.len() <= 64 && (200..600).contains(&answer.status), "{answer:?}");
+                assert!(answer.headers.iter().all(|(name, _)| *name == name.to_ascii_lowercase()));
+            }
+        }
+        assert!(good > 1000 && good < 3900, "{good}");
+    }
+
+    #[test]
+    fn only_whole_answers_on_lasting_connections_are_kept() {
+        let kept = |text: &str| read(text.as_bytes()).unwrap().1;
+        assert_eq!(ANSWERS.map(kept), [true, true, false, true]);
+        assert!(!kept("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n"));
+        assert!(read(&ANSWERS[0].as_bytes()[..40]).is_err());
+    }
+}

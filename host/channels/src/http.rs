@@ -24,6 +24,10 @@ const TIME_MOST: Duration = Duration::from_secs(600);
 /// How long one piece of a file may take to leave.
 const PIECE_TIME: Duration = Duration::from_secs(60);
 const PIECE: usize = 256 << 10;
+/// How long a server that breaks off may explain itself.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The kind of error of a file that cannot be read any more.
+const UNREADABLE: io::ErrorKind = io::ErrorKind::InvalidInput;
 /// Connections kept for later.
 const IDLE_MOST: usize = 8;
 /// Headers that say where a message ends or whom it is for: the client's own (RFC 9110, section 7.6.1).
@@ -206,16 +210,20 @@ impl Client {
         let mut connection = self.connect(&checked, PIECE_TIME)?;
         connection.watch.allow(PIECE_TIME);
         let sent = connection.pour(&checked, (file, length), done);
-        connection.watch.allow(TIME_MOST);
         if let Err(e) = &sent {
+            let failed = connection.failed(e, PIECE_TIME);
+            if failed.trouble != Trouble::Io || e.kind() == UNREADABLE {
+                return Err(failed);
+            }
             // A server that refuses says why before it hangs up.
-            connection.watch.allow(Duration::from_secs(5));
+            connection.watch.allow(LAST_WORDS);
             let said = Answer::read(&mut connection.input, call.method, ANSWER_MOST);
             return match said {
                 Ok((answer, _)) if answer.status >= 300 => Ok(answer),
-                _ => Err(connection.failed(e, PIECE_TIME)),
+                _ => Err(failed),
             };
         }
+        connection.watch.allow(TIME_MOST);
         let (answer, _) = Answer::read(&mut connection.input, call.method, ANSWER_MOST)
             .map_err(|e| connection.failed(&e, TIME_MOST))?;
         match answer.status == 401 && checked.is_authenticated() {
@@ -364,9 +372,11 @@ impl Connection {
         let mut piece = vec![0; PIECE];
         let mut sent = 0;
         while sent < length {
-            let count = file.read(&mut piece[..(length - sent).min(PIECE as u64) as usize])?;
+            let room = (length - sent).min(PIECE as u64) as usize;
+            let count =
+                file.read(&mut piece[..room]).map_err(|e| io::Error::new(UNREADABLE, e.to_string()))?;
             if count == 0 {
-                return Err(io::Error::other("the file became shorter while it was sent"));
+                return Err(io::Error::new(UNREADABLE, "the file became shorter while it was sent"));
             }
             self.watch.allow(PIECE_TIME);
             self.output.write_all(&piece[..count])?;

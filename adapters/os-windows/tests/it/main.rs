@@ -1,8 +1,12 @@
 //! Windows guests of every generation.
 
+mod driver_import;
 mod exercise;
 mod generations;
 mod golden;
 mod hostile;
 mod identify;
+mod inf_exercise;
+mod inf_hostile;
+mod packages;
 mod profiles;
