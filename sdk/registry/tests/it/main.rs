@@ -11,3 +11,4 @@ mod hostile;
 mod logs;
 mod model;
 mod read;
+mod text;
