@@ -211,11 +211,14 @@ impl<'a, S: Storage> Store<'a, S> {
         self.0.make(&format!(r"{}\Elements", path(object))).map(drop)
     }
 
-    /// Sets an element.
+    /// Sets an element. One that means the same already stays as it is: Windows ends some texts with two NULs.
     ///
     /// # Errors
     /// As [`Hive::set`].
     pub fn set(&mut self, object: &Uuid, number: u32, element: &Element) -> Result<()> {
+        if self.element(object, number)?.as_ref() == Some(element) {
+            return Ok(());
+        }
         let (kind, bytes) = element.store();
         self.0.set(&format!(r"{}\Elements\{number:08x}", path(object)), "Element", kind, &bytes)
     }

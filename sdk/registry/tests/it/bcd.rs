@@ -139,5 +139,12 @@ fn what_is_stored_otherwise_is_kept() {
     assert_eq!(kinds, [true, true]);
     assert_eq!(elements[1].1, Element::Other(Kind::DWORD, vec![1, 0, 0, 0]));
     assert_eq!(store.default_entry().unwrap(), None);
+    // A text with two NULs behind it, as Windows writes some.
+    let path = format!(r"Objects\{{{LOADER}}}\Elements\12000002");
+    hive.set(&path, "Element", Kind::SZ, &[b'a', 0, 0, 0, 0, 0]).unwrap();
+    hive.take("").unwrap();
+    let mut store = Store::open(&mut hive).unwrap();
+    store.set(&uuid(LOADER), element::PATH, &Element::Text("a".into())).unwrap();
+    assert!(hive.take("").unwrap().patches.is_empty());
     assert!(Store::open(&mut Hive::empty(5).unwrap()).is_err());
 }
