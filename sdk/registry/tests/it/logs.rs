@@ -160,3 +160,28 @@ fn new_logs_bring_what_is_missing_up_to_the_first_damage() {
     let nothing = new_log(&dirty, 6, &entries[..1]);
     assert_eq!(opened(&dirty, &[nothing]).unwrap_err().kind, ErrorKind::Dirty);
 }
+
+#[test]
+fn an_edit_closes_the_hive_with_what_its_logs_had() {
+    let (before, after) = states();
+    let mut dirty = begun(before.clone());
+    let log = new_log(&dirty, 7, &[entry(7, &after, &changed(&before, &after))]);
+    let mut headless = dirty.clone();
+    headless[508] ^= 1;
+    for file in [&mut dirty, &mut headless] {
+        let mut hive = Hive::open(file.clone(), std::slice::from_ref(&log)).unwrap();
+        assert!(hive.take("").unwrap().patches.is_empty());
+        hive.make("New").unwrap();
+        let taken = hive.take("").unwrap();
+        file.resize(taken.length as usize, 0);
+        for patch in &taken.patches {
+            file[patch.offset as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);
+        }
+        let mut wanted = opened(&after, &[]).unwrap();
+        wanted.push("\\New class []".into());
+        wanted.sort();
+        assert_eq!(opened(file, &[]).unwrap(), wanted);
+        // What the log has is older than the hive now.
+        assert!(file[4] > 8 && file[4..8] == file[8..12], "{:?}", &file[4..12]);
+    }
+}
