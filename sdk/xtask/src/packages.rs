@@ -32,6 +32,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/hivexregedit", "libwin-hivex-perl"),
     ("/usr/bin/wimcapture", "wimtools"),
     ("/usr/bin/ldmtool", "ldmtool"),
+    ("/usr/bin/genisoimage", "genisoimage"),
+    ("/usr/bin/xorrisofs", "xorriso"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/openssl", "openssl"),
