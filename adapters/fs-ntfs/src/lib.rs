@@ -20,6 +20,7 @@ mod layout;
 mod links;
 mod listing;
 pub mod log;
+mod log_idle;
 pub mod lznt1;
 pub mod lzx;
 mod meta;

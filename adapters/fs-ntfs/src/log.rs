@@ -6,6 +6,7 @@
 
 use crate::bytes::{part, u16_at, u32_at, u64_at};
 use crate::fixup;
+use crate::log_idle::{Area, is_idle};
 use wherry_sdk::Result;
 
 /// What is looked at: the second page is where the first ends, and pages have 64 KiB at most.
@@ -29,6 +30,8 @@ pub enum State {
     Clean,
     /// never used since the volume was made, or since a tool emptied it
     Empty,
+    /// open, but all of it is on the volume
+    Idle,
     /// chkdsk made it void
     Checked,
     /// what it records is still to be done
@@ -47,6 +50,7 @@ impl State {
         match self {
             Self::Clean => "clean",
             Self::Empty => "empty",
+            Self::Idle => "idle",
             Self::Checked => "checked",
             Self::Pending => "pending",
             Self::Kept => "kept",
@@ -59,7 +63,7 @@ impl State {
     pub fn doubt(self) -> Option<String> {
         let start = "start Windows once, and shut it down fully (shutdown /s /t 0, or hold Shift)";
         match self {
-            Self::Clean | Self::Empty | Self::Checked => None,
+            Self::Clean | Self::Empty | Self::Idle | Self::Checked => None,
             Self::Pending => Some(format!("its log has changes that are not on the volume yet: {start}")),
             Self::Kept => {
                 Some(format!("Windows keeps changes of it in memory (hibernation, Fast Startup): {start}"))
@@ -80,6 +84,8 @@ struct Page {
     newest: u64,
     /// Bytes of a page.
     size: usize,
+    /// Where the log goes on.
+    area: Option<Area>,
 }
 
 /// Looks at a log of `size` bytes, which `read` gives by offset and length.
@@ -95,20 +101,24 @@ pub fn judge(size: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Re
         Some(Page { size, .. }) if size > 0 => page(&mut head, size),
         _ => sizes.into_iter().find_map(|size| page(&mut head, size)),
     };
-    Ok(match (first, second) {
+    let (state, area) = match (first, second) {
         (Some(one), Some(two)) => newer(one, two),
-        (Some(one), None) | (None, Some(one)) => one.state,
-        (None, None) => State::Damaged,
-    })
+        (Some(one), None) | (None, Some(one)) => (one.state, one.area),
+        (None, None) => (State::Damaged, None),
+    };
+    match area {
+        Some(area) if state == State::Pending && is_idle(&area, size, read)? => Ok(State::Idle),
+        _ => Ok(state),
+    }
 }
 
 /// The state that counts. A torn page may have been the newer one, so that the other one cannot say that all is well.
-fn newer(one: Page, two: Page) -> State {
+fn newer(one: Page, two: Page) -> (State, Option<Area>) {
     match (one.state, two.state) {
-        (State::Pending, State::Damaged) | (State::Damaged, State::Pending) => State::Pending,
-        (State::Damaged, _) | (_, State::Damaged) => State::Damaged,
-        _ if two.newest > one.newest => two.state,
-        _ => one.state,
+        (State::Pending, State::Damaged) | (State::Damaged, State::Pending) => (State::Pending, None),
+        (State::Damaged, _) | (_, State::Damaged) => (State::Damaged, None),
+        _ if two.newest > one.newest => (two.state, two.area),
+        _ => (one.state, one.area),
     }
 }
 
@@ -117,13 +127,14 @@ fn page(head: &mut [u8], at: usize) -> Option<Page> {
     let checked = match part(head, at, 4) {
         b"RSTR" => false,
         b"CHKD" => true,
-        b"BAAD" => return Some(Page { state: State::Damaged, newest: 0, size: 0 }),
+        b"BAAD" => return Some(Page { state: State::Damaged, newest: 0, size: 0, area: None }),
         _ => return None,
     };
     let size = u32_at(head, at + 0x10) as usize;
     let sensible =
         size.is_power_of_two() && (PAGE_LEAST..=PAGE_MOST).contains(&size) && (at == 0 || at == size);
-    let damaged = Page { state: State::Damaged, newest: 0, size: if sensible { size } else { 0 } };
+    let damaged =
+        Page { state: State::Damaged, newest: 0, size: if sensible { size } else { 0 }, area: None };
     let bytes = at.checked_add(size).and_then(|end| head.get_mut(at..end)).filter(|_| sensible);
     let Some(bytes) = bytes.filter(|bytes| bytes.len() == size) else { return Some(damaged) };
     if !fixup::apply(bytes) {
@@ -131,10 +142,11 @@ fn page(head: &mut [u8], at: usize) -> Option<Page> {
     }
     let newest = u64_at(bytes, usize::from(u16_at(bytes, 0x18)));
     if checked {
-        return Some(Page { state: State::Checked, newest: newest.max(u64_at(bytes, 8)), size });
+        return Some(Page { state: State::Checked, newest: newest.max(u64_at(bytes, 8)), size, area: None });
     }
     let state = restart(bytes);
-    Some(Page { state, newest, size })
+    let area = Area::parse(bytes, usize::from(u16_at(bytes, 0x18)));
+    Some(Page { state, newest, size, area: Some(area) })
 }
 
 /// The restart area of a page: who uses the log, and how it was left.

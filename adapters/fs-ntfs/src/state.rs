@@ -1,6 +1,6 @@
 //! In which state the volume was left, and what that allows.
 
-use crate::attribute::{DATA, Value};
+use crate::attribute::DATA;
 use crate::volume::{LOG, ROOT, Volume};
 use crate::{hibernation, log};
 use wherry_sdk::filesystem::Identity;
@@ -25,10 +25,8 @@ impl Volume<'_> {
 
     fn read_log(&mut self) -> Result<log::State> {
         let file = self.file(LOG)?;
-        let Some(Value::Stored(stored)) = file.get(DATA, &[]).map(|data| data.value.clone()) else {
-            return Ok(log::State::Damaged);
-        };
-        log::judge(stored.size, |offset, length| self.stored_bytes(&stored, offset, length as usize))
+        let Some(data) = file.get(DATA, &[]) else { return Ok(log::State::Damaged) };
+        log::judge(data.size(), |offset, length| self.read_attribute(&file, data, offset, length))
     }
 
     fn read_hibernation(&mut self) -> Result<hibernation::State> {

@@ -6,6 +6,7 @@ use crate::cells::Cells;
 use crate::journal::Journal;
 use crate::key::Key;
 use crate::log;
+use crate::name::Name;
 use crate::pages::{Pages, Storage};
 use wherry_sdk::{Error, Result};
 
@@ -21,6 +22,8 @@ pub struct Hive<S> {
     pub(crate) cells: Cells,
     pub(crate) journal: Journal,
     pub(crate) state: State,
+    /// The names and the place of the key that was edited last; forgotten by every other edit.
+    pub(crate) recent: Option<(Vec<Name>, u32)>,
     /// FILETIME of edits.
     pub(crate) now: Option<u64>,
     /// Log entries that were applied.
@@ -59,7 +62,7 @@ impl<S: Storage> Hive<S> {
         let logged: u64 = if applied > 0 { logs.iter().map(|log| log.len() as u64).sum() } else { 0 };
         base.check(pages.length().saturating_add(logged))?;
         let (cells, journal) = (Cells::default(), Journal::default());
-        Ok(Self { pages, base, cells, journal, state: State::Unchanged, now: None, applied })
+        Ok(Self { pages, base, cells, journal, state: State::Unchanged, recent: None, now: None, applied })
     }
 
     /// Minor version: 1.3 of NT 4.0 and 2000, 1.5 of later ones.

@@ -18,9 +18,11 @@
 //! ```
 
 mod base;
+pub mod bcd;
 mod bytes;
 mod cells;
 pub mod data;
+pub mod device;
 mod edit;
 mod empty;
 mod hive;

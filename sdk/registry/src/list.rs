@@ -18,19 +18,30 @@ enum Hint {
     Hash(u32),
 }
 
-impl Hint {
-    /// Whether a key of that name may be there.
-    fn allows(&self, name: &Name) -> bool {
-        match self {
-            Self::Nothing => true,
+/// A name that is looked for, with what leaves may say of it.
+struct Wanted<'a> {
+    name: &'a Name,
+    letters: [u8; 4],
+    hash: u32,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(name: &'a Name) -> Self {
+        Self { name, letters: name.hint(), hash: name.hash_of_leaf() }
+    }
+
+    /// Whether it may be there.
+    fn allowed(&self, hint: &Hint) -> bool {
+        match hint {
+            Hint::Nothing => true,
             // Letters that are no bytes leave no hint.
-            Self::Letters(letters) => {
+            Hint::Letters(letters) => {
                 letters[0] == 0
-                    || name.hint()[0] == 0
-                    || letters.eq_ignore_ascii_case(&name.hint())
+                    || self.letters[0] == 0
+                    || letters.eq_ignore_ascii_case(&self.letters)
                     || letters.iter().any(|letter| !letter.is_ascii())
             }
-            Self::Hash(hash) => *hash == name.hash_of_leaf(),
+            Hint::Hash(hash) => *hash == self.hash,
         }
     }
 }
@@ -43,10 +54,11 @@ impl<S: Storage> Hive<S> {
 
     /// The key of that name in a key.
     pub fn subkey(&mut self, key: &Key, name: &Name) -> Result<Option<Key>> {
+        let wanted = Wanted::new(name);
         for (at, hint) in self.entries(key)? {
-            if hint.allows(name) {
+            if wanted.allowed(&hint) {
                 let found = self.key(at)?;
-                if found.name == *name {
+                if found.name == *wanted.name {
                     return Ok(Some(found));
                 }
             }

@@ -220,7 +220,10 @@ impl<S: Storage> Hive<S> {
         }
         let mut list = Vec::new();
         for piece in data.chunks(PIECE as usize) {
-            list.extend(self.store(piece, near)?.to_le_bytes());
+            // Windows gives the last piece as much room as the others, and hivex misses one of 4 bytes without it.
+            let mut piece = piece.to_vec();
+            piece.resize(PIECE as usize, 0);
+            list.extend(self.store(&piece, near)?.to_le_bytes());
         }
         let count = (list.len() / 4) as u16;
         let mut record = b"db".to_vec();

@@ -1,6 +1,6 @@
 //! Inspecting and adapting a Windows with many files and a large SOFTWARE hive, on an NTFS volume that ntfs-3g made.
 
-#[allow(dead_code, missing_docs, reason = "the adapter's own tests use all of it")]
+#[allow(dead_code, missing_docs, clippy::unwrap_used, reason = "the adapter's own tests use all of it")]
 #[path = "../../../adapters/os-windows/tests/it/generations.rs"]
 mod generations;
 
@@ -45,6 +45,7 @@ fn copy_out(tree: &MemoryTree, from: &str, to: &Path) -> Result<()> {
 fn software(small: Vec<u8>, mib: u64) -> Result<Vec<u8>> {
     let told = |e: wherry_sdk::Error| anyhow::anyhow!(e.message);
     let mut hive = Hive::open(small, &[]).map_err(told)?;
+    hive.quiet();
     // Classes with a few values each, as most of such a hive is.
     for number in 0..mib * 1024 {
         let path = format!(

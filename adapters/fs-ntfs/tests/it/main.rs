@@ -4,6 +4,7 @@
 
 mod check;
 mod edits;
+mod idle;
 mod images;
 mod model;
 mod packed;
