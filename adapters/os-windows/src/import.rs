@@ -314,7 +314,7 @@ fn critical(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, choice:
 fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     for service in &parcel.install.services {
         let key = format!(r"{CONTROL_SET}\Services\{}", service.name);
-        let reason = format!("{} is a service of {}", service.name, parcel.package.name);
+        let reason = service_reason(parcel, service);
         service_values(import, guest, parcel, (service, &key));
         entries(import, guest, (Hive::System, &key), &service.entries, &reason);
         if let Some(log) = &service.log {
@@ -330,12 +330,16 @@ fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     }
 }
 
-fn service_values(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, own: (&Service, &str)) {
-    let (service, key) = own;
-    let reason = match service.start {
+fn service_reason(parcel: &Parcel<'_>, service: &Service) -> String {
+    match service.start {
         BOOT => format!("the loader has to start {}", service.name),
         _ => format!("{} is a service of {}", service.name, parcel.package.name),
-    };
+    }
+}
+
+fn service_values(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, own: (&Service, &str)) {
+    let (service, key) = own;
+    let reason = service_reason(parcel, service);
     let place = (Hive::System, key);
     let number = |number: u32| (Kind::DWORD, number.to_le_bytes().to_vec());
     import.value(place, "Type", number(service.kind), &reason);
