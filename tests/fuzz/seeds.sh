@@ -370,3 +370,12 @@ answer("update", 12, "WaitForUpdatesEx", "<returnval><version>7</version></retur
 fault = '<Fault><faultstring>No</faultstring><detail><a xsi:type="NoPermission"/></detail></Fault>'
 open("fault", "wb").write(b"\x09" + f'<E xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><Body>{fault}</Body></E>'.encode())
 PYTHON
+
+# Driver packages, and disks that they come on.
+folder inf
+cp "$here"/adapters/os-windows/tests/it/fixtures/*.inf .
+folder iso9660
+for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
+    # shellcheck disable=SC2086
+    xorrisofs -quiet -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
+done

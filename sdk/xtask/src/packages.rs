@@ -33,6 +33,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/reglookup", "reglookup"),
     ("/usr/bin/wimcapture", "wimtools"),
     ("/usr/bin/ldmtool", "ldmtool"),
+    ("/usr/bin/genisoimage", "genisoimage"),
+    ("/usr/bin/xorrisofs", "xorriso"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/openssl", "openssl"),
