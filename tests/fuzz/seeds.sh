@@ -379,3 +379,7 @@ for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
     # shellcheck disable=SC2086
     xorrisofs -quiet -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
 done
+
+folder windows
+cp "$out"/registry/* .
+printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
