@@ -370,3 +370,16 @@ answer("update", 12, "WaitForUpdatesEx", "<returnval><version>7</version></retur
 fault = '<Fault><faultstring>No</faultstring><detail><a xsi:type="NoPermission"/></detail></Fault>'
 open("fault", "wb").write(b"\x09" + f'<E xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><Body>{fault}</Body></E>'.encode())
 PYTHON
+
+# Driver packages, and disks that they come on.
+folder inf
+cp "$here"/adapters/os-windows/tests/it/fixtures/*.inf .
+folder iso9660
+for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
+    # shellcheck disable=SC2086
+    xorrisofs -quiet -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
+done
+
+folder windows
+cp "$out"/registry/* .
+printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini

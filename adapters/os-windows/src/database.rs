@@ -65,7 +65,7 @@ pub fn write(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) -> Res
     let hive = hive(guest, class);
     map(import, guest, parcel);
     let published = parcel.published();
-    let reason = format!("{published} is {}", parcel.folder);
+    let reason = reason(parcel);
     let key = format!(r"DriverDatabase\DriverInfFiles\{published}");
     import.value((hive, &key), "", (Kind::MULTI_SZ, multi_sz(std::slice::from_ref(&parcel.folder))), &reason);
     import.value((hive, &key), "Active", (Kind::SZ, sz(&parcel.folder)), &reason);
@@ -83,6 +83,15 @@ pub fn write(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) -> Res
     Ok(())
 }
 
+/// Why all of this is written.
+fn reason(parcel: &Parcel<'_>) -> String {
+    format!(
+        "Windows looks in its driver database for what {} ({}) is for",
+        parcel.published(),
+        parcel.package.name
+    )
+}
+
 /// Packages for devices that are needed to boot are in the SYSTEM hive, which the loader reads.
 fn hive(guest: &Guest<'_>, class: Uuid) -> Hive {
     let own = class.to_string();
@@ -92,7 +101,7 @@ fn hive(guest: &Guest<'_>, class: Uuid) -> Hive {
 }
 
 fn map(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
-    let reason = format!("{} is taken", parcel.published());
+    let reason = reason(parcel);
     let place = (Hive::System, "DriverDatabase");
     import.value(place, "OemInfMap", (Kind::BINARY, with(&guest.oem_map, parcel.number)), &reason);
 }
@@ -101,7 +110,7 @@ fn package(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, home: (H
     let ten = guest.target.version() >= TEN;
     let key = format!(r"DriverDatabase\DriverPackages\{}", parcel.folder);
     let place = (home.0, key.as_str());
-    let reason = format!("the package of {}", parcel.published());
+    let reason = reason(parcel);
     let text = |text: &str| (Kind::SZ, sz(text));
     import.value(place, "", text(&parcel.published()), &reason);
     import.value(place, "InfName", text(&parcel.package.name), &reason);
@@ -150,7 +159,7 @@ fn signer(parcel: &Parcel<'_>) -> (u32, Option<&'static str>) {
 /// Which ids lead to the package: what kind of id it is in the INF file, the feature score, and its number among those that are
 /// compatible. The class has an entry without content.
 fn device_ids(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, home: (Hive, Uuid)) {
-    let published = parcel.published();
+    let (published, reason) = (parcel.published(), reason(parcel));
     for model in install::models(&parcel.package.inf, &guest.target) {
         let install = parcel.installs.iter().find(|install| same_section(install, &model.section));
         let score = install.map_or(0xff, |install| install.feature_score);
@@ -158,12 +167,10 @@ fn device_ids(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, home:
             let kind = if place == 0 { HARDWARE } else { COMPATIBLE };
             let [low, high] = place.saturating_sub(1).to_le_bytes();
             let key = format!(r"DriverDatabase\DeviceIds\{id}");
-            let reason = format!("{published} has a driver for {id}");
             import.value((home.0, &key), &published, (Kind::BINARY, vec![kind, score, low, high]), &reason);
         }
     }
     let key = format!(r"DriverDatabase\DeviceIds\{{{}}}", home.1);
-    let reason = format!("{published} has drivers of this class");
     import.value((home.0, &key), &published, (Kind::NONE, Vec::new()), &reason);
 }
 
@@ -180,7 +187,7 @@ fn same_section(install: &Install, name: &str) -> bool {
 fn configuration(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, install: &Install) {
     let key = format!(r"DriverDatabase\DriverPackages\{}\Configurations\{}", parcel.folder, install.section);
     let place = (Hive::System, key.as_str());
-    let reason = format!("section {} of {}", install.section, parcel.published());
+    let reason = reason(parcel);
     import.value(place, "ConfigFlags", (Kind::DWORD, vec![0; 4]), &reason);
     if guest.target.version() >= TEN {
         import.value(place, "ConfigScope", (Kind::DWORD, SCOPE.to_le_bytes().to_vec()), &reason);
@@ -209,7 +216,7 @@ fn configuration(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, in
 /// What each id is: its configuration, name and maker, with the strings that these need.
 fn descriptors(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     let key = format!(r"DriverDatabase\DriverPackages\{}", parcel.folder);
-    let mut strings = BTreeSet::new();
+    let (mut strings, reason) = (BTreeSet::new(), reason(parcel));
     for model in install::models(&parcel.package.inf, &guest.target) {
         let Some(install) = parcel.installs.iter().find(|install| same_section(install, &model.section))
         else {
@@ -218,7 +225,6 @@ fn descriptors(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
         for id in &model.ids {
             let key = format!(r"{key}\Descriptors\{id}");
             let place = (Hive::System, key.as_str());
-            let reason = format!("what {id} is");
             import.value(place, "Configuration", (Kind::SZ, sz(&install.section)), &reason);
             for (name, raw) in [("Description", &model.description), ("Manufacturer", &model.manufacturer)] {
                 let token =
@@ -235,7 +241,7 @@ fn descriptors(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     let key = format!(r"{key}\Strings");
     for token in strings {
         let text = parcel.package.inf.string(&token).unwrap_or_default();
-        import.value((Hive::System, &key), &token, (Kind::SZ, sz(text)), "texts of the package");
+        import.value((Hive::System, &key), &token, (Kind::SZ, sz(text)), &reason);
     }
 }
 
@@ -251,7 +257,7 @@ fn lockdown(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
         let Some(rest) = rest.filter(|rest| !rest.contains(&parcel.folder)) else { continue };
         let path = format!("%SystemRoot%{}", rest.replace('\\', "/"));
         let key = format!(r"Microsoft\Windows\CurrentVersion\Setup\PnpLockdownFiles\{path}");
-        let reason = format!("{path} belongs to {}", parcel.published());
+        let reason = format!("nothing but {} changes its files", parcel.published());
         let place = (Hive::Software, key.as_str());
         let file = copy.source.replace('/', r"\");
         let source = format!(r"%SystemRoot%\System32\DriverStore\FileRepository\{}\{file}", parcel.folder);

@@ -11,7 +11,7 @@ use crate::database;
 use crate::decoration::Target;
 use crate::directories::Directories;
 use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When, multi_sz, sz};
-use crate::install::{self, Copy, Install, KEEP_START, Library, Service};
+use crate::install::{self, Copy, Install, Library, Service, Text};
 use crate::package::{Choice, Package};
 use std::collections::{BTreeMap, BTreeSet};
 use wherry_registry::Kind;
@@ -314,7 +314,7 @@ fn critical(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, choice:
 fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     for service in &parcel.install.services {
         let key = format!(r"{CONTROL_SET}\Services\{}", service.name);
-        let reason = format!("{} is a service of {}", service.name, parcel.package.name);
+        let reason = service_reason(parcel, service);
         service_values(import, guest, parcel, (service, &key));
         entries(import, guest, (Hive::System, &key), &service.entries, &reason);
         if let Some(log) = &service.log {
@@ -330,40 +330,49 @@ fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     }
 }
 
-fn service_values(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, own: (&Service, &str)) {
-    let (service, key) = own;
-    let reason = match service.start {
+fn service_reason(parcel: &Parcel<'_>, service: &Service) -> String {
+    match service.start {
         BOOT => format!("the loader has to start {}", service.name),
         _ => format!("{} is a service of {}", service.name, parcel.package.name),
-    };
+    }
+}
+
+fn service_values(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, own: (&Service, &str)) {
+    let (service, key) = own;
+    let reason = service_reason(parcel, service);
     let place = (Hive::System, key);
     let number = |number: u32| (Kind::DWORD, number.to_le_bytes().to_vec());
-    import.value(place, "Type", number(service.kind), &reason);
-    let when = if service.flags & KEEP_START != 0 { When::Absent } else { When::Always };
-    let (kind, data) = number(service.start);
-    import.edit(place.0, place.1, Change::Value { name: "Start".into(), kind, data, when }, &reason);
-    import.value(place, "ErrorControl", number(service.error), &reason);
-    let image = (Kind::EXPAND_SZ, sz(&image(service, &guest.windows)));
-    import.value(place, "ImagePath", image, &reason);
+    let text = |text: &str| (Kind::SZ, sz(text));
+    // What the file says that a service keeps is written only where it is not there.
+    let mut set = |name: &str, (kind, data): (Kind, Vec<u8>), keep: bool| {
+        let when = if keep { When::Absent } else { When::Always };
+        import.edit(place.0, place.1, Change::Value { name: name.into(), kind, data, when }, &reason);
+    };
+    let kept = |flag: u32| service.flags & flag != 0;
+    set("Type", number(service.kind), false);
+    set("Start", number(service.start), kept(install::KEEP_START));
+    set("ErrorControl", number(service.error), kept(install::KEEP_ERROR));
+    set("ImagePath", (Kind::EXPAND_SZ, sz(&image(service, &guest.windows))), false);
     if !service.group.is_empty() {
-        import.value(place, "Group", (Kind::SZ, sz(&service.group)), &reason);
+        set("Group", text(&service.group), kept(install::KEEP_GROUP));
     }
     if service.start == BOOT && service.group.eq_ignore_ascii_case("SCSI miniport") {
-        let (kind, data) = number(MINIPORT_TAG);
-        let change = Change::Value { name: "Tag".into(), kind, data, when: When::Absent };
-        import.edit(place.0, place.1, change, &reason);
+        set("Tag", number(MINIPORT_TAG), true);
     }
-    for (name, raw) in [("DisplayName", &service.display), ("Description", &service.description)] {
-        if !raw.is_empty() {
-            import.value(place, name, (Kind::SZ, sz(&shown(parcel, raw, guest.target.version()))), &reason);
-        }
+    let owner = service.home.clone().unwrap_or_else(|| parcel.published());
+    let texts = [
+        ("DisplayName", &service.display, install::KEEP_DISPLAY),
+        ("Description", &service.description, install::KEEP_DESCRIPTION),
+    ];
+    for (name, own, keep) in texts.into_iter().filter(|(_, own, _)| !own.text.is_empty()) {
+        set(name, text(&shown(&owner, own, guest.target.version())), kept(keep));
     }
     let (groups, names): (Vec<String>, Vec<String>) =
         service.dependencies.iter().cloned().partition(|name| name.starts_with('+'));
     let groups: Vec<String> = groups.iter().map(|name| name.trim_start_matches('+').to_owned()).collect();
     for (name, list) in [("DependOnService", names), ("DependOnGroup", groups)] {
         if !list.is_empty() {
-            import.value(place, name, (Kind::MULTI_SZ, multi_sz(&list)), &reason);
+            set(name, (Kind::MULTI_SZ, multi_sz(&list)), kept(install::KEEP_DEPENDENCIES));
         }
     }
     let account = match service.account.as_str() {
@@ -372,10 +381,10 @@ fn service_values(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, o
         name => Some(name),
     };
     if let Some(account) = account {
-        import.value(place, "ObjectName", (Kind::SZ, sz(account)), &reason);
+        set("ObjectName", text(account), false);
     }
     if guest.target.version() >= (6, 2) {
-        let change = Change::Append { name: "Owners".into(), texts: vec![parcel.published()] };
+        let change = Change::Append { name: "Owners".into(), texts: vec![owner] };
         import.edit(place.0, place.1, change, &reason);
     }
 }
@@ -394,12 +403,10 @@ fn image(service: &Service, windows: &str) -> String {
 }
 
 /// A text for people: Vista and later look a `%token%` up in the INF file.
-fn shown(parcel: &Parcel<'_>, raw: &str, version: (u32, u32)) -> String {
-    let text = parcel.package.inf.expand(raw);
-    let token = raw.strip_prefix('%').and_then(|rest| rest.strip_suffix('%'));
-    match token.filter(|token| !token.contains('%') && version >= (6, 0)) {
-        Some(token) => format!("@{},%{token}%;{text}", parcel.published()),
-        None => text,
+fn shown(owner: &str, own: &Text, version: (u32, u32)) -> String {
+    match own.token.as_ref().filter(|_| version >= (6, 0)) {
+        Some(token) => format!("@{owner},%{token}%;{}", own.text),
+        None => own.text.clone(),
     }
 }
 

@@ -13,8 +13,18 @@ const INCLUDED_MOST: usize = 32;
 const NEEDS_MOST: usize = 64;
 /// `SPSVCINST_ASSOCSERVICE`: the service is the device's function driver.
 const ASSOCIATED: u32 = 0x2;
-/// `SPSVCINST_NOCLOBBER_STARTTYPE`.
+/// `SPSVCINST_NOCLOBBER_...`: what a service that is there keeps.
+pub const KEEP_DISPLAY: u32 = 0x8;
+/// Its start.
 pub const KEEP_START: u32 = 0x10;
+/// Its error control.
+pub const KEEP_ERROR: u32 = 0x20;
+/// Its group.
+pub const KEEP_GROUP: u32 = 0x40;
+/// What it depends on.
+pub const KEEP_DEPENDENCIES: u32 = 0x80;
+/// Its description.
+pub const KEEP_DESCRIPTION: u32 = 0x100;
 /// Without `DestinationDirs`, files go to this directory's number.
 const NO_DIRECTORY: &str = "11";
 /// `FeatureScore` where none is said.
@@ -91,6 +101,10 @@ impl Library {
     fn get(&self, name: &str) -> Option<&Inf> {
         self.infs.get(&name.to_lowercase())
     }
+
+    fn name(&self, inf: &Inf) -> Option<String> {
+        self.infs.iter().find(|(_, own)| std::ptr::eq(*own, inf)).map(|(name, _)| name.clone())
+    }
 }
 
 /// Names in lower case of all that a file includes anywhere; what is no plain name is left out.
@@ -124,6 +138,23 @@ pub struct EventLog {
     pub entries: Vec<Entry>,
 }
 
+/// A text for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Its token, where it is one alone.
+    pub token: Option<String>,
+    /// What it says; empty where nothing is said.
+    pub text: String,
+}
+
+impl Text {
+    fn new(inf: &Inf, raw: &str) -> Self {
+        let token = raw.strip_prefix('%').and_then(|rest| rest.strip_suffix('%'));
+        let token = token.filter(|token| inf.string(token).is_some()).map(str::to_owned);
+        Self { token, text: inf.expand(raw) }
+    }
+}
+
 /// A service or driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -131,10 +162,12 @@ pub struct Service {
     pub name: String,
     /// `SPSVCINST_...`.
     pub flags: u32,
-    /// For people: with its `%token%`; empty where nothing is said.
-    pub display: String,
-    /// With its `%token%`; empty where nothing is said.
-    pub description: String,
+    /// Windows' own file that says so, where it is not the package's.
+    pub home: Option<String>,
+    /// For people.
+    pub display: Text,
+    /// For people, longer.
+    pub description: Text,
     /// `ServiceType`: 1 is a kernel's driver.
     pub kind: u32,
     /// `StartType`: 0 is started by the loader.
@@ -199,7 +232,8 @@ impl Install {
         let mut services = Vec::new();
         for (own, section) in all.with_needs(&format!("{section}.Services")) {
             for line in own.entries(&section, "AddService") {
-                services.extend(service(own, line, directories)?);
+                let found = service(own, line, directories)?;
+                services.extend(found.map(|found| Service { home: library.name(own), ..found }));
             }
         }
         let mut copies = copies(inf, &section, target, directories)?;
@@ -304,8 +338,9 @@ fn service(inf: &Inf, line: &crate::inf::Line, directories: &Directories) -> Res
     let log = inf.has(&field(3)).then(|| event_log(inf, line, directories)).transpose()?;
     Ok(Some(Service {
         flags: number(&field(1)).unwrap_or(0),
-        display: raw("DisplayName"),
-        description: raw("Description"),
+        home: None,
+        display: Text::new(inf, &raw("DisplayName")),
+        description: Text::new(inf, &raw("Description")),
         kind: needed("ServiceType")?,
         start: needed("StartType")?,
         error: needed("ErrorControl")?,

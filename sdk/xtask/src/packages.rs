@@ -34,6 +34,8 @@ pub const TESTS: &[Need] = &[
     ("/sbin/mkntfs", "ntfs-3g"),
     ("/usr/bin/wimcapture", "wimtools"),
     ("/usr/bin/ldmtool", "ldmtool"),
+    ("/usr/bin/genisoimage", "genisoimage"),
+    ("/usr/bin/xorrisofs", "xorriso"),
     ("/usr/bin/nbdcopy", "libnbd-bin"),
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/openssl", "openssl"),

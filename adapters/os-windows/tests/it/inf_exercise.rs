@@ -29,9 +29,7 @@ pub fn exercise(bytes: &[u8]) {
     tree.mount("v", "/").expect("mounts");
     let Ok(package) = Package::parse("/d", "a.inf", bytes.into(), 0x409) else { return };
     let packages = [package];
-    for (major, minor, build) in
-        [(4, 0, 1381), (5, 0, 2195), (5, 2, 3790), (6, 1, 7601), (6, 3, 9600), (10, 0, 26100)]
-    {
+    for (major, minor, build) in [(4, 0, 1381), (5, 2, 3790), (6, 1, 7601), (10, 0, 26100)] {
         for architecture in [Architecture::X86, Architecture::Amd64] {
             let target =
                 Target { architecture, major, minor, build, product: SERVER, suite: 0, language: 0x409 };

@@ -39,7 +39,7 @@ fn words_changed() {
         "\0",
     ];
     let mut random = Random::new(7);
-    for _ in 0..400 {
+    for _ in 0..250 {
         let mut text = if random.below(2) == 0 { VIOSTOR.to_owned() } else { VIOSCSI.to_owned() };
         for _ in 0..=random.below(4) {
             let at = (0..text.len())

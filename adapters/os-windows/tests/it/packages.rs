@@ -142,3 +142,30 @@ fn needs_are_taken_from_the_guest() {
     let io = |import: &Import| import.edits.iter().any(|edit| edit.path.ends_with(r"Device\e5b3b5ac"));
     assert!(io(&build(true)) && !io(&build(false)));
 }
+
+/// The file for QEMU's serial cards takes all from Windows' `mf.inf`, which is written by hand here.
+#[test]
+fn a_file_of_qemus() {
+    let text = include_str!("fixtures/qemupciserial.inf");
+    let mf = "[MFINSTALL.mf.Services]\nAddService=mf,2,mf_Service\n[mf_Service]\nDisplayName=%mf%\nServiceType=1\nStartType=3\n\
+        ErrorControl=1\nServiceBinary=%12%\\mf.sys\n[Strings]\nmf=Multifunction\n";
+    let volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+        .file("/d/qemupciserial.inf", text)
+        .file("/d/qemupciserial.cat", "c")
+        .file("/Windows/INF/mf.inf", mf);
+    let tree = MemoryTree::new(vec![volume]);
+    tree.mount("v", "/").unwrap();
+    let guest = guest(&tree, target(10, 0, 17763, true));
+    let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
+    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1B36&DEV_0002"), &guest.target).unwrap();
+    assert_eq!(choice.model.section, "ComPort_inst1");
+    let import = import(&guest, &choice).unwrap();
+    let texts = format!("{:?}", import.edits);
+    let of = |text: &str| format!("{:?}", os_windows::edit::sz(text));
+    assert!(texts.contains(&of("@mf.inf,%mf%;Multifunction")), "the token is the other file's");
+    assert!(
+        texts.contains(&of(r"\SystemRoot\System32\drivers\mf.sys")) && texts.contains(r#"texts: ["mf.inf"]"#)
+    );
+    // Nothing of it is copied but what is published: the driver is Windows' own.
+    assert!(!import.files.iter().any(|file| file.path.contains("/drivers/")), "{:?}", import.files);
+}
