@@ -164,7 +164,7 @@ impl Client {
         };
         let end = Instant::now() + time.min(TIME_MOST);
         let left = || end.saturating_duration_since(Instant::now());
-        let mut old = self.idle(&checked.url.origin);
+        let mut old = self.idle(&checked);
         loop {
             let again = old.is_some();
             let mut connection = match old.take() {
@@ -254,10 +254,13 @@ impl Client {
         Ok(Checked { call, url, server, secret: Some((name, secret)) })
     }
 
-    fn idle(&self, origin: &Origin) -> Option<Connection> {
+    /// A kept connection on which this secret was let in, or nobody.
+    fn idle(&self, checked: &Checked<'_>) -> Option<Connection> {
         let mut idle = lock(&self.idle);
+        let who = checked.secret.filter(|(_, secret)| secret.kind == Kind::Ntlm).map(|(name, _)| name);
         loop {
-            let at = idle.iter().position(|one| one.origin == *origin)?;
+            let fits = |one: &Connection| one.origin == checked.url.origin && one.who() == who;
+            let at = idle.iter().position(fits)?;
             let one = idle.swap_remove(at);
             if one.input.buffer().is_empty() && one.output.is_quiet() {
                 return Some(one);
@@ -322,6 +325,11 @@ fn troubled(origin: &Origin, watch: &Watch, e: &io::Error, time: Duration) -> Fa
 }
 
 impl Connection {
+    /// The secret that was let in.
+    fn who(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.secret.as_str())
+    }
+
     pub(crate) fn failed(&self, e: &io::Error, time: Duration) -> Failure {
         troubled(&self.origin, &self.watch, e, time)
     }

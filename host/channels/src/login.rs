@@ -17,7 +17,8 @@ const SOAP: &str = "application/soap+xml;charset=UTF-8";
 
 /// Who was let in, and the keys for what follows.
 pub(crate) struct Login {
-    secret: String,
+    /// Its name.
+    pub secret: String,
     session: Session,
 }
 
