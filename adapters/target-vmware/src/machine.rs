@@ -93,14 +93,18 @@ impl Plan {
             _ => "lsilogic",
         };
         let [a, b, c, d, ..] = identity(key, &format!("disk {}", disk.index));
-        vec![
+        let mut options = vec![
             fact("subformat", &self.choice.subformat),
             fact("adapter-type", adapter),
             fact("hardware-version", self.choice.version),
-            fact("file-name", &disk.file),
             // The last bit is clear, so that it is not the content id of no parent, `ffffffff`.
             fact("cid", format!("{a:02x}{b:02x}{c:02x}{:02x}", d & 0xfe)),
-        ]
+        ];
+        // Only a descriptor that is embedded names the file that it is in.
+        if self.choice.subformat != "monolithicFlat" {
+            options.push(fact("file-name", &disk.file));
+        }
+        options
     }
 }
 

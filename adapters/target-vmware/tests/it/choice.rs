@@ -133,8 +133,10 @@ fn sinks_carry_the_format_and_its_options() {
     assert!(files.iter().all(|file| file.format == "format-vmdk"));
     let option = |place: usize, key| find(&files[place].options, key);
     assert_eq!((option(0, "subformat"), option(0, "adapter-type")), (Some("monolithicFlat"), Some("ide")));
-    assert_eq!(option(1, "file-name"), Some("web-a.1-1.vmdk"));
+    assert_eq!(option(1, "file-name"), None, "its descriptor is a file of its own");
     assert!(option(0, "cid") != option(1, "cid") && option(0, "cid").unwrap().len() == 8);
+    let sparse = make(&Directory::new("sparse"), "k", &machine(NT4, &[])).unwrap();
+    assert_eq!(find(&self::files(&sparse)[1].options, "file-name"), Some("web-a.1-1.vmdk"));
     // The file that holds the bytes is claimed as well.
     output.write("web-a.1-1-flat.vmdk", b"bytes", false).unwrap();
     VMware::undo(lone(&output), "k", &machine(NT4, &[])).unwrap();
