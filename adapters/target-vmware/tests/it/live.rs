@@ -209,7 +209,7 @@ fn what_the_server_does_not_have_is_told() {
         (&[("wish.datastore", "no")], &["no datastore `no`", "LocalDS_0"]),
         (&[("wish.resource-pool", "no")], &["no resource-pool `no`", "Resources"]),
         (&[("wish.folder", "no")], &["no folder `no`"]),
-        (&[("wish.subformat", "monolithicFlat")], &["vmware.unknown-wish"]),
+        (&[("wish.subformat", "streamOptimized")], &["vmware.unknown-wish"]),
     ];
     for (wishes, words) in cases {
         let told = told(wishes);
