@@ -26,6 +26,7 @@ pub mod install;
 mod instance;
 mod network;
 pub mod package;
+mod packages;
 mod place;
 mod roles;
 mod services;

@@ -1,4 +1,5 @@
 //! Windows guests of every generation.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod driver_import;
 mod exercise;
