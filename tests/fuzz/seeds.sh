@@ -377,7 +377,7 @@ cp "$here"/adapters/os-windows/tests/it/fixtures/*.inf .
 folder iso9660
 for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
     # shellcheck disable=SC2086
-    xorrisofs -quiet -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
+    xorrisofs -quiet -no-pad -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
 done
 
 folder windows

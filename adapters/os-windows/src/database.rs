@@ -29,13 +29,20 @@ const PUBLISHER: &str = "Microsoft Windows Hardware Compatibility Publisher";
 /// Kinds of ids in `DeviceIds`.
 const HARDWARE: u8 = 1;
 const COMPATIBLE: u8 = 2;
-/// Classes whose packages lie in the SYSTEM hive, if the guest does not tell: SCSIAdapter, HDC, System, DiskDrive, Volume.
-const BOOT_CLASSES: [&str; 5] = [
+/// Classes whose packages lie in the SYSTEM hive, if the guest does not tell. In the hive of the Windows 8.1 they are SCSIAdapter,
+/// HDC, System, DiskDrive, Volume, USB, HIDClass, Keyboard, Mouse, Ports, and more; Net and Display are not among them, though
+/// basicdisplay.inf is there, as its package has `BootCritical`.
+const BOOT_CLASSES: [&str; 10] = [
     "4d36e97b-e325-11ce-bfc1-08002be10318",
     "4d36e96a-e325-11ce-bfc1-08002be10318",
     "4d36e97d-e325-11ce-bfc1-08002be10318",
     "4d36e967-e325-11ce-bfc1-08002be10318",
     "71a27cdd-812a-11d0-bec7-08002be2092f",
+    "36fc9e60-c465-11cf-8056-444553540000",
+    "745a17a0-74d3-11d0-b6fe-00a0c90f57da",
+    "4d36e96b-e325-11ce-bfc1-08002be10318",
+    "4d36e96f-e325-11ce-bfc1-08002be10318",
+    "4d36e978-e325-11ce-bfc1-08002be10318",
 ];
 
 /// Numbers of the `oemN.inf` that a map says are there: the highest bit of its first byte is 0.
@@ -62,7 +69,7 @@ pub fn write(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) -> Res
     let class = parcel.package.class().ok_or_else(|| {
         Error::unsupported("the INF file names no class (ClassGuid) for its devices, which Windows asks for")
     })?;
-    let hive = hive(guest, class);
+    let (hive, critical) = hive(guest, parcel, class);
     map(import, guest, parcel);
     let published = parcel.published();
     let reason = reason(parcel);
@@ -70,6 +77,10 @@ pub fn write(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) -> Res
     import.value((hive, &key), "", (Kind::MULTI_SZ, multi_sz(std::slice::from_ref(&parcel.folder))), &reason);
     import.value((hive, &key), "Active", (Kind::SZ, sz(&parcel.folder)), &reason);
     package(import, guest, parcel, (hive, class));
+    if critical {
+        let key = format!(r"DriverDatabase\DriverPackages\{}", parcel.folder);
+        import.value((hive, &key), "BootCritical", (Kind::DWORD, vec![1, 0, 0, 0]), &reason);
+    }
     device_ids(import, guest, parcel, (hive, class));
     if hive == Hive::System {
         let sections: Vec<String> = parcel.installs.iter().map(|install| install.section.clone()).collect();
@@ -92,12 +103,15 @@ fn reason(parcel: &Parcel<'_>) -> String {
     )
 }
 
-/// Packages for devices that are needed to boot are in the SYSTEM hive, which the loader reads.
-fn hive(guest: &Guest<'_>, class: Uuid) -> Hive {
+/// Packages for devices that are needed to boot are in the SYSTEM hive, which the loader reads; and whether such a package is of
+/// another class.
+fn hive(guest: &Guest<'_>, parcel: &Parcel<'_>, class: Uuid) -> (Hive, bool) {
     let own = class.to_string();
     let told = guest.boot_classes.iter().any(|name| name.trim_matches(['{', '}']).eq_ignore_ascii_case(&own));
     let known = guest.boot_classes.is_empty() && BOOT_CLASSES.contains(&own.as_str());
-    if told || known || !guest.has_drivers_hive { Hive::System } else { Hive::Drivers }
+    let starts = parcel.install.services.iter().any(|service| service.start == 0);
+    let home = if told || known || starts || !guest.has_drivers_hive { Hive::System } else { Hive::Drivers };
+    (home, starts && !told && !known)
 }
 
 fn map(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {

@@ -238,6 +238,11 @@ fn hives() {
         (hives(&imported(&own, card)), hives(&imported(&own, disk))),
         ([Hive::Drivers].into(), [Hive::System].into())
     );
+    // A driver that the loader starts is in the SYSTEM hive whatever its class.
+    own.boot_classes = vec!["{4d36e97d-e325-11ce-bfc1-08002be10318}".into()];
+    let other = imported(&own, disk);
+    assert_eq!(hives(&other), [Hive::System].into());
+    assert!(show(&other).contains("`BootCritical` = (4) 01 00 00 00"));
     own.has_drivers_hive = false;
     assert_eq!(hives(&imported(&own, card)), [Hive::System].into());
     assert!(NETKVM.contains("%13%"), "the card's driver runs from the store");
