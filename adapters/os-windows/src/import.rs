@@ -19,6 +19,10 @@ use wherry_sdk::{Error, ErrorKind, Kind as FileKind, Result, Tree};
 
 /// Where catalogs of drivers are (the subsystem's GUID, `DRIVER_ACTION_VERIFY`).
 const CATALOGS: &str = "System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
+/// id-sha256, as catalogs name it (RFC 5754).
+const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
+/// Updates that taught it to Vista and 7 (Microsoft Security Advisory 3033929; KB4474419).
+const SHA256_UPDATES: [&str; 2] = ["KB4474419", "KB3033929"];
 /// Files of one package.
 const FILES_MOST: usize = 2000;
 /// Drivers that the loader starts.
@@ -128,12 +132,7 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
         critical(&mut import, guest, &parcel, choice);
     }
     services(&mut import, guest, &parcel);
-    if parcel.catalog.is_none() && version >= (6, 0) {
-        import.notes.push(format!(
-            "{} is not signed: 64-bit Windows since Vista starts no such driver unless test signing is on",
-            parcel.package.name
-        ));
-    }
+    import.notes.extend(signature(guest, &parcel));
     for name in &parcel.install.included {
         if !guest
             .tree
@@ -146,6 +145,31 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
         }
     }
     Ok(import)
+}
+
+/// What a person has to know of the signature: 64-bit Windows since Vista starts no driver without one that it can check.
+fn signature(guest: &Guest<'_>, parcel: &Parcel<'_>) -> Option<String> {
+    let (name, version) = (&parcel.package.name, guest.target.version());
+    if version < (6, 0) || !guest.target.architecture.is_wide() {
+        return None;
+    }
+    let Some(catalog) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) else {
+        return Some(format!(
+            "{name} is not signed: 64-bit Windows starts no such driver unless test signing is on"
+        ));
+    };
+    let newer = catalog.windows(SHA256.len()).any(|window| window == SHA256);
+    if !newer || version > (6, 1) {
+        return None;
+    }
+    let updates = guest.tree.entries(&format!("{}/servicing/Packages", guest.root)).unwrap_or_default();
+    let known = updates.iter().any(|entry| SHA256_UPDATES.iter().any(|update| entry.name.contains(update)));
+    (!known).then(|| {
+        format!(
+            "{name} is signed with SHA-2, which this Windows takes only with update KB4474419 (or KB3033929 on 7 and 2008 R2): \
+             install it before the move, or the driver is refused at the first start (0xc0000428)"
+        )
+    })
 }
 
 /// Directories as the package's INF file means them.
@@ -319,13 +343,7 @@ fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
         entries(import, guest, (Hive::System, &key), &service.entries, &reason);
         if let Some(log) = &service.log {
             let key = format!(r"{CONTROL_SET}\Services\EventLog\{}\{}", log.log, log.name);
-            entries(
-                import,
-                guest,
-                (Hive::System, &key),
-                &log.entries,
-                &format!("events of {}", service.name),
-            );
+            entries(import, guest, (Hive::System, &key), &log.entries, &reason);
         }
     }
 }
