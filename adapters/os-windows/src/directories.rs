@@ -81,11 +81,6 @@ impl Directories {
     pub fn below(&self, rest: &str) -> String {
         format!("{}/{rest}", self.root)
     }
-
-    /// The path of Windows' directory as Windows knows it.
-    pub fn windows(&self) -> &str {
-        &self.windows
-    }
 }
 
 #[cfg(test)]

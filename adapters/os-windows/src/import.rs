@@ -69,8 +69,6 @@ pub struct Parcel<'a> {
     pub folder: String,
     /// N of `oemN.inf`.
     pub number: u32,
-    /// Whether the guest has no `oemN.inf` with the same content yet.
-    pub fresh: bool,
 }
 
 impl Parcel<'_> {
@@ -215,8 +213,8 @@ fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
         }
     }
     let installs = installs(package, &library, context)?;
-    let (number, fresh) = number(guest, &package.bytes)?;
-    Ok(Parcel { package, install, installs, files, catalog, folder, number, fresh })
+    let number = number(guest, &package.bytes)?;
+    Ok(Parcel { package, install, installs, files, catalog, folder, number })
 }
 
 fn missing(name: &str, what: &str) -> Error {
@@ -254,8 +252,8 @@ fn folder_name(package: &Package, target: &Target, files: &BTreeMap<String, Vec<
     format!("{name}_{}{neutral}_{hash:016x}", target.architecture.suffix())
 }
 
-/// The number of the guest's `oemN.inf` with this content, or the lowest that is free, as Windows chooses; and whether it is new.
-fn number(guest: &Guest<'_>, bytes: &[u8]) -> Result<(u32, bool)> {
+/// The number of the guest's `oemN.inf` with this content, or the lowest that is free, as Windows chooses.
+fn number(guest: &Guest<'_>, bytes: &[u8]) -> Result<u32> {
     let folder = format!("{}/INF", guest.root);
     let mut taken = BTreeSet::new();
     for entry in guest.tree.entries(&folder).unwrap_or_default() {
@@ -265,13 +263,13 @@ fn number(guest: &Guest<'_>, bytes: &[u8]) -> Result<(u32, bool)> {
         if entry.meta.size == bytes.len() as u64 {
             let own = guest.tree.read_all(&format!("{folder}/{}", entry.name), entry.meta.size)?;
             if own == bytes {
-                return Ok((number, false));
+                return Ok(number);
             }
         }
         taken.insert(number);
     }
     taken.extend(database::numbers(&guest.oem_map));
-    Ok(((0..).find(|number| !taken.contains(number)).unwrap_or(0), true))
+    Ok((0..).find(|number| !taken.contains(number)).unwrap_or(0))
 }
 
 /// The files that the INF file copies.

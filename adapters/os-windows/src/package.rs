@@ -186,7 +186,7 @@ impl Device {
 pub struct Choice<'a> {
     /// The package.
     pub package: &'a Package,
-    /// All its models of the chosen install section that fit the device.
+    /// Its model that fits the device best.
     pub model: Model,
 }
 
