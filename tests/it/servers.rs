@@ -4,7 +4,7 @@ use crate::guest::disk;
 use crate::web::Web;
 use crate::{built, components, text};
 use serde_json::Value;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
