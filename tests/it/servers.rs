@@ -78,8 +78,17 @@ impl Place {
     }
 }
 
+/// What is said on standard error, without what is logged.
+fn said(output: &Output) -> String {
+    let all = text(&output.stderr);
+    all.lines()
+        .filter(|line| line.starts_with("wherry: ") || line.starts_with("error"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 fn outcome(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}", said(output));
     serde_json::from_slice::<Value>(&output.stdout).unwrap()["outcome"].clone()
 }
 
@@ -114,7 +123,7 @@ fn a_machine_is_made_on_a_hyperv_host() {
 fn what_speaks_against_it_is_told_before_a_byte_is_copied() {
     let place = Place::new(true, &["--auth", "ntlm"]);
     let refused = |output: Output, code: i32, words: &str| {
-        let said = text(&output.stdout).to_string() + &text(&output.stderr);
+        let said = text(&output.stdout).to_string() + &said(&output);
         assert_eq!(output.status.code(), Some(code), "{words}: {said}");
         assert!(said.contains(words), "{words}: {said}");
         assert!(!place.path("out/web.vhdx").exists());
@@ -188,7 +197,7 @@ fn what_is_not_sent_is_not_finished() {
     let place = Place::new(false, &[]);
     let fails = |words: &[&str], says: &str| {
         let output = place.run("ship:out", words);
-        let said = text(&output.stderr);
+        let said = said(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(says), "{says}: {said}");
         assert!(place.path("out/web-0.img").exists(), "the file stays for another attempt");

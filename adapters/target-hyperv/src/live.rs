@@ -24,7 +24,8 @@ fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, what)
 }
 
-fn access(machine: &Machine) -> Result<Access> {
+/// How to reach the host. Messages are numbered by the run's time and the script: there is nothing random in a sandbox.
+fn access(machine: &Machine, script: &str) -> Result<Access> {
     let server = find(&machine.facts, "target.server").ok_or_else(|| invalid("no server was named"))?;
     let secret = machine.facts.iter().find_map(|fact| {
         let name = fact.key.strip_prefix("target.secret.")?;
@@ -32,7 +33,7 @@ fn access(machine: &Machine) -> Result<Access> {
     });
     let secret =
         secret.ok_or_else(|| invalid("no secret `winrm` of kind ntlm or basic was given (--credentials)"))?;
-    let seed = format!("{server} {}", wherry_sdk::now_unix());
+    let seed = format!("{server} {} {script}", wherry_sdk::now_unix());
     Ok(Access { url: format!("{server}/wsman"), secret: secret.into(), seed })
 }
 
@@ -63,7 +64,8 @@ fn run(
     script: &str,
 ) -> Result<Vec<(String, String)>> {
     let set: String = values.iter().map(|(name, value)| format!("${name} = {}\n", quoted(value))).collect();
-    wsman::run(http, &access(machine)?, &format!("{set}{script}"))
+    let script = format!("{set}{script}");
+    wsman::run(http, &access(machine, &script)?, &script)
 }
 
 /// What the host says that speaks against the machine.

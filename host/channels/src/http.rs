@@ -152,6 +152,11 @@ impl Client {
         Self { servers, secrets, stop, idle: Mutex::default(), configs: Mutex::default() }
     }
 
+    /// The same servers and secrets, whatever the operator has asked to stop: for what has to be cleared away then.
+    pub fn undisturbed(&self) -> Self {
+        Self::new(self.servers.clone(), self.secrets.clone(), Arc::default())
+    }
+
     /// Sends a request and waits for the whole answer, at most `time`.
     pub fn send(&self, call: &Call<'_>, body: &[u8], time: Duration) -> Result<Answer, Failure> {
         let checked = self.check(call)?;

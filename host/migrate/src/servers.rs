@@ -125,6 +125,12 @@ impl Granted {
         Ok(Some(Arc::new(Self { client: Client::new(peers, all, stop), origins, kinds })))
     }
 
+    /// The same for what has to be cleared away after a wish to stop.
+    pub(crate) fn undisturbed(&self) -> Self {
+        let (client, origins, kinds) = (self.client.undisturbed(), self.origins.clone(), self.kinds.clone());
+        Self { client, origins, kinds }
+    }
+
     /// What of the rights is the operator's to give.
     pub(crate) fn grant(&self) -> Asks {
         Asks { http: self.origins.clone(), secrets: self.kinds.keys().cloned().collect(), ..Asks::default() }

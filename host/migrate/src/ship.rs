@@ -50,7 +50,10 @@ impl Ship<'_> {
         let (key, profile) = (&self.plan.key, &self.plan.device_profile);
         let Some(shipment) = target.ship(key, self.machine, profile)? else { return Ok(None) };
         if let Err(e) = self.send(&shipment, target) {
-            if let Err(other) = target.abandon(key, self.machine, &shipment.note) {
+            let clearing = self.plan.destination.clearing();
+            let given_back =
+                clearing.and_then(|mut target| Ok(target.abandon(key, self.machine, &shipment.note)?));
+            if let Err(other) = given_back {
                 tracing::warn!("what the shipment has taken on the server was not given back: {other}");
             }
             return Err(e);

@@ -109,6 +109,12 @@ impl Destination {
         Ok(Target::open(&self.adapter, &grant, Lent { output, web })?)
     }
 
+    /// A fresh instance for clearing away: a wish to stop does not keep it from its servers.
+    pub(crate) fn clearing(&self) -> Result<Target> {
+        let servers = self.servers.as_ref().map(|servers| Arc::new(servers.undisturbed()));
+        Self { servers, ..self.clone() }.target(Some(self.output()?))
+    }
+
     /// The directory as a capability; it is made if it is missing.
     pub(crate) fn output(&self) -> Result<Output> {
         let path = &self.directory;

@@ -46,7 +46,6 @@ class Host:
     def __init__(self, folder):
         self.path = os.path.join(folder, "state.json")
         self.shells = {}
-        self.seen = set()
 
     def state(self):
         try:
@@ -62,9 +61,6 @@ class Host:
             name = one.tag.split("}")[1]
             if name not in KNOWN and one.get(S + "mustUnderstand") == "true":
                 raise Refused(name)
-        if message in self.seen:
-            return fault(message, "InvalidMessage", 1, "a message was sent twice")
-        self.seen.add(message)
         if head.findtext(W + "ResourceURI") != SHELL + "/cmd" or len(clear) > 512_000:
             return fault(message, "InvalidResource", 2, "no such resource")
         action = head.findtext(A + "Action")
@@ -82,6 +78,9 @@ class Host:
         if shell not in self.shells:
             return fault(message, "InvalidSelectors", 2150858843, "The request has invalid selectors.")
         state = self.shells[shell]
+        if message in state.setdefault("seen", set()):
+            return fault(message, "InvalidMessage", 1, "a message was sent twice")
+        state["seen"].add(message)
         if action == TRANSFER + "/Delete":
             del self.shells[shell]
             return 200, envelope(action + "Response", message, "")
