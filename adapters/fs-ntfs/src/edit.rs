@@ -113,7 +113,8 @@ impl Volume<'_> {
         let end = offset.saturating_add(content.size());
         if target.file.number == BOOT && GEOMETRY.contains(&offset) && end <= GEOMETRY.end {
             let mut file = (*target.file).clone();
-            return self.overwrite(&mut file, &[], offset, content).map_err(|error| error.within(path));
+            self.overwrite(&mut file, &[], offset, content).map_err(|error| error.within(path))?;
+            return self.device.write_backup(offset, &content.read(0, content.size() as u32)?);
         }
         self.check_content(path, &target.file, &target.stream)?;
         let size = target.data().map_or(0, Attribute::size);

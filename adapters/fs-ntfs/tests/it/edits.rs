@@ -122,8 +122,5 @@ fn of_the_boot_sector_only_the_geometry_changes() {
         let refused = fs.modify("/$Boot", offset, &MemoryBlob::read_only(vec![1; length])).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Denied, "{offset} {length}");
     }
-    // The backup behind the volume keeps the old geometry: nothing starts from it.
-    fs.sync().unwrap();
-    device.apply(&image.path).unwrap();
-    tools::check(&image.path);
+    settle(&image, &device, &mut fs, "geometry");
 }
