@@ -88,7 +88,8 @@ impl Volume<'_> {
         let wanted = size.div_ceil(self.boot.cluster).saturating_sub(old);
         let free = self.free_clusters()?;
         if size > self.record_room() as u64 && wanted > free {
-            let message = format!("the volume has {free} free clusters, {wanted} are needed: free some in the guest");
+            let message =
+                format!("the volume has {free} free clusters, {wanted} are needed: free some in the guest");
             return refuse(ErrorKind::NoSpace, message);
         }
         Ok(())

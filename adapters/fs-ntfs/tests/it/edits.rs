@@ -144,7 +144,9 @@ fn everything_in_pieces() {
             fs.write(&format!("/small/{count}"), &blob(count, cluster.max(900) as usize), None).unwrap();
             count += 1;
         }
-        (0..count).filter(|index| index % 2 == 0).for_each(|index| fs.remove(&format!("/small/{index}")).unwrap());
+        (0..count)
+            .filter(|index| index % 2 == 0)
+            .for_each(|index| fs.remove(&format!("/small/{index}")).unwrap());
         let free = fs.room().unwrap().free;
         fs.write("/in pieces", &blob(2, (free / 2) as usize), None).unwrap();
         fs.write("/in pieces:stream", &blob(3, (free / 10) as usize), None).unwrap();

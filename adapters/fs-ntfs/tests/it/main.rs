@@ -4,6 +4,8 @@
 
 mod check;
 mod edits;
+mod exercise;
+mod hostile;
 mod idle;
 mod images;
 mod model;
