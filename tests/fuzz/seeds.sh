@@ -383,3 +383,10 @@ done
 folder windows
 cp "$out"/registry/* .
 printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
+
+folder ntfs
+for cluster in 512 4096; do
+    truncate -s 1M "ntfs$cluster"
+    mkntfs -F -Q -q -c "$cluster" -p 2048 -H 255 -S 63 "ntfs$cluster" 2>/dev/null
+    ntfscp -f -q "ntfs$cluster" "$tree/etc/fstab" fstab
+done

@@ -56,6 +56,6 @@ fn sensible(bytes: &[u8], at: usize, numbers: usize) -> bool {
     bytes.len().is_multiple_of(STRIDE)
         && numbers == count(bytes.len())
         && at >= HEADER
-        && at % 2 == 0
+        && at.is_multiple_of(2)
         && at + numbers * 2 <= STRIDE - 2
 }
