@@ -32,6 +32,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/hivexregedit", "libwin-hivex-perl"),
     ("/usr/bin/reglookup", "reglookup"),
     ("/sbin/mkntfs", "ntfs-3g"),
+    ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wimcapture", "wimtools"),
     ("/usr/bin/ldmtool", "ldmtool"),
     ("/usr/bin/genisoimage", "genisoimage"),

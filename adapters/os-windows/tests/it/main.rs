@@ -5,6 +5,7 @@ mod driver_import;
 mod exercise;
 mod generations;
 mod golden;
+mod hal;
 mod hostile;
 mod identify;
 mod inf_exercise;
