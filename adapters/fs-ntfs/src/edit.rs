@@ -77,6 +77,18 @@ impl Volume<'_> {
         }
     }
 
+    /// Refuses early what cannot fit: `size` bytes where `old` clusters are given back or go on being used.
+    fn check_room(&mut self, size: u64, old: u64) -> Result<()> {
+        let wanted = size.div_ceil(self.boot.cluster).saturating_sub(old);
+        let free = self.free_clusters()?;
+        if size > self.record_room() as u64 && wanted > free {
+            let message =
+                format!("the volume has {free} free clusters, {wanted} are needed: free some in the guest");
+            return refuse(ErrorKind::NoSpace, message);
+        }
+        Ok(())
+    }
+
     /// Content was changed just now: times, then what directories say.
     fn finish(&mut self, mut file: File) -> Result<()> {
         let [created, _, _, access] = file.times();
@@ -92,10 +104,13 @@ impl Volume<'_> {
         Self::check_user(path, place.directory.number)?;
         if let Some((file, _)) = place.found {
             self.check_content(path, &file, &place.stream)?;
+            let old = file.get(DATA, &place.stream).and_then(Attribute::clusters);
+            self.check_room(content.size(), old.map_or(0, |old| old.runs.allocated()))?;
             let mut file = (*file).clone();
             self.replace(&mut file, &place.stream, content)?;
             return self.finish(file);
         }
+        self.check_room(content.size(), 0)?;
         let mut file = self.make(&place.directory, place.name, false, like)?;
         self.replace(&mut file, &[], content)?;
         self.enter(file, &place.directory, place.name)
@@ -110,6 +125,8 @@ impl Volume<'_> {
             let message = format!("{path} has {size} bytes, so byte {offset} would leave a gap");
             return refuse(ErrorKind::InvalidInput, message);
         }
+        let old = target.data().and_then(Attribute::clusters).map_or(0, |old| old.runs.end());
+        self.check_room(offset.saturating_add(content.size()).max(size), old)?;
         let mut file = (*target.file).clone();
         self.overwrite(&mut file, &target.stream, offset, content).map_err(|error| error.within(path))?;
         self.finish(file)

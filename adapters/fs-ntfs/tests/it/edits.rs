@@ -1,7 +1,7 @@
 //! Changes, judged by ntfs-3g's tools, its driver, and a checker of our own.
 
 use crate::check::check;
-use crate::images::{FLAVOURS, Image, empty, find, make};
+use crate::images::{FLAVOURS, Flavour, Image, empty, find, make};
 use crate::tools::{self, Mount};
 use crate::tree::{Tree, assert_same, bytes, from_adapter, from_directory};
 use fs_ntfs::Ntfs;
@@ -107,6 +107,52 @@ fn a_directory_of_thousands() {
         }
         settle(&image, &device, &mut fs, name);
         fs.remove("/d").unwrap();
+        settle(&image, &device, &mut fs, name);
+    }
+}
+
+/// Free space in single clusters: content, the master file table and directories are in thousands of pieces, which takes
+/// lists of attributes, in the record and outside.
+#[test]
+fn everything_in_pieces() {
+    for (name, cluster, size) in [("512", 512, 24 << 20), ("4k", 4096, 64 << 20)] {
+        let image = empty(&Flavour { size, ..*find(name) });
+        let device = FileBlob::open(&image.path).unwrap();
+        let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+        fs.make_directory("/small", None).unwrap();
+        fs.make_directory("/new", None).unwrap();
+        let free = fs.room().unwrap().free / cluster;
+        let large = blob(1, (free.saturating_sub(9000) * cluster) as usize);
+        fs.write("/large", &large, None).unwrap();
+        // Each of these files takes a cluster of its own, and a record.
+        let mut count = 0;
+        while fs.room().unwrap().free > 300 * cluster {
+            fs.write(&format!("/small/{count}"), &blob(count, cluster.max(900) as usize), None).unwrap();
+            count += 1;
+        }
+        (0..count)
+            .filter(|index| index % 2 == 0)
+            .for_each(|index| fs.remove(&format!("/small/{index}")).unwrap());
+        let free = fs.room().unwrap().free;
+        fs.write("/in pieces", &blob(2, (free / 2) as usize), None).unwrap();
+        fs.write("/in pieces:stream", &blob(3, (free / 10) as usize), None).unwrap();
+        let mut more = 0;
+        while fs.room().unwrap().free > 40 * cluster {
+            fs.write(&format!("/new/{more}{}", "n".repeat(100)), &blob(more, 40), None).unwrap();
+            more += 1;
+        }
+        assert!(more > 100, "{name}: {more} more files");
+        settle(&image, &device, &mut fs, name);
+        let old = fs.read("/in pieces", 100_000, 50_000).unwrap();
+        fs.modify("/in pieces", 120_000, &blob(4, 10_000)).unwrap();
+        assert_eq!(fs.read("/in pieces", 100_000, 20_000).unwrap(), old[..20_000]);
+        assert_eq!(fs.read("/in pieces", 120_000, 10_000).unwrap(), bytes(4, 10_000));
+        let full = fs.write("/too large", &blob(5, 60 * cluster as usize), None).unwrap_err();
+        assert_eq!(full.kind, ErrorKind::NoSpace);
+        settle(&image, &device, &mut fs, name);
+        fs.write("/in pieces", &blob(6, 10), None).unwrap();
+        fs.remove("/in pieces:stream").unwrap();
+        (0..more).for_each(|index| fs.remove(&format!("/new/{index}{}", "n".repeat(100))).unwrap());
         settle(&image, &device, &mut fs, name);
     }
 }
