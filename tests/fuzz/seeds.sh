@@ -113,6 +113,35 @@ put 4144 "$(printf '\\%03o\\%03o' $((length % 256)) $((length / 256)))"
 dd if=text of=volume bs=512 seek=9 conv=notrunc status=none
 rm text
 
+# The database of one simple volume, as the target puts it on disks.
+folder ldm
+python3 - <<'PYTHON'
+from struct import pack
+def sized(value):
+    return bytes([len(value)]) + value
+group = b"03c0c4fc-8b6f-402b-9431-4be2e5823b1c"
+records = [
+    (0, 0x35, sized(b"\5") + sized(b"Dg0") + sized(group) + bytes(20)),
+    (0, 0x34, sized(b"\1") + sized(b"Disk1") + sized(b"d17c2c04-6afc-46c3-84b7-cdc2f3950001") + sized(b"SCSI" * 10) + bytes(12)),
+    (2, 0x51, sized(b"\2") + sized(b"V") + sized(b"gen") + b"\0ACTIVE" + bytes(8) + b"\3\1\1\0\0\0\x11" + sized(b"\1")
+        + bytes(16) + sized(b"\1\0") + b"\0\0\0\0\7" + group[:16] + sized(b"E:")),
+    (0, 0x32, sized(b"\3") + sized(b"V-1") + sized(b"ACTIVE") + b"\2\0\0\0\0" + sized(b"\1") + bytes(16) + sized(b"\2") + b"\0"),
+    (0, 0x33, sized(b"\4") + sized(b"D") + bytes(28) + sized(b"\1\0") + sized(b"\3") + sized(b"\1")),
+]
+blocks = b""
+for number, (flags, kind, fields) in enumerate(records, 1):
+    record = pack(">HBBI", 0, flags, kind, len(fields)) + fields
+    pieces = [record[at : at + 112] for at in range(0, len(record), 112)]
+    for index, piece in enumerate(pieces):
+        block = b"VBLK" + pack(">IIHH", len(blocks) // 128 + 4, number, index, len(pieces)) + piece
+        blocks += block.ljust(128, b"\0")
+contents = b"TOCBLOCK" + bytes(28) + b"config\0\0\0\0" + pack(">QQ", 17, 1481)
+header = b"VMDB" + pack(">IIIHHH", 10, 128, 512, 1, 4, 10) + b"Dg0".ljust(31, b"\0") + group.ljust(64, b"\0")
+header += pack(">QQIIII", 1, 1, 1, 1, 1, 1)
+area = (bytes(512) + contents).ljust(17 * 512, b"\0") + header.ljust(512, b"\0") + blocks
+open("database", "wb").write(area)
+PYTHON
+
 folder qcow2
 qemu-img create -q -f raw "$scratch/raw" 256K
 printf 'some data' | dd of="$scratch/raw" bs=1 seek=70000 conv=notrunc status=none
@@ -207,6 +236,27 @@ for options in '12 1 64' '12 8 256' '16 1 2200' '32 1 600'; do
     mcopy -i "fat$1-$2" "$tree/etc/os-release" ::/SHORT.TXT
 done
 
+# A file's chunks with their table, which come first in a WIM, and how long the file is in front.
+folder ntfs-packed
+mkdir "$scratch/wim"
+seq 1500 >"$scratch/wim/text"
+for options in 'xpress 4096' 'xpress 8192' 'xpress 16384' 'lzx 32768'; do
+    set -- $options
+    wimcapture "$scratch/wim" "$scratch/image.wim" --compress="$1" --chunk-size="$2" --no-acls >/dev/null 2>&1
+    { printf '\000\000\030\371'; dd if="$scratch/image.wim" bs=208 skip=1 status=none; } >"$1-$2"
+    rm "$scratch/image.wim"
+done
+
+folder ntfs-states
+blank log 12K
+printf 'RSTR\036\000\011\000' | dd of=log bs=1 conv=notrunc status=none
+printf '\000\020\000\000\000\020\000\000\060\000\001\000\001\000\007\000' | dd of=log bs=1 seek=16 conv=notrunc status=none
+printf 'HIBR' >asleep
+blank bitlocker 12K
+printf '\353\130\220-FVE-FS-\000\002\010' | dd of=bitlocker bs=1 conv=notrunc status=none
+printf '\073\326\147\111\051\056\330\112\203\231\366\243\071\343\320\000\000\020' | dd of=bitlocker bs=1 seek=160 conv=notrunc status=none
+printf '%s' '-FVE-FS-' | dd of=bitlocker bs=1 seek=4096 conv=notrunc status=none
+
 folder initramfs
 cd "$tree"
 find etc boot/link | cpio --quiet -o -H newc >"$out/initramfs/cpio"
@@ -266,3 +316,77 @@ for name, flags, block in (("one", 0x5, 1), ("many", 0x105, 512)):
     open(name + "-error", "wb").write(said + chunk(3, 0x8001, pack(">IH", 5, 4) + b"oops") + chunk(4, 0, b""))
 open("refused", "wb").write(start(0x5, 1)[:-20] + option(7, 0x80000006, b"no such export"))
 PYTHON
+
+# Small hives: keys and values of every kind by hivex, and boot configurations, in a hive of a root alone.
+folder registry
+python3 - <<'PYTHON'
+from struct import pack, unpack
+for minor in (3, 5):
+    base = b"regf" + pack("<II8xIIIIIII", 7, 7, 1, minor, 0, 1, 32, 4096, 1)
+    base = base.ljust(508, b"\0")
+    total = 0
+    for word in unpack("<127I", base):
+        total ^= word
+    base = (base + pack("<I", total)).ljust(4096, b"\0")
+    none = 0xffffffff
+    root = pack("<i2sHQIIIIIIIIIIIIIIIHH", -96, b"nk", 0x2c, 0, 0, 0, 0, 0, none, none, 0, none, 128, none, 0, 0, 0, 0, 0, 4, 0)
+    root = (root + b"ROOT").ljust(96, b"\0")
+    security = bytes.fromhex("010004800000000000000000000000001400000002000800000000 00".replace(" ", ""))
+    item = pack("<i2sHIIII", -64, b"sk", 0, 128, 128, 1, len(security)) + security
+    item = item.ljust(64, b"\0")
+    start = pack("<4sIIQQI", b"hbin", 0, 4096, 0, 0, 0) + root + item
+    start += pack("<i", 4096 - len(start))
+    open("hive-%d" % minor, "wb").write(base + start.ljust(4096, b"\0"))
+PYTHON
+printf 'Windows Registry Editor Version 5.00\n\n[X\\A]\n"n"=dword:00000001\n"s"="text"\n"b"=hex:01,02,03,04,05,06\n\n[X\\A\\B]\n@="x"\n\n[X\\C]\n\n[X\\Objects]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements]\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\25000004]\n"Element"=hex:1e,00,00,00,00,00,00,00\n\n[X\\Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\11000001]\n"Element"=hex:%s\n' \
+    "$(printf '00,%.0s' $(seq 16))06,00,00,00,00,00,00,00,48$(printf ',00%.0s' $(seq 63))" >"$scratch/reg"
+for minor in 3 5; do
+    cp "hive-$minor" "keys-$minor"
+    hivexregedit --merge --prefix X "keys-$minor" "$scratch/reg"
+done
+
+# What a vSphere server answers; the first byte is the call's place in the list of tests/it/replay.rs.
+folder vsphere
+python3 - <<'PYTHON'
+def answer(name, place, method, content):
+    xsi = "http://www.w3.org/2001/XMLSchema-instance"
+    body = f'<E xmlns:xsi="{xsi}"><Body><{method}Response>{content}</{method}Response></Body></E>'
+    open(name, "wb").write(bytes([place]) + body.encode())
+def objects(*all):
+    text = ""
+    for kind, number, properties in all:
+        sets = "".join(f"<propSet><name>{key}</name>{value}</propSet>" for key, value in properties)
+        text += f'<objects><obj type="{kind}">{number}</obj>{sets}</objects>'
+    return f"<returnval>{text}</returnval>"
+get = "RetrievePropertiesEx"
+folder = '<val xsi:type="ManagedObjectReference" type="Folder">group-v1</val>'
+answer("datacenter", 4, get, objects(("Datacenter", "d-1", [("name", "<val>DC0</val>"), ("vmFolder", folder)])))
+answer("task", 14, get, objects(("Task", "t-1", [("info", "<val><state>success</state><result/></val>")])))
+url = "<deviceUrl><importKey>/m/ParaVirtualSCSIController0:1</importKey><url>https://*/nfc/1</url><disk>true</disk></deviceUrl>"
+info = "<val>" + url * 3 + "</val>"
+answer("lease", 10, get, objects(("HttpNfcLease", "l-1", [("state", "<val>ready</val>"), ("info", info)])))
+answer("found", 8, "FindByUuid", '<returnval type="VirtualMachine">vm-1</returnval>')
+answer("update", 12, "WaitForUpdatesEx", "<returnval><version>7</version></returnval>")
+fault = '<Fault><faultstring>No</faultstring><detail><a xsi:type="NoPermission"/></detail></Fault>'
+open("fault", "wb").write(b"\x09" + f'<E xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><Body>{fault}</Body></E>'.encode())
+PYTHON
+
+# Driver packages, and disks that they come on.
+folder inf
+cp "$here"/adapters/os-windows/tests/it/fixtures/*.inf .
+folder iso9660
+for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
+    # shellcheck disable=SC2086
+    xorrisofs -quiet -no-pad -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
+done
+
+folder windows
+cp "$out"/registry/* .
+printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
+
+folder ntfs
+for cluster in 512 4096; do
+    truncate -s 1M "ntfs$cluster"
+    mkntfs -F -Q -q -c "$cluster" -p 2048 -H 255 -S 63 "ntfs$cluster" 2>/dev/null
+    ntfscp -f -q "ntfs$cluster" "$tree/etc/fstab" fstab
+done

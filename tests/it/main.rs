@@ -15,8 +15,18 @@ mod ovf;
 mod rules;
 mod sandbox;
 mod sectors;
+mod servers;
 mod split;
+mod targets;
+mod vsphere;
 mod windows;
+
+/// The same simulator as in the adapter's own tests.
+#[path = "../../adapters/target-vmware/tests/it/vcsim.rs"]
+mod vcsim;
+/// The same server as in the tests of the host's client.
+#[path = "../../host/channels/tests/it/web.rs"]
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -4,8 +4,8 @@ use crate::components;
 use block::{Disk, ExtentMap, MapExtent, MappedDisk, MemoryDisk};
 use runtime::contract::{Codec, DeviceProfile, Extent, Fact, Machine, NicNeed, Place, Unit};
 use runtime::{
-    Adapters, Asks, Definition, Error, ErrorKind, FileSystem, FormatReader, FormatWriter, Limits, Output,
-    Result, Target, Volumes,
+    Adapters, Asks, Definition, Error, ErrorKind, FileSystem, FormatReader, FormatWriter, Lent, Limits,
+    Output, Result, Target, Volumes,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -369,7 +369,13 @@ fn prepare(adapters: &Adapters, grant: &Asks, directory: Option<&Path>, what: &s
         dir: cap_std::fs::Dir::open_ambient_dir(path, cap_std::ambient_authority()).unwrap(),
         path: path.into(),
     });
-    let mut target = Target::open(adapters.get("hostile-target").unwrap(), grant, output).unwrap();
+    let lent = Lent { output, web: None };
+    let mut target = Target::open(adapters.get("hostile-target").unwrap(), grant, lent).unwrap();
+    prepared(adapters, &mut target, what)
+}
+
+/// The same of a target that is there.
+fn prepared(adapters: &Adapters, target: &mut Target, what: &str) -> Error {
     let nic = NicNeed { mac: None, network: None };
     let machine =
         Machine { name: what.into(), cpus: 1, memory_mib: 1, disks: vec![], nics: vec![nic], facts: vec![] };
@@ -414,13 +420,72 @@ fn origins_and_endpoints_need_to_be_asked_for_and_granted() {
         denied(&granted(), &format!("open {endpoint}"), "`endpoints`");
     }
     // With both, it is not the right that is missing.
-    for what in ["http https://granted.example/a", "open unix:/run/granted"] {
+    for (what, says) in [
+        ("http https://granted.example/a", "granted.example was not asked: there is no connection"),
+        ("http HTTPS://Granted.Example:443/a", "granted.example was not asked"),
+        ("open unix:/run/granted", "granted was not opened: this host opens no connections yet"),
+    ] {
         let error = ask(&granted(), what);
         assert_eq!(error.code, Some("unsupported"), "{error}");
-        let said = error.to_string();
-        assert!(said.contains("granted was not") || said.contains("granted.example was not"), "{said}");
-        assert!(said.contains("yet; use a target that writes files"), "{said}");
+        assert!(error.to_string().contains(says), "{error}");
     }
+    let both = Asks { secrets: vec!["asked".into(), "unasked".into()], ..granted() };
+    denied(&granted(), "secret asked", "the secret `asked`");
+    denied(&both, "secret unasked", "the secret `unasked`");
+    assert_eq!(ask(&both, "secret asked").code, Some("unsupported"));
+}
+
+#[test]
+fn the_operators_servers_are_granted_as_they_are_named() {
+    let asks =
+        |http: &[&str]| Asks { http: http.iter().map(|one| (*one).into()).collect(), ..Asks::default() };
+    let grant = asks(&["https://hv1.example:5986", "https://*.lab.example"]);
+    let rights = asks(&["server"]).granted(&grant);
+    for url in
+        ["https://hv1.example:5986/wsman", "https://HV1.example:5986", "https://esx1.lab.example:443/nfc"]
+    {
+        assert!(rights.asks_server(&runtime::origin(url)), "{url}");
+    }
+    for url in [
+        "https://hv1.example/wsman",
+        "http://hv1.example:5986/wsman",
+        "https://lab.example/",
+        "https://.lab.example/",
+        "https://esx1.lab.example:8443/",
+        "https://esx1@lab.example/",
+        "https://other.example#.lab.example/",
+        "https://other.example/.lab.example",
+        "https://other.example\\.lab.example/",
+    ] {
+        assert!(!rights.asks_server(&runtime::origin(url)), "{url}");
+    }
+    assert!(asks(&["https://fixed.example"]).granted(&grant).http.is_empty());
+    assert!(asks(&[]).granted(&grant).http.is_empty());
+}
+
+/// Answers nothing, after longer than an adapter has.
+#[derive(Default)]
+struct Slow(std::sync::atomic::AtomicU32);
+
+impl runtime::Web for Slow {
+    fn send(&self, _: runtime::contract::Request) -> runtime::Answer<runtime::contract::Response> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::thread::sleep(std::time::Duration::from_millis(1300));
+        Err(runtime::refusal(runtime::contract::ErrorKind::Busy, "slow"))
+    }
+}
+
+#[test]
+fn waiting_for_a_server_is_not_the_adapters_time_and_circles_end() {
+    let adapters = adapters(&Limits { requests: 2, call_seconds: 1, ..limits() });
+    let slow = Arc::new(Slow::default());
+    let lent = Lent { output: None, web: Some(slow.clone()) };
+    let adapter = adapters.get("hostile-target").unwrap();
+    let mut target = Target::open(adapter, &granted(), lent).unwrap();
+    // It waits twice for more than its second, and then asks in circles until that is over.
+    let error = prepared(&adapters, &mut target, "circles");
+    assert_eq!(error.kind, ErrorKind::Deadline, "{error}");
+    assert_eq!(slow.0.load(std::sync::atomic::Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -467,7 +532,8 @@ fn sinks_for_no_disk_and_giant_capabilities_are_not_believed() {
     let adapters = adapters(&limits());
     let error = prepare(&adapters, &granted(), None, "sink");
     assert_eq!(error.kind, ErrorKind::Answer, "{error}");
-    let mut target = Target::open(adapters.get("hostile-target").unwrap(), &granted(), None).unwrap();
+    let mut target =
+        Target::open(adapters.get("hostile-target").unwrap(), &granted(), Lent::default()).unwrap();
     let error = ends(&adapters, "hostile-target", "target.capabilities", target.capabilities());
     assert_eq!(error.kind, ErrorKind::Limit, "{error}");
 }

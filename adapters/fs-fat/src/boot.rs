@@ -15,6 +15,10 @@ const FAT16_LEAST: u64 = 4085;
 const FAT16_MOST: u64 = 0xfff4;
 const FAT32_MOST: u64 = 0x0fff_fff4;
 
+/// The identifier of BitLocker To Go, 4967d63b-2e29-4ad8-8399-f6a339e3d001.
+const TO_GO: [u8; 16] =
+    [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 0x01];
+
 /// Where the root directory lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Root {
@@ -71,6 +75,8 @@ fn parse(sector: &[u8], device: u64) -> core::result::Result<Geometry, Refusal> 
         ![b"NTFS    ", b"EXFAT   ", b"-FVE-FS-"].iter().any(|other| maker == *other),
         "another file system",
     )?;
+    // 424: libbde's "BitLocker Drive Encryption (BDE) format". What looks like a FAT only holds files with the encrypted bytes.
+    ensure(sector.get(424..440) != Some(&TO_GO), "a volume of BitLocker To Go")?;
     let unit = number(sector, 11, 2);
     let per_cluster = number(sector, 13, 1);
     ensure(

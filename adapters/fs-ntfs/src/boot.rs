@@ -14,8 +14,6 @@ const CLUSTER_MOST: u64 = 2 << 20;
 #[derive(Clone, Debug)]
 pub struct Boot {
     /// bytes
-    pub sector: u64,
-    /// bytes
     pub cluster: u64,
     /// whole clusters of the volume
     pub clusters: u64,
@@ -23,8 +21,6 @@ pub struct Boot {
     pub size: u64,
     /// the cluster where the master file table begins
     pub mft: u64,
-    /// the cluster where the copy of its first records is
-    pub mirror: u64,
     /// bytes of a file record
     pub record: usize,
     /// bytes of an index block
@@ -90,7 +86,7 @@ impl Boot {
             return Err(corrupt(0x40, "the sizes of file records and index blocks are impossible".into()));
         };
         let (record, block, serial) = (record as usize, block as usize, u64_at(bytes, 0x48));
-        Ok(Self { sector, cluster, clusters, size: volume, mft, mirror, record, block, serial })
+        Ok(Self { cluster, clusters, size: volume, mft, record, block, serial })
     }
 
     /// Bytes that the numbers of an index's blocks count.

@@ -185,6 +185,16 @@ impl<'a> Device<'a> {
         self.blob.write(offset, bytes)
     }
 
+    /// Changes the backup of the boot sector, which lies behind the volume, where the device has room for one.
+    pub fn write_backup(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let place = self.size + offset;
+        if place + bytes.len() as u64 > self.blob.size() {
+            return Ok(());
+        }
+        self.changes += 1;
+        self.blob.write(place, bytes)
+    }
+
     /// Writes changed pages back, neighbours together.
     pub fn flush(&mut self) -> Result<()> {
         let mut run: Vec<u8> = Vec::new();

@@ -16,6 +16,12 @@ use crate::volume::{FIRST_USER, ROOT as ROOT_DIRECTORY, SECURE, Volume};
 use std::rc::Rc;
 use wherry_sdk::{Blob, Error, ErrorKind, Meta, Result};
 
+/// The file `$Boot`, whose data is the boot sector.
+const BOOT: u64 = 7;
+/// Where it says how many sectors a track and how many heads a disk has. NTLDR's boot code counts by them, and they are the only
+/// bytes of the file system's own files that may be changed.
+const GEOMETRY: std::ops::Range<u64> = 0x18..0x1c;
+
 /// Attributes that `meta` may set: read-only, hidden, system, archive, normal, temporary, offline, not indexed.
 const SETTABLE: u32 = 0x31a7;
 /// The index of access rights by number, in `$Secure`.
@@ -119,6 +125,12 @@ impl Volume<'_> {
     /// Overwrites an existing file from `offset` on.
     pub fn modify_file(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
         let target = self.resolve(path)?;
+        let end = offset.saturating_add(content.size());
+        if target.file.number == BOOT && GEOMETRY.contains(&offset) && end <= GEOMETRY.end {
+            let mut file = (*target.file).clone();
+            self.overwrite(&mut file, &[], offset, content).map_err(|error| error.within(path))?;
+            return self.device.write_backup(offset, &content.read(0, content.size() as u32)?);
+        }
         self.check_content(path, &target.file, &target.stream)?;
         let size = target.data().map_or(0, Attribute::size);
         if offset > size {

@@ -5,6 +5,8 @@ use crate::bytes::{part, put, put_u16, u16_at};
 
 /// Bytes between two places, whatever the sector size.
 const STRIDE: usize = 512;
+/// Bytes of the smallest structure before its array: the log's restart page.
+const HEADER: usize = 0x1e;
 
 /// Numbers of the array for a structure of `length` bytes, with the one in front.
 pub fn count(length: usize) -> usize {
@@ -53,7 +55,7 @@ pub fn protect(bytes: &mut [u8]) {
 fn sensible(bytes: &[u8], at: usize, numbers: usize) -> bool {
     bytes.len().is_multiple_of(STRIDE)
         && numbers == count(bytes.len())
-        && at >= 0x28
-        && at % 2 == 0
+        && at >= HEADER
+        && at.is_multiple_of(2)
         && at + numbers * 2 <= STRIDE - 2
 }

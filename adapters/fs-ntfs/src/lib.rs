@@ -5,6 +5,7 @@
 
 mod allocate;
 mod attribute;
+pub mod bitlocker;
 mod bitmap;
 mod boot;
 mod bytes;
@@ -13,10 +14,13 @@ mod device;
 mod edit;
 mod file;
 mod fixup;
+pub mod hibernation;
 mod index;
 mod layout;
 mod links;
 mod listing;
+pub mod log;
+mod log_idle;
 pub mod lznt1;
 pub mod lzx;
 mod meta;
@@ -49,7 +53,7 @@ pub struct Ntfs(Volume<'static>);
 
 impl FileSystem for Ntfs {
     fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
-        let Some(sector) = boot::read(device)? else { return Ok(None) };
+        let Some(sector) = boot::read(device)? else { return bitlocker::probe(device) };
         let boot = Boot::parse(&sector, device.size())?;
         let mut volume = Volume::open(Box::new(device::Borrowed(device)), boot)?;
         volume.judge()?;
@@ -58,7 +62,8 @@ impl FileSystem for Ntfs {
 
     fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self> {
         let Some(sector) = boot::read(device.as_ref())? else {
-            return Err(Error::corrupt(0, "there is no NTFS boot sector here"));
+            let none = || Error::corrupt(0, "there is no NTFS boot sector here");
+            return Err(bitlocker::refusal(device.as_ref())?.unwrap_or_else(none));
         };
         if writable && !device.writable() {
             return Err(Error::new(ErrorKind::Denied, "the device is read-only: mount it for reading"));

@@ -51,13 +51,14 @@ pub struct Lzx {
     lengths: Box<[u8; MAIN + LENGTHS]>,
 }
 
-impl Lzx {
-    /// Ready for any chunk.
-    pub fn new() -> Self {
+impl Default for Lzx {
+    fn default() -> Self {
         let lengths = Box::new([0; MAIN + LENGTHS]);
         Self { main: Code::new(), long: Code::new(), low: Code::new(), pre: Code::new(), lengths }
     }
+}
 
+impl Lzx {
     /// The `size` bytes (at most [`SIZE_MOST`]) that a chunk holds; `corrupt` where it does not.
     pub fn unpack(&mut self, packed: &[u8], size: usize) -> Result<Vec<u8>> {
         let message = "a chunk that LZX packed is damaged: restore the file";

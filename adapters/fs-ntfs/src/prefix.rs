@@ -101,7 +101,7 @@ impl<'a> Bits<'a> {
     /// Goes on at the next word, which never is the present one ([MS-PATCH] 2.3.2.1); bytes can be read then.
     pub fn align(&mut self) {
         self.need();
-        let whole = (self.count / 16) as usize - usize::from(self.count % 16 == 0);
+        let whole = (self.count / 16) as usize - usize::from(self.count.is_multiple_of(16));
         self.at = self.at.saturating_sub(whole * 2);
         (self.buffer, self.count, self.missing) = (0, 0, 0);
     }

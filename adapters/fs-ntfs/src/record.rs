@@ -100,7 +100,7 @@ impl Record {
         while at + 4 <= self.bytes.len() && u32_at(&self.bytes, at) != END {
             let length = u32_at(&self.bytes, at + 4) as usize;
             let bytes = at.checked_add(length).and_then(|end| self.bytes.get(at..end));
-            let Some(bytes) = bytes.filter(|_| length >= 0x18 && length % 8 == 0) else {
+            let Some(bytes) = bytes.filter(|_| length >= 0x18 && length.is_multiple_of(8)) else {
                 let message = format!("file record {} has an attribute of {length} bytes", self.number);
                 return Err(Error::new(ErrorKind::Corrupt, format!("{message}: run chkdsk")));
             };

@@ -1,6 +1,8 @@
 //! In which state the volume was left, and what that allows.
 
-use crate::volume::Volume;
+use crate::attribute::DATA;
+use crate::volume::{LOG, ROOT, Volume};
+use crate::{hibernation, log};
 use wherry_sdk::filesystem::Identity;
 use wherry_sdk::{Error, ErrorKind, Result, fact};
 
@@ -10,10 +12,31 @@ const DIRTY: u16 = 0x0001;
 impl Volume<'_> {
     /// Finds out whether everything on the volume can be believed.
     pub fn judge(&mut self) -> Result<()> {
-        if self.about.flags & DIRTY != 0 {
-            self.doubt = Some("the volume is marked as dirty: start Windows, or run chkdsk /f there".into());
-        }
+        self.log = match self.read_log() {
+            Err(error) if error.kind == ErrorKind::Corrupt => log::State::Damaged,
+            state => state?,
+        };
+        self.asleep = self.read_hibernation()?;
+        let dirty = "the volume is marked as dirty: start Windows, or run chkdsk /f there";
+        let dirty = (self.about.flags & DIRTY != 0).then(|| dirty.to_owned());
+        self.doubt = self.asleep.doubt().or_else(|| self.log.doubt()).or(dirty);
         Ok(())
+    }
+
+    fn read_log(&mut self) -> Result<log::State> {
+        let file = self.file(LOG)?;
+        let Some(data) = file.get(DATA, &[]) else { return Ok(log::State::Damaged) };
+        log::judge(data.size(), |offset, length| self.read_attribute(&file, data, offset, length))
+    }
+
+    fn read_hibernation(&mut self) -> Result<hibernation::State> {
+        let root = self.file(ROOT)?;
+        let name: Vec<u16> = "hiberfil.sys".encode_utf16().collect();
+        let Some((reference, _)) = self.find(&root, &name)? else { return Ok(hibernation::State::Awake) };
+        let file = self.referred(reference)?;
+        let Some(data) = file.get(DATA, &[]) else { return Ok(hibernation::State::Awake) };
+        let length = data.size().min(hibernation::HEADER);
+        Ok(hibernation::State::read(&self.read_attribute(&file, data, 0, length)?))
     }
 
     /// Refuses to change what was not left clean, or what this adapter does not know well enough.
@@ -35,6 +58,8 @@ impl Volume<'_> {
         let mut facts = vec![
             fact("ntfs.version", format!("{major}.{minor}")),
             fact("ntfs.dirty", self.about.flags & DIRTY != 0),
+            fact("ntfs.log", self.log.name()),
+            fact("ntfs.hibernated", self.asleep.name()),
         ];
         if let Some(doubt) = &self.doubt {
             facts.push(fact("doubt", doubt));

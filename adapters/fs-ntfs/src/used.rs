@@ -83,8 +83,10 @@ impl Volume<'_> {
             let (bits, first) = self.bits(at)?;
             let end = (first + PIECE * 8).min(self.boot.clusters);
             let whole = bits.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>();
-            let behind =
-                bits.last().filter(|_| end % 8 != 0).map_or(0, |byte| (byte >> (end % 8)).count_ones());
+            let behind = bits
+                .last()
+                .filter(|_| !end.is_multiple_of(8))
+                .map_or(0, |byte| (byte >> (end % 8)).count_ones());
             used += whole - u64::from(behind);
             at = end;
         }

@@ -67,6 +67,8 @@ pub struct Volume<'a> {
     pub free_record_from: u64,
     /// where new content is going to be
     pub goal: u64,
+    pub log: crate::log::State,
+    pub asleep: crate::hibernation::State,
     /// why not everything on the volume can be believed, and what to do
     pub doubt: Option<String>,
     pub writable: bool,
@@ -97,6 +99,8 @@ impl<'a> Volume<'a> {
             free: None,
             free_record_from: 0,
             goal,
+            log: crate::log::State::Clean,
+            asleep: crate::hibernation::State::Awake,
             doubt: None,
             writable: false,
             broken: None,

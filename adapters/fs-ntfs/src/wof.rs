@@ -180,8 +180,8 @@ enum Unpacker {
 impl Unpacker {
     fn new(packing: Packing) -> Self {
         match packing {
-            Packing::Xpress(_) => Self::Xpress(Xpress::new()),
-            Packing::Lzx => Self::Lzx(Lzx::new()),
+            Packing::Xpress(_) => Self::Xpress(Xpress::default()),
+            Packing::Lzx => Self::Lzx(Lzx::default()),
         }
     }
 

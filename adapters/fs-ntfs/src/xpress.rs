@@ -11,12 +11,13 @@ pub const SIZE_MOST: usize = 64 << 10;
 /// Unpacks chunks; the code's table is kept.
 pub struct Xpress(Code);
 
-impl Xpress {
-    /// Ready for any chunk.
-    pub fn new() -> Self {
+impl Default for Xpress {
+    fn default() -> Self {
         Self(Code::new())
     }
+}
 
+impl Xpress {
     /// The `size` bytes (at most [`SIZE_MOST`]) that a chunk holds; `corrupt` where it does not.
     pub fn unpack(&mut self, packed: &[u8], size: usize) -> Result<Vec<u8>> {
         let message = "a chunk that XPRESS packed is damaged: restore the file";

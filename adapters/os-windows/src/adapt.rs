@@ -2,7 +2,7 @@
 //! of the old hypervisor.
 
 use crate::work::Work;
-use crate::{disks, firmware, hal, network, place, roles, storage, tools};
+use crate::{bcd, disks, firmware, hal, network, place, roles, storage, tools};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
 
@@ -32,6 +32,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     storage::adapt(&mut work)?;
     hal::adapt(&mut work)?;
     firmware::adapt(&mut work)?;
+    bcd::adapt(&mut work)?;
     disks::adapt(&mut work)?;
     network::adapt(&mut work)?;
     tools::adapt(&mut work)?;

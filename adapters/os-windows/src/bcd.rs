@@ -1,8 +1,123 @@
-//! The boot configuration data store.
-use crate::hives::Open;
-use wherry_sdk::Result;
+//! The boot configuration data store: what it offers, and whether the disks that it names are there.
+
+use crate::boot;
+use crate::hives::{self, Open};
+use crate::place::{Boot, Loader};
+use crate::work::Work;
+use wherry_registry::bcd::{Element, Store, element};
+use wherry_registry::device::{DeviceKind, Partition};
+use wherry_sdk::image::Uuid;
+use wherry_sdk::{Result, Volume, find};
 
 /// One line for each entry.
-pub fn describe(_store: &mut Open<'_>) -> Result<Vec<String>> {
-    Ok(Vec::new())
+pub fn describe(hive: &mut Open<'_>) -> Result<Vec<String>> {
+    let mut store = Store::open(hive)?;
+    let default = store.default_entry()?;
+    let mut lines = Vec::new();
+    for (id, title) in store.loaders()? {
+        let mark = if Some(id) == default { " (default)" } else { "" };
+        let device = match store.element(&id, element::OS_DEVICE)? {
+            Some(Element::Device(device)) => show(&device.kind()),
+            _ => "on no device".into(),
+        };
+        lines.push(format!("{{{id}}}{mark}: {title} {device}"));
+    }
+    Ok(lines)
+}
+
+fn show(kind: &DeviceKind) -> String {
+    match kind {
+        DeviceKind::Partition(Partition::Mbr { signature, offset }) => {
+            format!("on mbr {signature:08x} {offset}")
+        }
+        DeviceKind::Partition(Partition::Gpt { partition, .. }) => format!("on gpt {partition}"),
+        DeviceKind::Boot => "on the disk that it starts from".into(),
+        DeviceKind::Ramdisk => "in memory".into(),
+        DeviceKind::File | DeviceKind::VirtualDisk => "in a file".into(),
+        DeviceKind::Locate => "wherever it is".into(),
+        DeviceKind::Other(..) => "on a device of an unknown kind".into(),
+    }
+}
+
+/// The disks of this machine, as a store names them.
+struct Disks {
+    signatures: Vec<u32>,
+    /// Each partition's own identifier, and its disk's.
+    partitions: Vec<(Uuid, Uuid)>,
+}
+
+impl Disks {
+    fn of(volumes: &[Volume]) -> Self {
+        let id = |volume: &Volume| find(&volume.facts, "table.id").map(str::to_owned);
+        let signature = |text: String| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+        let gpt = |volume: &Volume| {
+            let own = Uuid::parse(find(&volume.facts, "partition.uuid")?)?;
+            Some((own, Uuid::parse(&id(volume)?)?))
+        };
+        let tables = volumes.iter().filter_map(id).filter_map(signature);
+        let mut signatures: Vec<u32> = tables.collect();
+        signatures.sort_unstable();
+        signatures.dedup();
+        Self { signatures, partitions: volumes.iter().filter_map(gpt).collect() }
+    }
+
+    /// What a partition has become that is not there under its name: the only disk's, or its own on a disk of another name.
+    fn moved(&self, partition: &Partition) -> Option<Partition> {
+        match *partition {
+            Partition::Mbr { signature, offset } => match self.signatures[..] {
+                [only] if only != signature => Some(Partition::Mbr { signature: only, offset }),
+                _ => None,
+            },
+            Partition::Gpt { disk, partition } => {
+                let found = self.partitions.iter().find(|(own, _)| *own == partition)?;
+                (found.1 != disk).then_some(Partition::Gpt { disk: found.1, partition })
+            }
+        }
+    }
+}
+
+/// Gives stores that name disks by another signature or identifier the ones that they have: those of a disk that was copied, or
+/// whose signature Windows has changed.
+pub fn adapt(work: &mut Work<'_>) -> Result<()> {
+    let disks = Disks::of(&work.guest.volumes());
+    for start in work.place.boots.clone().iter().filter(|boot| boot.loader != Loader::Ntldr) {
+        repair(work, start, &disks)?;
+    }
+    Ok(())
+}
+
+fn repair(work: &mut Work<'_>, start: &Boot, disks: &Disks) -> Result<()> {
+    let path = boot::file(start);
+    let opened = hives::open(work.guest, &path);
+    let mut hive = match opened {
+        Ok(hive) => hive,
+        Err(e) => {
+            let message = format!("the boot configuration {path} cannot be read: {}", e.message);
+            work.warn(
+                "windows.bcd.damaged",
+                message,
+                "repair it on the source (bootrec /rebuildbcd, bcdboot)",
+            );
+            return Ok(());
+        }
+    };
+    let moved = Store::open(&mut hive).and_then(|mut store| store.move_partitions(|one| disks.moved(one)));
+    match moved {
+        Err(e) => {
+            let message = format!("the boot configuration {path} cannot be read: {}", e.message);
+            work.warn(
+                "windows.bcd.damaged",
+                message,
+                "repair it on the source (bootrec /rebuildbcd, bcdboot)",
+            );
+        }
+        Ok(elements) if !elements.is_empty() => {
+            let taken = hive.take(r"HKEY_LOCAL_MACHINE\BCD00000000")?;
+            let reason =
+                "the boot configuration names a disk that is not there by this signature or identifier";
+            work.guest.modify(&path, &taken.patches, Some(&taken.change), reason)?;
+        }
+        Ok(_) => {}
+    }
+    Ok(())
 }

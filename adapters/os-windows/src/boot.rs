@@ -27,7 +27,8 @@ pub fn describe(guest: &dyn Tree, place: &Place) -> Result<Vec<Fact>> {
         let entries = match boot.loader {
             Loader::Ntldr => BootIni::parse(&text(guest, &path, INI_MOST)?).describe(),
             Loader::Bootmgr | Loader::BootmgrEfi => match hives::open(guest, &path) {
-                Ok(mut store) => crate::bcd::describe(&mut store)?,
+                Ok(mut store) => crate::bcd::describe(&mut store)
+                    .unwrap_or_else(|e| vec![format!("cannot be read: {}", e.message)]),
                 Err(e) => vec![format!("cannot be read: {}", e.message)],
             },
         };

@@ -136,7 +136,7 @@ pub fn model(name: &str) -> Option<Model> {
             "the virtio-win ISO",
         ),
         "vmxnet3" => model(
-            None,
+            Some(r"PCI\VEN_15AD&DEV_07B0&SUBSYS_07B015AD&REV_01"),
             "vmxnet3 Ethernet Adapter",
             &["vmxnet3ndis6", "vmxnet3ndis5"][..],
             None,

@@ -37,12 +37,17 @@ fn count(work: &Work<'_>) -> usize {
 /// Two disks with one signature: Windows takes only one of them into use.
 fn signatures(work: &mut Work<'_>) {
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
-    for volume in work.guest.volumes().into_iter().filter(|volume| volume.kind == "disk") {
-        let Some(id) = find(&volume.facts, "table.id").map(str::to_owned) else { continue };
-        if let Some(other) = seen.insert(id.clone(), volume.id.clone()) {
+    for volume in work.guest.volumes() {
+        let fact = |key| find(&volume.facts, key).map(str::to_owned);
+        let Some((id, index)) = fact("table.id").zip(fact("disk.index")) else { continue };
+        let other = seen.entry(id.clone()).or_insert_with(|| index.clone());
+        if *other != index {
+            let message = format!(
+                "disks {other} and {index} have the same signature {id}: Windows takes only one of them into use"
+            );
             work.warn(
                 "windows.disk.signature",
-                format!("{other} and {} have the same signature {id}: Windows takes only one of them into use", volume.id),
+                message,
                 "take the second disk into use by hand (diskpart: online disk), which gives it a new signature",
             );
         }

@@ -147,7 +147,7 @@ fn call(address: &Address<'_>) -> String {
 
 /// Only what is an address gets into a command.
 fn is_address(text: &str) -> bool {
-    text.parse::<std::net::Ipv4Addr>().is_ok()
+    text.parse::<core::net::Ipv4Addr>().is_ok()
 }
 
 #[cfg(test)]

@@ -75,8 +75,13 @@ pub fn open<'a>(guest: &'a dyn Tree, path: &str) -> Result<Open<'a>> {
     }
     let file = GuestFile::open(guest, path.to_owned())?;
     let mut hive = Hive::open(file, &logs).map_err(|e| e.within(path))?;
-    hive.set_time((now_unix() + EPOCH) * 10_000_000);
+    hive.set_time(filetime());
     Ok(hive)
+}
+
+/// The time of the run: 100 ns since 1601-01-01.
+pub fn filetime() -> u64 {
+    (now_unix() + EPOCH) * 10_000_000
 }
 
 /// The hives of one Windows, opened as they are needed.
@@ -95,6 +100,11 @@ impl<'a> Hives<'a> {
     /// Where a hive's file is.
     pub fn path(&self, store: Store) -> String {
         format!("{}/{}", self.folder, store.name())
+    }
+
+    /// Whether this Windows has it.
+    pub fn exists(&self, store: Store) -> bool {
+        is_file(self.guest, &self.path(store))
     }
 
     /// The hive, opened.

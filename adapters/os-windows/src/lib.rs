@@ -2,21 +2,31 @@
 //! there.
 
 mod adapt;
+pub mod addreg;
 mod bcd;
 mod boot;
 mod bootini;
 mod cabinets;
 mod cards;
+pub mod database;
+pub mod decoration;
+pub mod directories;
 mod disks;
 mod drivers;
+pub mod edit;
 mod files;
 mod firmware;
 mod firstboot;
 mod hal;
 mod hives;
 mod identify;
+pub mod import;
+pub mod inf;
+pub mod install;
 mod instance;
 mod network;
+pub mod package;
+mod packages;
 mod place;
 mod roles;
 mod services;

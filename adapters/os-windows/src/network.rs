@@ -8,6 +8,7 @@ use crate::cards::{self, Card, Model, NET};
 use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
 use crate::instance::{Slot, instance};
+use crate::packages;
 use crate::services;
 use crate::system::System;
 use crate::version::{W2000, XP};
@@ -122,6 +123,11 @@ fn driver(work: &mut Work<'_>, model: &Model, name: &str) -> Result<()> {
         if services::start(&mut work.hives, &set, service)?.is_some() {
             return Ok(());
         }
+    }
+    if let Some(device) = model.device
+        && packages::import(work, &[device], name)?
+    {
+        return Ok(());
     }
     work.warn(
         "windows.network.driver-missing",

@@ -4,6 +4,7 @@
 use crate::drivers::{self, Answer, CRITICAL_IDE, Driver, Vendor};
 use crate::files::{is_file, names};
 use crate::hives::Store;
+use crate::packages;
 use crate::services::{self, BOOT};
 use crate::tools::Platform;
 use crate::version::VISTA;
@@ -169,6 +170,9 @@ fn vendors(work: &mut Work<'_>, vendor: &Vendor, bus: &str) -> Result<()> {
             return work
                 .commit(&format!("{} is installed, and has to be started by the loader", vendor.name));
         }
+    }
+    if packages::import(work, vendor.devices, vendor.name)? {
+        return Ok(());
     }
     let message = format!(
         "Windows {} has no driver for {bus} disks: {} is needed for {}",

@@ -2,9 +2,12 @@
 
 use crate::files::is_directory;
 use crate::hives::{Hives, Store};
+use crate::package::Package;
+use crate::packages;
 use crate::place::Place;
 use crate::system::System;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use wherry_registry::{Kind, data};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Fact, Result, Severity, Tree, concern, find};
@@ -25,6 +28,10 @@ pub struct Work<'a> {
     pub hives: Hives<'a>,
     /// Concerns and notes so far.
     pub result: Adaptation,
+    /// Where the operator's drivers are.
+    supplies: Vec<String>,
+    /// The packages there, once they have been looked for.
+    packages: Option<Rc<Vec<Package>>>,
     /// Hives with edits that are not in the guest yet.
     pending: BTreeSet<Store>,
 }
@@ -39,8 +46,31 @@ impl<'a> Work<'a> {
     ) -> Result<Self> {
         let mut hives = Hives::new(guest, &place.root);
         let system = System::read(&mut hives)?;
+        let supplies = packages::mount(guest);
         let result = Adaptation { concerns: Vec::new(), notes: Vec::new() };
-        Ok(Self { guest, profile, options, place, system, hives, result, pending: BTreeSet::new() })
+        Ok(Self {
+            guest,
+            profile,
+            options,
+            place,
+            system,
+            hives,
+            result,
+            supplies,
+            packages: None,
+            pending: BTreeSet::new(),
+        })
+    }
+
+    /// The driver packages that the operator lends.
+    pub fn packages(&mut self) -> Result<Rc<Vec<Package>>> {
+        if let Some(packages) = &self.packages {
+            return Ok(packages.clone());
+        }
+        let supplies = self.supplies.clone();
+        let packages = Rc::new(packages::find(self, &supplies)?);
+        self.packages = Some(packages.clone());
+        Ok(packages)
     }
 
     /// What the operator said.
@@ -87,6 +117,12 @@ impl<'a> Work<'a> {
     /// A text.
     pub fn set_text(&mut self, store: Store, path: &str, name: &str, text: &str) -> Result<()> {
         self.set(store, path, name, Kind::SZ, &data::sz(text))
+    }
+
+    /// A key, with those above it.
+    pub fn make(&mut self, store: Store, path: &str) -> Result<()> {
+        self.pending.insert(store);
+        self.hives.get(store)?.make(path).map(drop)
     }
 
     /// Removes a value, if it is there.

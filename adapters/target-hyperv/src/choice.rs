@@ -95,7 +95,8 @@ pub fn offer(machine: &Machine) -> Offer {
     let format = wish("wish.format", FORMATS);
     wish("wish.subformat", SUBFORMATS);
     let known = ["machine", "disk-bus", "nic-model", "secure-boot", "format", "subformat"];
-    concerns.extend(unknown_wishes(machine, &known, "hyperv"));
+    let live: &[&str] = if crate::live::is_live(machine) { &crate::live::WISHES } else { &[] };
+    concerns.extend(unknown_wishes(machine, &[&known[..], live].concat(), "hyperv"));
     concerns.extend(firmware_assumed(machine, "hyperv"));
     concerns.extend(same_macs(machine, "hyperv"));
     concerns.extend(other_architecture(machine, "hyperv"));

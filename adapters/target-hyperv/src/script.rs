@@ -80,7 +80,7 @@ fn truth(is: bool) -> &'static str {
 
 /// A string expression. Within single quotes only they themselves mean something (about_Quoting_Rules); everything that is not
 /// ASCII is said by its UTF-16 number.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     if text.is_ascii() {
         return format!("'{}'", text.replace('\'', "''"));
     }

@@ -1,14 +1,15 @@
 //! What the operator may wish for, and the device profile that follows from it.
 
 use crate::machine;
+use wherry_sdk::guest::Guest;
 use wherry_sdk::platform::{
     check_name, check_size, firmware_assumed, offered, other_architecture, same_macs, unknown_wishes, wished,
 };
 use wherry_sdk::target::{Machine, Offer};
 use wherry_sdk::{Concern, DeviceProfile, Fact, Result, Severity, concern, fact, find};
 
-const DISK_BUSES: &[&str] = &["virtio-blk", "virtio-scsi", "ahci", "nvme"];
-const NIC_MODELS: &[&str] = &["virtio-net", "e1000", "e1000e"];
+const DISK_BUSES: &[&str] = &["virtio-blk", "virtio-scsi", "ahci", "nvme", "ide"];
+const NIC_MODELS: &[&str] = &["virtio-net", "e1000", "e1000e", "rtl8139", "pcnet"];
 const MACHINES: &[&str] = &["q35", "i440fx"];
 const FORMATS: &[&str] = &["qcow2", "raw"];
 const FIRMWARES: &[&str] = &["bios", "uefi"];
@@ -25,6 +26,26 @@ pub struct Choice {
     pub format: String,
     /// For the format's writer.
     pub disk_options: Vec<Fact>,
+    /// The kernel's version if the guest is a Windows.
+    pub windows: Option<(u32, u32)>,
+}
+
+/// What a guest gets that nobody wishes anything for: disk bus, card, board. A Windows has drivers of its own for these.
+fn usual(machine: &Machine) -> [&'static str; 3] {
+    match Guest::of(machine).windows.map(|windows| windows.kernel) {
+        None => [DISK_BUSES[0], NIC_MODELS[0], MACHINES[0]],
+        Some((..=4, _)) => ["ide", "pcnet", "i440fx"],
+        Some((5, 0)) => ["ide", "rtl8139", "i440fx"],
+        Some((5, _)) => ["ide", "e1000", "i440fx"],
+        Some((6, 0)) => ["ahci", "e1000", "q35"],
+        Some(_) => ["ahci", "e1000e", "q35"],
+    }
+}
+
+/// All values, the usual one first.
+fn first(usual: &'static str, all: &[&'static str]) -> Vec<&'static str> {
+    let others = all.iter().copied().filter(|value| *value != usual);
+    std::iter::once(usual).chain(others).collect()
 }
 
 /// A fact for each value; the first of each key is the default.
@@ -45,9 +66,10 @@ pub fn capabilities() -> Vec<Fact> {
 pub fn offer(machine: &Machine) -> Offer {
     let mut concerns = Vec::new();
     let mut wish = |key: &str, known: &[&'static str]| wished(machine, key, known, "kvm", &mut concerns);
-    let disk_bus = wish("wish.disk-bus", DISK_BUSES);
-    let nic_model = wish("wish.nic-model", NIC_MODELS);
-    let board = wish("wish.machine", MACHINES);
+    let [disk_bus, nic_model, board] = usual(machine);
+    let disk_bus = wish("wish.disk-bus", &first(disk_bus, DISK_BUSES));
+    let nic_model = wish("wish.nic-model", &first(nic_model, NIC_MODELS));
+    let board = wish("wish.machine", &first(if disk_bus == "ide" { "i440fx" } else { board }, MACHINES));
     let format = wish("wish.format", FORMATS);
     wish("wish.compression", COMPRESSIONS);
     let firmware = wish("firmware", FIRMWARES);
@@ -55,6 +77,10 @@ pub fn offer(machine: &Machine) -> Offer {
     let known = ["disk-bus", "nic-model", "machine", "format", "cluster-size", "compression"];
     concerns.extend(unknown_wishes(machine, &known, "kvm"));
     concerns.extend(odd_machine(machine, disk_bus, firmware));
+    if disk_bus == "ide" && board != "i440fx" {
+        let message = format!("the board {board} has no IDE controller");
+        concerns.push(blocking("kvm.machine", message, "choose the board i440fx, or disks on ahci"));
+    }
     concerns.extend(same_macs(machine, "kvm"));
     concerns.extend(useless_options(machine, format));
     let mut facts = vec![fact("serial-console", SERIAL_CONSOLE)];
@@ -109,6 +135,11 @@ fn blocking(id: &str, message: String, remedy: &str) -> Concern {
 }
 
 impl Choice {
+    /// A processor whose features NT 4.0 and 2000 can count, for those.
+    pub fn old_processor(&self) -> Option<&'static str> {
+        self.windows.filter(|kernel| *kernel < (5, 1)).map(|_| "pentium3")
+    }
+
     /// The profile as it came back from the host, which may have been edited or stored meanwhile.
     pub fn from_profile(machine: &Machine, profile: &DeviceProfile) -> Result<Self> {
         offered("architecture", &profile.architecture, &[ARCHITECTURE])?;
@@ -127,6 +158,7 @@ impl Choice {
             machine: offered("machine", &profile.machine, MACHINES)?,
             format: offered("format", format, FORMATS)?,
             disk_options,
+            windows: Guest::of(machine).windows.map(|windows| windows.kernel),
         })
     }
 

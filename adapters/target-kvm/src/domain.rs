@@ -14,7 +14,7 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
         format!("  <vcpu>{}</vcpu>", plan.cpus),
     ];
     lines.extend(operating_system(plan));
-    lines.extend(FEATURES.iter().map(|line| (*line).to_owned()));
+    lines.extend(features(plan));
     lines.push("  <devices>".into());
     if plan.choice.disk_bus == "virtio-scsi" {
         let controller = |index| format!("    <controller type='scsi' index='{index}' model='virtio-scsi'/>");
@@ -26,7 +26,8 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
     }
     let nics = plan.nics.iter().zip(nic_slots(plan.nics.len()));
     lines.extend(nics.flat_map(|(nic, slot)| nic_lines(plan, nic, slot)));
-    lines.extend(DEVICES.iter().map(|line| (*line).to_owned()));
+    let random = if plan.choice.windows.is_none() { RANDOM } else { &[] };
+    lines.extend(DEVICES.iter().chain(random).map(|line| (*line).to_owned()));
     lines.push("  </devices>".into());
     if nvme(plan) {
         lines.extend(nvme_lines(plan, directory));
@@ -40,16 +41,42 @@ const QEMU_NAMESPACE: &str = " xmlns:qemu='http://libvirt.org/schemas/domain/qem
 /// Disks that libvirt puts on one controller; for more it would add controllers of its own choice.
 const SCSI_UNITS: usize = 15;
 
-const FEATURES: &[&str] = &[
-    "  <features>",
-    "    <acpi/>",
-    "    <apic/>",
-    "  </features>",
-    "  <cpu mode='host-passthrough'/>",
-    "  <clock offset='utc'>",
-    "    <timer name='rtc' tickpolicy='catchup'/>",
-    "    <timer name='pit' tickpolicy='delay'/>",
-    "  </clock>",
+/// Windows keeps local time in the machine's clock, and from Vista on knows Hyper-V's ways of being a guest, which KVM has.
+/// What is older than XP cannot count the features of today's processors.
+fn features(plan: &Plan) -> Vec<String> {
+    let (windows, knows_hyperv) = (plan.choice.windows, plan.choice.windows >= Some((6, 0)));
+    let mut lines = vec!["  <features>", "    <acpi/>", "    <apic/>"];
+    if knows_hyperv {
+        lines.extend(HYPERV);
+    }
+    lines.push("  </features>");
+    if plan.choice.old_processor().is_some() {
+        lines.extend([
+            "  <cpu mode='custom' match='minimum'>",
+            "    <model fallback='allow'>pentium3</model>",
+            "  </cpu>",
+        ]);
+    } else {
+        lines.push("  <cpu mode='host-passthrough'/>");
+    }
+    lines.push(if windows.is_some() { "  <clock offset='localtime'>" } else { "  <clock offset='utc'>" });
+    lines.extend([
+        "    <timer name='rtc' tickpolicy='catchup'/>",
+        "    <timer name='pit' tickpolicy='delay'/>",
+    ]);
+    if knows_hyperv {
+        lines.push("    <timer name='hypervclock' present='yes'/>");
+    }
+    lines.push("  </clock>");
+    lines.into_iter().map(str::to_owned).collect()
+}
+
+const HYPERV: &[&str] = &[
+    "    <hyperv mode='custom'>",
+    "      <relaxed state='on'/>",
+    "      <vapic state='on'/>",
+    "      <spinlocks state='on' retries='8191'/>",
+    "    </hyperv>",
 ];
 
 const DEVICES: &[&str] = &[
@@ -63,10 +90,11 @@ const DEVICES: &[&str] = &[
     "    <video>",
     "      <model type='vga'/>",
     "    </video>",
-    "    <rng model='virtio'>",
-    "      <backend model='random'>/dev/urandom</backend>",
-    "    </rng>",
 ];
+
+/// Only for guests that have a driver for it.
+const RANDOM: &[&str] =
+    &["    <rng model='virtio'>", "      <backend model='random'>/dev/urandom</backend>", "    </rng>"];
 
 fn nvme(plan: &Plan) -> bool {
     plan.choice.disk_bus == "nvme"
@@ -89,6 +117,7 @@ fn disk_lines(plan: &Plan, directory: &str, number: usize, disk: &Disk) -> Vec<S
     let (prefix, bus) = match plan.choice.disk_bus.as_str() {
         "virtio-scsi" => ("sd", "scsi"),
         "ahci" => ("sd", "sata"),
+        "ide" => ("hd", "ide"),
         _ => ("vd", "virtio"),
     };
     let mut lines = vec![

@@ -119,8 +119,10 @@ pub fn check_sectors(machine: &Machine, disk_bus: &str, firmware: &str) -> Resul
         if ![SECTOR, LARGE_SECTOR].contains(&size) {
             return invalid(format!("{what}; {SECTOR} and {LARGE_SECTOR} work here"));
         }
-        if size != SECTOR && disk_bus == "ahci" {
-            return invalid(format!("{what}, which disks on ahci cannot have; wish for another disk-bus"));
+        if size != SECTOR && ["ahci", "ide"].contains(&disk_bus) {
+            return invalid(format!(
+                "{what}, which disks on {disk_bus} cannot have; wish for another disk-bus"
+            ));
         }
         if size != SECTOR && firmware == "bios" && disk.boot.is_some() {
             let next = "only uefi starts from such a disk";
@@ -150,6 +152,8 @@ pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
     let most = match disk_bus {
         "virtio-scsi" => 60,
         "ahci" => 24,
+        // Two channels of two disks each.
+        "ide" => 4,
         _ => 15,
     };
     let (disks, nics) = (machine.disks.len(), machine.nics.len());

@@ -73,11 +73,14 @@ fn arguments(plan: &Plan, directory: &str) -> Vec<String> {
     let mut words = vec![
         format!("-name {}", shell(&plan.name)),
         format!("-machine \"{machine},accel=${{ACCEL:-kvm:tcg}}\""),
-        "-cpu max".into(),
+        format!("-cpu {}", plan.choice.old_processor().unwrap_or("max")),
         format!("-smp {}", plan.cpus),
         format!("-m {}M", plan.memory_mib),
         // Ticks that the guest missed are made up for, or the clock of an old guest falls behind.
-        "-rtc base=utc,driftfix=slew".into(),
+        format!(
+            "-rtc base={},driftfix=slew",
+            if plan.choice.windows.is_some() { "localtime" } else { "utc" }
+        ),
     ];
     if plan.choice.uefi() {
         let vars = shell(&option(&format!("file={directory}/{}", plan.file("-vars.fd"))));
@@ -92,7 +95,9 @@ fn arguments(plan: &Plan, directory: &str) -> Vec<String> {
         words.push(format!("-device {}", drive(plan, number, disk)));
     }
     words.extend(network(plan));
-    words.push(format!("-device virtio-rng-pci,addr={RNG_SLOT:#x}"));
+    if plan.choice.windows.is_none() {
+        words.push(format!("-device virtio-rng-pci,addr={RNG_SLOT:#x}"));
+    }
     words
 }
 
@@ -116,6 +121,7 @@ fn drive(plan: &Plan, number: usize, disk: &Disk) -> String {
         "ahci" => {
             format!("ide-hd,bus=ahci{}.{},drive=disk{number}", number / AHCI_PORTS, number % AHCI_PORTS)
         }
+        "ide" => format!("ide-hd,bus=ide.{},unit={},drive=disk{number}", number / 2, number % 2),
         "nvme" => format!("nvme,drive=disk{number},serial=wherry-{number},addr={slot:#x}"),
         _ => format!("virtio-blk-pci,drive=disk{number},addr={slot:#x}"),
     };

@@ -12,7 +12,7 @@ const DISK_BUSES: &[&str] = &["pvscsi", "lsi-sas", "lsi-scsi", "buslogic", "ide"
 const NIC_MODELS: &[&str] = &["vmxnet3", "e1000e", "e1000", "pcnet"];
 const FIRMWARES: &[&str] = &["bios", "uefi", "uefi-secure-boot"];
 const FORMATS: &[&str] = &["vmdk"];
-const SUBFORMATS: &[&str] = &["monolithicSparse", "monolithicFlat", "streamOptimized"];
+const SUBFORMATS: &[&str] = &["monolithicSparse", "streamOptimized"];
 const SECURE_BOOTS: &[&str] = &["off", "on"];
 /// 13 is ESXi 6.5 and Workstation 14, the first with NVMe and secure boot.
 const VERSIONS: &[&str] = &["13", "7", "8", "9", "10", "11", "14", "15", "16", "17", "18", "19", "20", "21"];

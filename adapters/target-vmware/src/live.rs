@@ -169,10 +169,7 @@ fn complete(session: &Session<'_>, lease: &Ref, key: &str, machine: &Machine) ->
 }
 
 fn told(machine: &Machine, made: &Made) -> Vec<Fact> {
-    vec![
-        fact("next.0", format!("{} is {} on the server", machine.name, made.this.id)),
-        fact("next.1", "the disks in the output directory are needed no longer"),
-    ]
+    vec![fact("next.0", format!("{} is {} on the server", machine.name, made.this.id))]
 }
 
 /// Removes the machine of this key from the server.

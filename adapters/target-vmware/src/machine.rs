@@ -72,15 +72,12 @@ impl Plan {
 
     /// One that a person would take for a disk of this machine.
     pub fn is_like_a_disk(&self, name: &str) -> bool {
-        [".vmdk", "-0.vmdk", "-flat.vmdk", "-0-flat.vmdk"].iter().any(|suffix| name == self.file(suffix))
+        [".vmdk", "-0.vmdk"].iter().any(|suffix| name == self.file(suffix))
     }
 
     /// Every file that this machine may leave, except the claim itself. VMware makes the one with firmware's variables.
     pub fn files(&self) -> Vec<String> {
         let mut files: Vec<_> = self.disks.iter().map(|disk| disk.file.clone()).collect();
-        if self.choice.subformat == "monolithicFlat" {
-            files.extend(self.disks.iter().map(|disk| flat(&disk.file)));
-        }
         files.extend([self.file(".vmx"), self.file(".nvram")]);
         files
     }
@@ -97,16 +94,11 @@ impl Plan {
             fact("subformat", &self.choice.subformat),
             fact("adapter-type", adapter),
             fact("hardware-version", self.choice.version),
-            fact("file-name", &disk.file),
             // The last bit is clear, so that it is not the content id of no parent, `ffffffff`.
             fact("cid", format!("{a:02x}{b:02x}{c:02x}{:02x}", d & 0xfe)),
+            fact("file-name", &disk.file),
         ]
     }
-}
-
-/// What the format calls the file that holds the bytes.
-fn flat(file: &str) -> String {
-    format!("{}-flat.vmdk", file.trim_end_matches(".vmdk"))
 }
 
 /// Firmware starts from the first disk of the first controller.
@@ -201,11 +193,10 @@ pub fn check_sectors(machine: &Machine) -> Result<()> {
     }
 }
 
-/// `NAME.vmx`, `NAME.nvram`, `NAME.vmdk`, `NAME-3-flat.vmdk` and the like.
+/// `NAME.vmx`, `NAME.nvram`, `NAME.vmdk`, `NAME-3.vmdk` and the like.
 pub fn could_be_ours(file: &str, machine: &str) -> bool {
     let other = file.strip_prefix(machine).is_some_and(|rest| [".vmx", ".nvram"].contains(&rest));
-    let disk = file.strip_suffix("-flat.vmdk").map(|stem| format!("{stem}.vmdk"));
-    other || is_disk_file(disk.as_deref().unwrap_or(file), machine, &["vmdk"])
+    other || is_disk_file(file, machine, &["vmdk"])
 }
 
 fn invalid<T>(message: String) -> Result<T> {

@@ -6,7 +6,7 @@ mod types;
 
 use std::ops::Range;
 use wherry_sdk::volume::{Layout, Part, Segment};
-use wherry_sdk::{Blob, Concern, ErrorKind, Fact, Result, Severity, VolumeMap, concern, fact};
+use wherry_sdk::{Blob, Concern, ErrorKind, Fact, Result, Severity, VolumeMap, concern, fact, find};
 
 /// Both kinds of partition table.
 pub struct Partitions;
@@ -92,10 +92,35 @@ fn describe(index: u32, size: u64, mut table: Table, layout: &mut Layout) {
             let remedy = "check the table on the source with sfdisk --verify";
             layout.concerns.push(concern(Severity::Warning, "partitions.bad-entry", message, Some(remedy)));
         }
+        if let Some(one) = manager(&entry, &id, &mut segments) {
+            layout.concerns.push(one);
+        }
         let mut facts = vec![fact("table.kind", table.kind), fact("table.id", &table.id)];
         facts.push(fact("partition.number", entry.number));
         facts.extend(entry.facts);
         layout.parts.push(Part { id, kind: "partition".into(), segments, facts });
+    }
+}
+
+/// What a concern says of an entry whose bytes Windows divides further. A dynamic disk's entry covers volumes, the first of
+/// which would be found in it as well.
+fn manager(entry: &Entry, id: &str, segments: &mut Vec<Segment>) -> Option<Concern> {
+    match find(&entry.facts, "partition.type")? {
+        types::DYNAMIC | types::DYNAMIC_DATA | types::DYNAMIC_METADATA => {
+            segments.clear();
+            let message = format!(
+                "partition {id} belongs to a Windows dynamic disk; its volumes are listed by themselves"
+            );
+            Some(concern(Severity::Information, "partitions.dynamic", message, None))
+        }
+        types::STORAGE_SPACES => {
+            let message = format!(
+                "partition {id} belongs to a pool of Windows Storage Spaces, whose volumes cannot be read"
+            );
+            let remedy = "its disks are copied whole; move what is on it to an ordinary disk on the source to have it adapted";
+            Some(concern(Severity::Warning, "partitions.storage-spaces", message, Some(remedy)))
+        }
+        _ => None,
     }
 }
 

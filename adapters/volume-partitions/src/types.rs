@@ -1,6 +1,15 @@
 //! What the types of partitions are called, for people. Sources: UEFI specification 2.10, table 5-7; the Discoverable
 //! Partitions Specification; util-linux's lists, against which the tests compare every entry.
 
+/// Types of partitions that Windows divides further, as facts have them.
+pub const DYNAMIC: &str = "42";
+/// The same with a GPT: the volumes' bytes, and the database.
+pub const DYNAMIC_DATA: &str = "af9b60a0-1431-4f62-bc68-3311714a69ad";
+/// See above.
+pub const DYNAMIC_METADATA: &str = "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3";
+/// A disk of a pool.
+pub const STORAGE_SPACES: &str = "e75caf8f-f680-4cee-afa3-b001e56efc2d";
+
 const GPT: &[(&str, &str)] = &[
     ("024dee41-33e7-11d3-9d69-0008c781f39f", "MBR partition scheme"),
     ("0fc63daf-8483-4772-8e79-3d69d8477de4", "Linux filesystem"),

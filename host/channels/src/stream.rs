@@ -18,6 +18,10 @@ pub(crate) trait Stream: io::Read + io::Write + Send {
     fn patience(&self, time: Option<Duration>) -> io::Result<()>;
     /// Ends both directions, which wakes a thread that reads.
     fn hang_up(&self);
+    /// Whether the other side has neither gone nor said anything unasked, as far as is known; nobody may be reading.
+    fn is_quiet(&self) -> bool {
+        true
+    }
 }
 
 impl Stream for TcpStream {
@@ -30,6 +34,15 @@ impl Stream for TcpStream {
     }
     fn hang_up(&self) {
         let _gone = self.shutdown(std::net::Shutdown::Both);
+    }
+    fn is_quiet(&self) -> bool {
+        let look = || -> io::Result<usize> {
+            self.set_nonblocking(true)?;
+            let seen = self.peek(&mut [0]);
+            self.set_nonblocking(false)?;
+            seen
+        };
+        look().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::address::{Address, Place, Tls};
 use crate::stream::{Stream, lock};
+use crate::trust::Trust;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -9,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, Connection, DigitallySignedStruct, RootCertStore};
 use rustls::{ServerConfig, ServerConnection, SignatureScheme};
+use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -67,7 +69,7 @@ fn client_config(tls: &Tls) -> io::Result<ClientConfig> {
     let builder = versions.map_err(|e| refused("TLS", e))?;
     let folder = tls.certificates.as_deref();
     let builder = match tls.verify {
-        false => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider()))),
+        false => builder.dangerous().with_custom_certificate_verifier(Anybody::verifier(None)),
         true => builder.with_root_certificates(match folder {
             Some(folder) => authorities(&folder.join("ca-cert.pem"))?,
             None => system_authorities()?,
@@ -81,6 +83,42 @@ fn client_config(tls: &Tls) -> io::Result<ClientConfig> {
             made.map_err(|e| refused(&format!("cannot use {}", certificate.display()), e))
         }
     }
+}
+
+/// How a server of which this is known is talked to.
+pub(crate) fn trusting(trust: &Trust) -> io::Result<Arc<ClientConfig>> {
+    let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|e| refused("TLS", e))?;
+    let own = |print| Anybody::verifier(print);
+    let builder = match trust {
+        Trust::System => builder.with_root_certificates(system_authorities()?),
+        Trust::Authority(file) => builder.with_root_certificates(authorities(file)?),
+        Trust::Fingerprint(print) => builder.dangerous().with_custom_certificate_verifier(own(Some(*print))),
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(own(None)),
+    };
+    Ok(Arc::new(builder.with_no_client_auth()))
+}
+
+/// Random bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = provider().secure_random.fill(&mut bytes);
+    filled.map(|()| bytes).map_err(|_| io::Error::other("this system has no random numbers"))
+}
+
+/// An encrypted connection and the other side's certificate (DER).
+pub(crate) struct Agreed {
+    pub stream: Box<dyn Stream>,
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Agrees on encryption.
+pub(crate) fn agree(mut session: Connection, mut stream: Box<dyn Stream>) -> io::Result<Agreed> {
+    while session.is_handshaking() {
+        session.complete_io(&mut stream)?;
+    }
+    let certificate = session.peer_certificates().and_then(|chain| chain.first()).map(|one| one.to_vec());
+    Ok(Agreed { stream: Encrypted::agree(session, stream)?, certificate })
 }
 
 /// Encrypts a connection that a server has agreed to encrypt.
@@ -124,19 +162,31 @@ impl ServerTls {
     }
 }
 
-/// Believes every server, because the operator said so; signatures are still checked.
+/// Believes every server, because the operator said so, or only the one whose certificate has this SHA-256; signatures are
+/// still checked.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Anybody(Arc<CryptoProvider>, Option<[u8; 32]>);
+
+impl Anybody {
+    fn verifier(print: Option<[u8; 32]>) -> Arc<dyn ServerCertVerifier> {
+        Arc::new(Self(provider(), print))
+    }
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.1.is_some_and(|print| Sha256::digest(certificate)[..] != print) {
+            let found: String =
+                Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
+            return Err(rustls::Error::General(format!("its certificate has the fingerprint {found}")));
+        }
         Ok(ServerCertVerified::assertion())
     }
     fn verify_tls12_signature(
@@ -261,6 +311,9 @@ impl Stream for Encrypted {
     }
     fn patience(&self, time: Option<Duration>) -> io::Result<()> {
         lock(&self.0.output).stream.patience(time)
+    }
+    fn is_quiet(&self) -> bool {
+        lock(&self.0.output).stream.is_quiet()
     }
     fn hang_up(&self) {
         let mut output = lock(&self.0.output);

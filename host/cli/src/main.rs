@@ -177,6 +177,16 @@ struct New {
     /// What the target should choose: disk-bus=virtio-scsi, nic-model=e1000e, format=raw ...; may be repeated
     #[arg(long = "wish", value_name = "KEY=VALUE", value_parser = pair)]
     wishes: Vec<(String, String)>,
+    /// The server that the target asks, as https://HOST[:PORT][,ca=FILE][,fingerprint=SHA256][,verify=no]; repeated: others
+    /// that files may be sent to, https://*.NAME for all below NAME
+    #[arg(long = "server", value_name = "SERVER")]
+    servers: Vec<String>,
+    /// Authorities (PEM) that servers' certificates have to be of [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A file of secrets for servers (docs/servers.md) [default: $WHERRY_CREDENTIALS]
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
     /// What the guest's own adapter is told: hal=acpiapic_mp, keep-tools=yes ...; may be repeated
     #[arg(long = "guest", value_name = "KEY=VALUE", value_parser = pair)]
     guest: Vec<(String, String)>,

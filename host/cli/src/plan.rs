@@ -28,6 +28,14 @@ fn request(disks: &[String], asked: &New) -> Request {
         wishes: facts(&asked.wishes),
         options: facts(&asked.guest),
         drivers: asked.drivers.clone(),
+        servers: migrate::Servers {
+            named: asked.servers.clone(),
+            authority: asked.ca.clone(),
+            credentials: asked
+                .credentials
+                .clone()
+                .or_else(|| std::env::var_os("WHERRY_CREDENTIALS").map(Into::into)),
+        },
     }
 }
 
@@ -136,6 +144,7 @@ fn ending(outcome: &Outcome) {
         let (read, written, time) = (bytes(disk.bytes_read), bytes(disk.bytes_written), time(disk.seconds));
         say!("Made     {file}: {read} read, {written} written in {time}{hash}");
     }
+    outcome.sent.iter().for_each(|name| say!("Sent     {name}"));
     outcome.definitions.iter().for_each(|name| say!("Made     {name}"));
     say!("\nNext");
     outcome.next.iter().for_each(|next| say!("  {next}"));

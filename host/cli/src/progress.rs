@@ -46,6 +46,7 @@ impl Progress {
             }
             Event::Checking { file, done, total } => (Path::new(file), "checking", self.reading(done, total)),
             Event::Packing { file, done, total } => (file, "packing", self.reading(done, total)),
+            Event::Sending { file, done, total } => (file, "sending", self.reading(done, total)),
             Event::Comparing { file, done, total } => (file, "comparing", self.reading(done, total)),
         }
     }

@@ -3,6 +3,7 @@
 use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
 use crate::definition::{self, Definition};
 use crate::machine::Machine;
+use crate::servers::Servers;
 use crate::source::Source;
 use crate::supply::Supply;
 use crate::target::Destination;
@@ -53,6 +54,8 @@ pub struct Request {
     pub options: Vec<Fact>,
     /// Directories and images with vendors' drivers for it.
     pub drivers: Vec<PathBuf>,
+    /// The servers that the target may ask.
+    pub servers: Servers,
 }
 
 /// How much there is to move, in bytes.
@@ -193,12 +196,12 @@ fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<In
 
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
-    let destination = Destination::parse(&request.to, adapters)?;
+    let destination = Destination::parse(&request.to, &request.servers, adapters)?;
     let mut found = look(&request.disks, &request.drivers, adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
     let name = name(request.name.as_deref(), [defined, own])?;
-    let key = key(request, &found, &name);
+    let key = key(request, &found, &name, &destination);
     // The time of a run that is being resumed: the same edits must give the same bytes.
     if let Some(job) = destination.job(&name).filter(|job| job.key == key) {
         adapters.job.set_now(job.time);
@@ -206,6 +209,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let nics = cards(request, found.definition.as_ref(), &name);
     let mut machine = describe(request, &found, &name, &nics);
     machine.facts.push(contract::Fact { key: "target.name".into(), value: destination.word.clone() });
+    machine.facts.extend(destination.servers.iter().flat_map(|servers| servers.facts()));
     let mut target = destination.target(None)?;
     let offer = target.profile(&machine)?;
     let mut concerns = std::mem::take(&mut found.concerns);
@@ -286,7 +290,7 @@ fn unknown_system() -> Concern {
 }
 
 /// The same source, name and wishes have the same key.
-fn key(request: &Request, found: &Inspection, name: &str) -> String {
+fn key(request: &Request, found: &Inspection, name: &str, destination: &Destination) -> String {
     let mut hash = blake3::Hasher::new();
     let mut add = |text: &str| {
         hash.update(&(text.len() as u64).to_le_bytes());
@@ -297,6 +301,7 @@ fn key(request: &Request, found: &Inspection, name: &str) -> String {
     add(name);
     add(&format!("{:?} {:?} {:?} {:?}", request.cpus, request.memory_mib, request.nics, request.wishes));
     add(&format!("{:?} {:?}", request.options, request.drivers));
+    destination.servers.iter().for_each(|servers| add(servers.server()));
     hash.finalize().to_hex()[..32].into()
 }
 

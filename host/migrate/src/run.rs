@@ -4,6 +4,7 @@ use crate::convert::facts_of;
 use crate::device::{self, Device, Grant, Wanted};
 use crate::digest::digests;
 use crate::plan::Plan;
+use crate::ship::Ship;
 use crate::sink::Image;
 use crate::target::{Done, Job, Sum};
 use crate::{Error, ErrorKind, Result, pack};
@@ -63,6 +64,15 @@ pub enum Event<'a> {
         /// Of how many.
         total: u64,
     },
+    /// A finished file is being sent to a server.
+    Sending {
+        /// Which one.
+        file: &'a Path,
+        /// Bytes done.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
     /// Two disks are being compared.
     Comparing {
         /// The first.
@@ -103,6 +113,8 @@ pub struct Outcome {
     pub definitions: Vec<String>,
     /// What a person does next.
     pub next: Vec<String>,
+    /// Files that were sent to a server, and are no longer here.
+    pub sent: Vec<String>,
     /// Whether an earlier run of the same command had done everything.
     pub already_done: bool,
     /// All of it, planning excluded.
@@ -143,13 +155,25 @@ pub fn migrate(
     if needs_sums(&mut target)? {
         machine.facts.extend(moving.sums(&disks, &mut job)?);
     }
+    let ship = Ship { plan, machine: &machine, folder: &folder, adapters, watch };
+    let sent = ship.run(&mut target)?;
+    if let Some(sent) = &sent {
+        machine.facts.push(contract::Fact { key: "shipment.note".into(), value: sent.note.clone() });
+    }
     let facts = facts_of(target.finish(&plan.key, &machine, &plan.device_profile)?);
     let mut done = Done {
         disks: disks.iter().map(|disk| disk.file.clone()).collect(),
         definitions: all(&facts, "definition."),
         next: all(&facts, "next."),
         parts: Vec::new(),
+        sent: Vec::new(),
     };
+    if let Some(sent) = sent {
+        // What a server has is not kept here as well.
+        done.parts = sent.files.iter().map(|name| folder.join(name)).collect();
+        done.disks.retain(|disk| !done.parts.contains(disk));
+        done.sent = sent.files;
+    }
     if let Some(name) = find(&facts, "pack") {
         let file = folder.join(name);
         done.parts = moving.pack(name, &all(&facts, "pack."), job.time)?;
@@ -160,7 +184,8 @@ pub fn migrate(
     plan.destination.keep(&plan.name, &job)?;
     pack::clear(&done.parts)?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Outcome { disks, definitions: done.definitions, next: done.next, already_done: false, seconds })
+    let Done { definitions, next, sent, .. } = done;
+    Ok(Outcome { disks, definitions, next, sent, already_done: false, seconds })
 }
 
 fn all(facts: &[Fact], prefix: &str) -> Vec<String> {
@@ -238,7 +263,8 @@ pub fn sync(
         });
     }
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Outcome { disks, definitions: done.definitions, next: done.next, already_done: false, seconds })
+    let Done { definitions, next, sent, .. } = done;
+    Ok(Outcome { disks, definitions, next, sent, already_done: false, seconds })
 }
 
 /// Brings every disk into its place; what is there already stays.
@@ -279,6 +305,7 @@ fn repeated(done: Done, started: Instant) -> Outcome {
         disks: done.disks.iter().map(|file| earlier(file)).collect(),
         definitions: done.definitions,
         next: done.next,
+        sent: done.sent,
         already_done: true,
         seconds: started.elapsed().as_secs_f64(),
     }

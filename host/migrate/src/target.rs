@@ -1,9 +1,10 @@
 //! Where a machine goes: `TARGET:DIRECTORY`, the target's adapter, and the record of the job there.
 
+use crate::servers::{Granted, Servers};
 use crate::{Error, Result};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use runtime::{Adapter, Adapters, Asks, Kind, Output, Target};
+use runtime::{Adapter, Adapters, Asks, Kind, Lent, Output, Target, Web};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct Destination {
     /// What the operator called the target.
     pub(crate) word: String,
     pub(crate) directory: PathBuf,
+    /// The servers that it may ask.
+    pub(crate) servers: Option<Arc<Granted>>,
 }
 
 /// What a run leaves beside its disks, so that the same command can go on or see that all is done.
@@ -64,14 +67,17 @@ pub struct Done {
     pub definitions: Vec<String>,
     /// What a person does next.
     pub next: Vec<String>,
-    /// Files that were packed into another, and are no longer needed.
+    /// Files that were packed into another or sent away, and are no longer needed.
     #[serde(default)]
     pub parts: Vec<PathBuf>,
+    /// What was sent where.
+    #[serde(default)]
+    pub sent: Vec<String>,
 }
 
 impl Destination {
     /// `kvm:/srv/machines`; the directory may be missing.
-    pub(crate) fn parse(to: &str, adapters: &Adapters) -> Result<Self> {
+    pub(crate) fn parse(to: &str, servers: &Servers, adapters: &Adapters) -> Result<Self> {
         let known = || adapters.words(Kind::TargetPlatform).join(", ");
         let Some((target, directory)) = to.split_once(':').filter(|(_, directory)| !directory.is_empty())
         else {
@@ -85,13 +91,28 @@ impl Destination {
             .ok_or_else(|| Error::usage(format!("there is no target `{target}`; known are: {}", known())))?;
         let directory =
             std::path::absolute(directory).map_err(|e| Error::failed(format!("{directory}: {e}")))?;
-        Ok(Self { adapter: adapter.clone(), word: target.into(), directory })
+        let asks = &adapter.manifest.asks;
+        if asks.http.is_empty() && !servers.named.is_empty() {
+            return Err(Error::usage(format!(
+                "the target `{target}` makes files and asks no server; leave --server out"
+            )));
+        }
+        let servers = Granted::new(servers, asks, adapters.job.stop_flag())?;
+        Ok(Self { adapter: adapter.clone(), word: target.into(), directory, servers })
     }
 
-    /// An instance of the target's adapter; it may write into `output` only.
+    /// An instance of the target's adapter; it may write into `output` only, and ask the operator's servers.
     pub(crate) fn target(&self, output: Option<Output>) -> Result<Target> {
-        let grant = Asks { output: output.is_some(), ..Asks::default() };
-        Ok(Target::open(&self.adapter, &grant, output)?)
+        let granted = self.servers.as_ref().map(|servers| servers.grant()).unwrap_or_default();
+        let grant = Asks { output: output.is_some(), ..granted };
+        let web = self.servers.clone().map(|servers| servers as Arc<dyn Web>);
+        Ok(Target::open(&self.adapter, &grant, Lent { output, web })?)
+    }
+
+    /// A fresh instance for clearing away: a wish to stop does not keep it from its servers.
+    pub(crate) fn clearing(&self) -> Result<Target> {
+        let servers = self.servers.as_ref().map(|servers| Arc::new(servers.undisturbed()));
+        Self { servers, ..self.clone() }.target(Some(self.output()?))
     }
 
     /// The directory as a capability; it is made if it is missing.

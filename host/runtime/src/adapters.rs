@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::limits::Limits;
-use crate::manifest::{Asks, Kind, Manifest};
+use crate::manifest::{Kind, Manifest};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use std::path::{Path, PathBuf};
@@ -163,20 +163,6 @@ impl Adapter {
             limits,
             job: job.clone(),
         })
-    }
-
-    /// What both the manifest asks for and the operator grants.
-    pub(crate) fn rights(&self, grant: &Asks) -> Asks {
-        let both = |asked: &[String], granted: &[String]| {
-            asked.iter().filter(|right| granted.contains(right)).cloned().collect()
-        };
-        let asks = &self.manifest.asks;
-        Asks {
-            http: both(&asks.http, &grant.http),
-            endpoints: both(&asks.endpoints, &grant.endpoints),
-            secrets: both(&asks.secrets, &grant.secrets),
-            output: asks.output && grant.output,
-        }
     }
 }
 

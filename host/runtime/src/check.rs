@@ -241,3 +241,25 @@ pub(crate) fn sinks(sinks: &[c::Sink], disks: usize) -> Checked {
     }
     Ok(())
 }
+
+/// More files than a machine's disks and descriptions are.
+const UPLOADS_MOST: usize = 1024;
+/// A day: no server waits longer for a sign of life.
+const ALIVE_MOST: u32 = 86_400;
+
+/// Files by plain names, each to somewhere.
+pub(crate) fn shipment(shipment: &c::Shipment) -> Checked {
+    count("uploads", shipment.uploads.len(), UPLOADS_MOST as u32)?;
+    if shipment.alive_seconds == 0 || shipment.alive_seconds > ALIVE_MOST {
+        return refuse(format!("a sign of life every {} s", shipment.alive_seconds));
+    }
+    for upload in &shipment.uploads {
+        if leads_away(&upload.name) {
+            return refuse(format!("{:?} is no name of a file", upload.name));
+        }
+        if !["PUT", "POST"].contains(&upload.method.as_str()) {
+            return refuse(format!("files are sent by PUT or POST, not by {:?}", upload.method));
+        }
+    }
+    Ok(())
+}

@@ -6,14 +6,14 @@ use crate::contract as c;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::manifest::{Asks, Kind};
-use crate::state::{Blob, GuestTree, Output, State, Tree};
+use crate::state::{Blob, GuestTree, Lent, State, Tree};
 use crate::wit::{
     disk_format, filesystem_driver, machine_definition, shared, source_os, target_platform, volume_map,
 };
 use block::Disk;
 use std::sync::{Arc, Mutex};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceAny};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 type Called<T> = wasmtime::Result<std::result::Result<T, c::Error>>;
 
@@ -28,7 +28,7 @@ struct Room {
 }
 
 impl Room {
-    fn new(adapter: &Arc<Adapter>, kind: Kind, rights: Asks, output: Option<Output>) -> Result<Self> {
+    fn new(adapter: &Arc<Adapter>, kind: Kind, rights: Asks, lent: Lent) -> Result<Self> {
         let id = &adapter.manifest.id;
         if adapter.manifest.kind != kind {
             let is = adapter.manifest.kind.name();
@@ -39,10 +39,18 @@ impl Room {
                 format!("it is a {is}, not a {}", kind.name()),
             ));
         }
-        let mut store = Store::new(&adapter.engine, State::new(adapter, rights, output));
+        let mut store = Store::new(&adapter.engine, State::new(adapter, rights, lent));
         store.limiter(|state| &mut state.store_limits);
         store.set_hostcall_fuel(adapter.limits.handed);
         store.set_epoch_deadline(adapter.limits.call_seconds * TICKS_PER_SECOND);
+        // Waiting for a server has its own limits, and is not the adapter's time.
+        store.epoch_deadline_callback(|mut context| {
+            let waited = std::mem::take(&mut context.data_mut().waited);
+            match waited.as_secs() * TICKS_PER_SECOND {
+                0 => Ok(UpdateDeadline::Interrupt),
+                ticks => Ok(UpdateDeadline::Continue(ticks)),
+            }
+        });
         Ok(Self { store, adapter: adapter.clone(), dead: false })
     }
 
@@ -201,7 +209,7 @@ pub struct FormatReader {
 impl FormatReader {
     /// Part 0 is the image, the rest its parents.
     pub fn open(adapter: &Arc<Adapter>, parts: Vec<Arc<dyn Disk>>) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::DiskFormat, Asks::default(), None)?;
+        let mut room = Room::new(adapter, Kind::DiskFormat, Asks::default(), Lent::default())?;
         let linker = room.linker()?;
         let component = &adapter.component;
         let world = room.call("load", |s| disk_format::DiskFormat::instantiate(s, component, &linker))?;
@@ -246,7 +254,7 @@ pub struct FormatWriter {
 impl FormatWriter {
     /// An image of `virtual_size` bytes.
     pub fn create(adapter: &Arc<Adapter>, virtual_size: u64, options: &[c::Fact]) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::DiskFormat, Asks::default(), None)?;
+        let mut room = Room::new(adapter, Kind::DiskFormat, Asks::default(), Lent::default())?;
         let linker = room.linker()?;
         let component = &adapter.component;
         let world = room.call("load", |s| disk_format::DiskFormat::instantiate(s, component, &linker))?;
@@ -313,7 +321,7 @@ pub struct Volumes {
 impl Volumes {
     /// A fresh instance.
     pub fn open(adapter: &Arc<Adapter>) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::VolumeMap, Asks::default(), None)?;
+        let mut room = Room::new(adapter, Kind::VolumeMap, Asks::default(), Lent::default())?;
         let linker = room.linker()?;
         let world =
             room.call("load", |s| volume_map::VolumeMap::instantiate(s, &adapter.component, &linker))?;
@@ -376,7 +384,7 @@ mounted_calls! {
 impl FileSystem {
     /// A fresh instance with nothing mounted.
     pub fn open(adapter: &Arc<Adapter>) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::FilesystemDriver, Asks::default(), None)?;
+        let mut room = Room::new(adapter, Kind::FilesystemDriver, Asks::default(), Lent::default())?;
         let linker = room.linker()?;
         let component = &adapter.component;
         let world =
@@ -489,7 +497,7 @@ pub struct Definition {
 impl Definition {
     /// A fresh instance.
     pub fn open(adapter: &Arc<Adapter>) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::MachineDefinition, Asks::default(), None)?;
+        let mut room = Room::new(adapter, Kind::MachineDefinition, Asks::default(), Lent::default())?;
         let linker = room.linker()?;
         let component = &adapter.component;
         let world =
@@ -534,7 +542,7 @@ pub struct Source {
 impl Source {
     /// A fresh instance over this tree.
     pub fn open(adapter: &Arc<Adapter>, tree: Arc<Mutex<dyn Tree>>) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::SourceOs, Asks::default(), None)?;
+        let mut room = Room::new(adapter, Kind::SourceOs, Asks::default(), Lent::default())?;
         let linker = room.linker()?;
         let world =
             room.call("load", |s| source_os::SourceOs::instantiate(s, &adapter.component, &linker))?;
@@ -566,8 +574,9 @@ pub struct Target {
 
 impl Target {
     /// A fresh instance with what the operator grants.
-    pub fn open(adapter: &Arc<Adapter>, grant: &Asks, output: Option<Output>) -> Result<Self> {
-        let mut room = Room::new(adapter, Kind::TargetPlatform, adapter.rights(grant), output)?;
+    pub fn open(adapter: &Arc<Adapter>, grant: &Asks, lent: Lent) -> Result<Self> {
+        let rights = adapter.manifest.asks.granted(grant);
+        let mut room = Room::new(adapter, Kind::TargetPlatform, rights, lent)?;
         let linker = room.linker()?;
         let component = &adapter.component;
         let world =
@@ -598,6 +607,37 @@ impl Target {
         let sinks = self.room.ask("target.prepare", |s| world.call_prepare(s, key, machine, profile))?;
         self.room.believe("target.prepare", check::sinks(&sinks, machine.disks.len()))?;
         Ok(sinks)
+    }
+
+    /// What has to be sent to a server.
+    pub fn ship(
+        &mut self,
+        key: &str,
+        machine: &c::Machine,
+        profile: &c::DeviceProfile,
+    ) -> Result<Option<c::Shipment>> {
+        let world = self.world.wherry_adapter_target();
+        let shipment = self.room.ask("target.ship", |s| world.call_ship(s, key, machine, profile))?;
+        self.room.believe("target.ship", shipment.as_ref().map_or(Ok(()), check::shipment))?;
+        Ok(shipment)
+    }
+
+    /// A shipment's sign of life: bytes done, and in all.
+    pub fn sending(
+        &mut self,
+        key: &str,
+        machine: &c::Machine,
+        note: &str,
+        (done, total): (u64, u64),
+    ) -> Result<()> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.sending", |s| world.call_sending(s, key, machine, note, done, total))
+    }
+
+    /// Gives back what a shipment has taken.
+    pub fn abandon(&mut self, key: &str, machine: &c::Machine, note: &str) -> Result<()> {
+        let world = self.world.wherry_adapter_target();
+        self.room.ask("target.abandon", |s| world.call_abandon(s, key, machine, note))
     }
 
     /// Defines the machine.

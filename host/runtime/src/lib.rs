@@ -15,8 +15,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use instance::{Definition, FileSystem, FormatReader, FormatWriter, Source, Target, Volumes};
 pub use job::{Cost, Job};
 pub use limits::Limits;
-pub use manifest::{Asks, Kind, Manifest};
-pub use state::{Answer, Output, Tree, refusal};
+pub use manifest::{Asks, Kind, Manifest, origin};
+pub use state::{Answer, Lent, Output, Tree, Web, refusal};
 
 /// The contract's records, as the host sees them.
 pub mod contract {
@@ -29,13 +29,14 @@ pub mod contract {
         Place as MemberPlace,
     };
     pub use crate::wit::shared::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};
+    pub use crate::wit::shared::wherry::adapter::http::{Request, Response};
     pub use crate::wit::shared::wherry::adapter::tree::{Change, Volume};
     pub use crate::wit::shared::wherry::adapter::types::{
         Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
     };
     pub use crate::wit::source_os::exports::wherry::adapter::source::{Adaptation, OperatingSystem};
     pub use crate::wit::target_platform::exports::wherry::adapter::target::{
-        DiskNeed, FileSink, Machine, NicNeed, Offer, Sink,
+        DiskNeed, FileSink, Machine, NicNeed, Offer, Shipment, Sink, Upload,
     };
     pub use crate::wit::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
 }

@@ -19,6 +19,10 @@ pub struct Limits {
     pub written: u64,
     /// Bytes of log text in the life of one instance.
     pub log: u64,
+    /// Bytes of one request's body: a script, a description of a machine.
+    pub request: usize,
+    /// Requests in the life of one instance: one that asks in circles ends.
+    pub requests: u64,
     /// Bytes of strings and lists that an adapter hands over in one call, an initramfs segment included.
     pub handed: usize,
 }
@@ -34,6 +38,8 @@ impl Default for Limits {
             read_in_all: 4 << 30,
             written: 1 << 30,
             log: 1 << 20,
+            request: 16 << 20,
+            requests: 100_000,
             handed: 64 << 20,
         }
     }
@@ -48,4 +54,6 @@ pub struct Usage {
     pub written: u64,
     /// Bytes of log text.
     pub log: u64,
+    /// Requests to servers.
+    pub requests: u64,
 }

@@ -83,7 +83,8 @@ impl Kind {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asks {
-    /// Origins, such as `https://host:port`.
+    /// Origins, such as `https://host:port`. In a manifest `server`: those that the operator names, whichever they are; in a
+    /// grant `https://*.NAME`: every host below NAME.
     #[serde(default)]
     pub http: Vec<String>,
     /// Endpoints, such as `unix:/run/libvirt/libvirt-sock`.
@@ -95,6 +96,43 @@ pub struct Asks {
     /// The output directory.
     #[serde(default)]
     pub output: bool,
+}
+
+impl Asks {
+    /// What both the manifest asks for and the operator grants.
+    pub fn granted(&self, grant: &Asks) -> Asks {
+        let both = |asked: &[String], granted: &[String]| -> Vec<String> {
+            asked.iter().filter(|right| granted.contains(right)).cloned().collect()
+        };
+        let any = self.http.iter().any(|asked| asked == "server");
+        Asks {
+            http: if any { grant.http.clone() } else { both(&self.http, &grant.http) },
+            endpoints: both(&self.endpoints, &grant.endpoints),
+            secrets: both(&self.secrets, &grant.secrets),
+            output: self.output && grant.output,
+        }
+    }
+
+    /// Whether a request may go to `origin`.
+    pub fn asks_server(&self, origin: &str) -> bool {
+        let covers = |grant: &String| match grant.split_once("://*.") {
+            None => grant == origin,
+            Some((scheme, end)) => {
+                let host = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+                let host =
+                    host.and_then(|host| host.strip_suffix(end)).and_then(|host| host.strip_suffix('.'));
+                host.is_some_and(|host| !host.is_empty() && !host.contains(['@', ':', '/', '?', '#', '\\']))
+            }
+        };
+        self.http.iter().any(covers)
+    }
+}
+
+/// The origin of a URL as grants are spelled: in lower case, without its scheme's usual port.
+pub fn origin(url: &str) -> String {
+    let origin = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/").to_ascii_lowercase();
+    let usual = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(usual).map_or_else(|| origin.clone(), str::to_owned)
 }
 
 /// Limits an adapter wishes for.

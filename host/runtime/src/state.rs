@@ -3,15 +3,17 @@
 use crate::adapters::Adapter;
 use crate::job::Job;
 use crate::limits::{Limits, Usage};
-use crate::manifest::Asks;
+use crate::manifest::{Asks, origin};
 use crate::wit::shared::wherry::adapter as wit;
 use block::Disk;
 use cap_std::fs::Dir;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wit::files::{Entry, Meta, Room};
+use wit::http::{Request, Response};
 use wit::tree::{Change, Volume};
 use wit::types::{Error, ErrorKind, Patch, Range};
 
@@ -57,12 +59,27 @@ pub struct GuestTree(pub Arc<std::sync::Mutex<dyn Tree>>);
 /// A connection; none can be opened yet.
 pub struct Link;
 
+/// Requests to servers; implemented by whoever may open connections. It is asked only for origins that are granted.
+pub trait Web: Send + Sync {
+    /// Sends one request and waits for the whole answer.
+    fn send(&self, request: Request) -> Answer<Response>;
+}
+
 /// A granted output directory.
 pub struct Output {
     /// The directory, as a capability.
     pub dir: Dir,
     /// Its absolute path, for definitions.
     pub path: PathBuf,
+}
+
+/// What is lent to an adapter for the life of one instance, as far as its rights go.
+#[derive(Default)]
+pub struct Lent {
+    /// The output directory.
+    pub output: Option<Output>,
+    /// The servers.
+    pub web: Option<Arc<dyn Web>>,
 }
 
 /// The data of one store.
@@ -76,11 +93,14 @@ pub struct State {
     /// Manifest and grant intersected.
     pub(crate) rights: Asks,
     pub(crate) output: Option<Output>,
+    pub(crate) web: Option<Arc<dyn Web>>,
+    /// What the adapter has waited for servers, and its deadline does not know of yet.
+    pub(crate) waited: Duration,
     pub(crate) last_error_line: Option<String>,
 }
 
 impl State {
-    pub(crate) fn new(adapter: &Adapter, rights: Asks, output: Option<Output>) -> Self {
+    pub(crate) fn new(adapter: &Adapter, rights: Asks, lent: Lent) -> Self {
         let limits = &adapter.limits;
         let store_limits = StoreLimitsBuilder::new()
             .memory_size(limits.memory)
@@ -96,7 +116,9 @@ impl State {
             adapter: adapter.manifest.id.clone(),
             job: adapter.job.clone(),
             rights,
-            output,
+            output: lent.output,
+            web: lent.web,
+            waited: Duration::ZERO,
             last_error_line: None,
         }
     }
@@ -286,15 +308,51 @@ tree_calls! {
     make_symlink(path: String => &path, target: String => &target, reason: String => &reason) -> Answer<()>;
 }
 
-impl wit::http::Host for State {
-    fn send(&mut self, request: wit::http::Request) -> wasmtime::Result<Answer<wit::http::Response>> {
-        let origin = request.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-        if !self.rights.http.contains(&origin) {
+impl State {
+    fn ask(&mut self, request: Request) -> Answer<Response> {
+        let origin = origin(&request.url);
+        if !self.rights.asks_server(&origin) {
             let message = format!("the right `http` to {origin} is not in both the manifest and the grant");
-            return Ok(Err(refusal(ErrorKind::Denied, message)));
+            return Err(refusal(ErrorKind::Denied, message));
         }
-        let message = format!("{origin} was not asked: this host has no HTTP client yet; {WITHOUT}");
-        Ok(Err(refusal(ErrorKind::Unsupported, message)))
+        if let Some(name) = request.secret.as_ref().filter(|name| !self.rights.secrets.contains(name)) {
+            let message =
+                format!("the right to the secret `{name}` is not in both the manifest and the grant");
+            return Err(refusal(ErrorKind::Denied, message));
+        }
+        let most = self.limits.request;
+        if request.body.len() > most {
+            return Err(refusal(ErrorKind::Limit, format!("a request of more than {most} bytes")));
+        }
+        self.usage.requests += 1;
+        if self.usage.requests > self.limits.requests {
+            return Err(refusal(ErrorKind::Limit, format!("more than {} requests", self.limits.requests)));
+        }
+        let Some(web) = self.web.clone() else {
+            let message = format!("{origin} was not asked: there is no connection to servers here");
+            return Err(refusal(ErrorKind::Unsupported, message));
+        };
+        let started = Instant::now();
+        let answer = web.send(request);
+        self.waited += started.elapsed();
+        let answer = answer?;
+        self.charge_answer(answer.body.len() as u64)?;
+        Ok(answer)
+    }
+
+    fn charge_answer(&mut self, bytes: u64) -> Answer<()> {
+        self.usage.read += bytes;
+        let most = self.limits.read_in_all;
+        match self.usage.read > most {
+            true => Err(refusal(ErrorKind::Limit, format!("more than {most} bytes read in all"))),
+            false => Ok(()),
+        }
+    }
+}
+
+impl wit::http::Host for State {
+    fn send(&mut self, request: Request) -> wasmtime::Result<Answer<Response>> {
+        Ok(self.ask(request))
     }
 }
 

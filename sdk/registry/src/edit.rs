@@ -153,6 +153,10 @@ impl<S: Storage> Hive<S> {
     }
 
     fn locate(&mut self, names: Vec<Name>) -> Result<Found> {
+        // Edits of one key often follow each other.
+        if let Some((path, at)) = self.recent.take().filter(|(path, _)| *path == names) {
+            return Ok(Found { path, key: self.key(at)?, missing: Vec::new() });
+        }
         let mut found = Found { path: Vec::new(), key: self.root()?, missing: Vec::new() };
         let mut names = names.into_iter();
         while let Some(name) = names.next() {
@@ -178,6 +182,7 @@ impl<S: Storage> Hive<S> {
             path.push(name);
             self.journal.key(&path, false, true);
         }
+        self.recent = Some((path.clone(), key.at));
         Ok((path, key))
     }
 
@@ -196,7 +201,8 @@ impl<S: Storage> Hive<S> {
         };
         let name = there.as_ref().map_or(name, |value| value.name.clone());
         self.put_value(&key, &name, there, kind, data)?;
-        self.journal.value(&path, name, before, Some(Content::new(kind, data)));
+        let after = Content::new(kind, data);
+        self.journal.value(&path, name, before, Some(after));
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use crate::cells::Cells;
 use crate::journal::Journal;
 use crate::key::Key;
 use crate::log;
+use crate::name::Name;
 use crate::pages::{Pages, Storage};
 use wherry_sdk::{Error, Result};
 
@@ -21,6 +22,8 @@ pub struct Hive<S> {
     pub(crate) cells: Cells,
     pub(crate) journal: Journal,
     pub(crate) state: State,
+    /// The names and the place of the key that was edited last; forgotten by every other edit.
+    pub(crate) recent: Option<(Vec<Name>, u32)>,
     /// FILETIME of edits.
     pub(crate) now: Option<u64>,
     /// Log entries that were applied.
@@ -59,10 +62,10 @@ impl<S: Storage> Hive<S> {
         let logged: u64 = if applied > 0 { logs.iter().map(|log| log.len() as u64).sum() } else { 0 };
         base.check(pages.length().saturating_add(logged))?;
         let (cells, journal) = (Cells::default(), Journal::default());
-        Ok(Self { pages, base, cells, journal, state: State::Unchanged, now: None, applied })
+        Ok(Self { pages, base, cells, journal, state: State::Unchanged, recent: None, now: None, applied })
     }
 
-    /// Minor version: 1.3 of NT 4.0 and 2000, 1.5 of later ones.
+    /// Minor version: 1 of NT 3.1 and 3.5, 2 of NT 3.51, 3 of NT 4.0 and 2000 and of small hives of later ones, 5 of XP and later.
     pub fn minor(&self) -> u32 {
         self.base.minor
     }
@@ -82,16 +85,22 @@ impl<S: Storage> Hive<S> {
         self.key(self.base.root)
     }
 
+    /// Bytes before what a cell holds. Windows NT 3.1 and 3.5 have the place of the cell before it there too ("Very old versions
+    /// of Windows").
+    fn lead(&self) -> u32 {
+        if self.base.minor < 2 { 2 * LENGTH } else { LENGTH }
+    }
+
     /// What an allocated cell holds, but for its length.
     pub(crate) fn cell(&mut self, at: u32) -> Result<Vec<u8>> {
         let length = self.cell_length(at)?;
-        self.pages.bins(at + LENGTH, length as usize)
+        self.pages.bins(at + self.lead(), length as usize)
     }
 
     /// The first `most` bytes of it.
     pub(crate) fn cell_head(&mut self, at: u32, most: usize) -> Result<Vec<u8>> {
         let length = self.cell_length(at)? as usize;
-        self.pages.bins(at + LENGTH, length.min(most))
+        self.pages.bins(at + self.lead(), length.min(most))
     }
 
     pub(crate) fn cell_length(&mut self, at: u32) -> Result<u32> {
@@ -107,7 +116,7 @@ impl<S: Storage> Hive<S> {
         if length < 8 || at.checked_add(length).is_none_or(|end| end > self.base.bins) {
             return Err(place(&format!("of {length} bytes leaves the bins")));
         }
-        Ok(length - LENGTH)
+        Ok(length - self.lead())
     }
 
     /// A cell that begins with a record's two letters.

@@ -57,7 +57,7 @@ fn root_bytes(leaves: &[u32]) -> Vec<u8> {
 impl<S: Storage> Hive<S> {
     /// Puts a new key of that name into the list of its parent: the list's place from now on.
     pub(crate) fn list_insert(&mut self, parent: &Key, name: &Name, child: u32) -> Result<u32> {
-        if parent.subkeys == 0 || parent.list == NONE {
+        if parent.subkeys == 0 {
             let mut leaf = Leaf::new(match self.base.minor {
                 0..=2 => *b"li",
                 3..=4 => *b"lf",

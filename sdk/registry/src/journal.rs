@@ -16,14 +16,15 @@ pub(crate) struct Content {
     pub kind: Kind,
     pub size: usize,
     pub head: Vec<u8>,
-    /// CRC-32C of all data, which tells long values apart.
+    /// CRC-32C of all data where it is not shown whole, which tells such values apart.
     pub sum: u32,
 }
 
 impl Content {
     pub fn new(kind: Kind, data: &[u8]) -> Self {
         let head = data[..data.len().min(SHOWN)].to_vec();
-        Self { kind, size: data.len(), head, sum: crc32c(0, data) }
+        let sum = if data.len() > SHOWN { crc32c(0, data) } else { 0 };
+        Self { kind, size: data.len(), head, sum }
     }
 }
 
@@ -50,10 +51,21 @@ pub(crate) struct Journal {
     entries: usize,
     /// Changes beyond those that are kept.
     pub left_out: usize,
+    /// Whether nothing is to be kept.
+    pub quiet: bool,
 }
 
 impl Journal {
+    /// What there is; nothing is left.
+    pub fn take(&mut self) -> Self {
+        let fresh = Self { quiet: self.quiet, ..Self::default() };
+        std::mem::replace(self, fresh)
+    }
+
     fn record(&mut self, path: &[Name]) -> Option<&mut Record> {
+        if self.quiet {
+            return None;
+        }
         if self.entries >= ENTRIES && !self.keys.contains_key(path) {
             self.left_out += 1;
             return None;

@@ -41,13 +41,16 @@ impl<S: Storage> Hive<S> {
             let message = format!("a key whose name of {length} bytes leaves its cell");
             return Err(Error::corrupt(BASE + u64::from(at), message));
         };
+        // Without a list there is nothing, whatever the count.
+        let counted =
+            |count: usize, list: usize| if word(&bytes, list) == NONE { 0 } else { word(&bytes, count) };
         Ok(Key {
             at,
-            name: Name::stored(name, half(&bytes, 2) & COMPRESSED != 0),
+            name: Name::stored(name, half(&bytes, 2) & COMPRESSED != 0 && self.base.minor > 1),
             written: number(&bytes, 4, 8),
-            subkeys: word(&bytes, 20),
+            subkeys: counted(20, 28),
             list: word(&bytes, 28),
-            values: word(&bytes, 36),
+            values: counted(36, 40),
             value_list: word(&bytes, 40),
             security: word(&bytes, 44),
             class: (word(&bytes, 48), half(&bytes, 74)),

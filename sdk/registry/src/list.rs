@@ -2,7 +2,7 @@
 
 use crate::base::BASE;
 use crate::bytes::{half, word};
-use crate::hive::{Hive, NONE};
+use crate::hive::Hive;
 use crate::key::Key;
 use crate::name::Name;
 use crate::pages::Storage;
@@ -11,6 +11,9 @@ use wherry_sdk::{Error, Result};
 /// Bytes of a key's cell at least.
 const KEY_LEAST: u32 = 80;
 
+/// Lists that are looked through from front to back, so that what is not in order is found too.
+const SHORT: usize = 64;
+
 /// What a leaf says of a key beside its place.
 enum Hint {
     Nothing,
@@ -18,19 +21,30 @@ enum Hint {
     Hash(u32),
 }
 
-impl Hint {
-    /// Whether a key of that name may be there.
-    fn allows(&self, name: &Name) -> bool {
-        match self {
-            Self::Nothing => true,
+/// A name that is looked for, with what leaves may say of it.
+struct Wanted<'a> {
+    name: &'a Name,
+    letters: [u8; 4],
+    hash: u32,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(name: &'a Name) -> Self {
+        Self { name, letters: name.hint(), hash: name.hash_of_leaf() }
+    }
+
+    /// Whether it may be there.
+    fn allowed(&self, hint: &Hint) -> bool {
+        match hint {
+            Hint::Nothing => true,
             // Letters that are no bytes leave no hint.
-            Self::Letters(letters) => {
+            Hint::Letters(letters) => {
                 letters[0] == 0
-                    || name.hint()[0] == 0
-                    || letters.eq_ignore_ascii_case(&name.hint())
+                    || self.letters[0] == 0
+                    || letters.eq_ignore_ascii_case(&self.letters)
                     || letters.iter().any(|letter| !letter.is_ascii())
             }
-            Self::Hash(hash) => *hash == name.hash_of_leaf(),
+            Hint::Hash(hash) => *hash == self.hash,
         }
     }
 }
@@ -43,10 +57,15 @@ impl<S: Storage> Hive<S> {
 
     /// The key of that name in a key.
     pub fn subkey(&mut self, key: &Key, name: &Name) -> Result<Option<Key>> {
-        for (at, hint) in self.entries(key)? {
-            if hint.allows(name) {
+        let (entries, wanted) = (self.entries(key)?, Wanted::new(name));
+        let hashed = matches!(entries.first(), Some((_, Hint::Hash(_))));
+        if entries.len() > SHORT && !hashed {
+            return self.search(&entries, name);
+        }
+        for (at, hint) in entries {
+            if wanted.allowed(&hint) {
                 let found = self.key(at)?;
-                if found.name == *name {
+                if found.name == *wanted.name {
                     return Ok(Some(found));
                 }
             }
@@ -54,9 +73,24 @@ impl<S: Storage> Hive<S> {
         Ok(None)
     }
 
+    /// The same in a list that says little of its keys, by their order.
+    fn search(&mut self, entries: &[(u32, Hint)], name: &Name) -> Result<Option<Key>> {
+        let (mut low, mut high) = (0, entries.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            let key = self.key(entries[middle].0)?;
+            match key.name.cmp(name) {
+                std::cmp::Ordering::Equal => return Ok(Some(key)),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+
     /// Places of the subkeys, and the hints of the lists.
     fn entries(&mut self, key: &Key) -> Result<Vec<(u32, Hint)>> {
-        if key.subkeys == 0 || key.list == NONE {
+        if key.subkeys == 0 {
             return Ok(Vec::new());
         }
         // So many have no room among the bins, however often a list names a leaf.

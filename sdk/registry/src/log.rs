@@ -37,8 +37,9 @@ pub(crate) fn apply<S: Storage>(
     let mut applied = 0;
     for (base, log) in &found {
         match base.file_type {
-            6 => applied += apply_entries(pages, &mut now, log)?,
-            1 if applied == 0 && base.written == now.written && !base.is_dirty() => {
+            6 => applied += apply_entries(pages, &mut now, (base.primary, log), applied > 0)?,
+            // 2 up to Windows 2000.
+            1 | 2 if applied == 0 && base.written == now.written && !base.is_dirty() => {
                 applied += apply_pages(pages, base, log)?;
                 now.bins = base.bins;
             }
@@ -55,27 +56,31 @@ pub(crate) fn apply<S: Storage>(
     Ok((now, applied))
 }
 
-/// "New format": entries in a row, up to one that is not sound or does not follow.
-fn apply_entries<S: Storage>(pages: &mut Pages<S>, now: &mut Base, log: &[u8]) -> Result<usize> {
+/// "New format" (notes 5 and 7): entries in a row, up to one that is not sound or does not follow. The first that counts is the
+/// log's own number, and not less than the hive's secondary one; what one log began the next goes on with.
+fn apply_entries<S: Storage>(
+    pages: &mut Pages<S>,
+    now: &mut Base,
+    (first, log): (u32, &[u8]),
+    mut begun: bool,
+) -> Result<usize> {
     let (mut at, mut applied, mut next) = (SECTOR, 0, None);
     while let Some(entry) = sound_entry(log, at) {
         let (sequence, bins) = (word(entry, 12), word(entry, 16));
-        if next.is_some_and(|next| next != sequence) {
+        let follows = !begun || sequence <= now.secondary;
+        if next.is_some_and(|next| next != sequence) || !follows {
             break;
         }
         // Those before are in the hive already.
-        if sequence >= now.primary {
+        if sequence >= first && sequence >= now.secondary {
             write_pages(pages, entry, bins)?;
-            (now.primary, now.secondary, now.bins) = (sequence, sequence, bins);
+            // The number that the entry after it has.
+            now.secondary = sequence.wrapping_add(1);
+            (now.primary, now.bins, begun) = (now.secondary, bins, true);
             applied += 1;
         }
         next = Some(sequence.wrapping_add(1));
         at += entry.len();
-    }
-    // An entry's own number is the hive's once it is applied; the one after it belongs to the next log.
-    if applied > 0 {
-        now.primary = now.primary.wrapping_add(1);
-        now.secondary = now.primary;
     }
     Ok(applied)
 }
@@ -84,7 +89,12 @@ fn apply_entries<S: Storage>(pages: &mut Pages<S>, now: &mut Base, log: &[u8]) -
 fn sound_entry(log: &[u8], at: usize) -> Option<&[u8]> {
     let rest = log.get(at..)?;
     let size = word(rest, 4) as usize;
-    if !rest.starts_with(b"HvLE") || size < ENTRY || !size.is_multiple_of(SECTOR) {
+    let bins = u64::from(word(rest, 16));
+    if !rest.starts_with(b"HvLE")
+        || size < ENTRY
+        || !size.is_multiple_of(SECTOR)
+        || !bins.is_multiple_of(BASE)
+    {
         return None;
     }
     let entry = rest.get(..size)?;

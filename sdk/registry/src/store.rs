@@ -186,7 +186,7 @@ impl<S: Storage> Hive<S> {
         let mut list = self.value_places(key)?;
         list.push(at);
         let mut bytes: Vec<u8> = list.iter().flat_map(|at| at.to_le_bytes()).collect();
-        let place = if key.values == 0 || key.value_list == NONE {
+        let place = if key.values == 0 {
             self.store(&bytes, key.at)?
         } else {
             if (self.cell_length(key.value_list)? as usize) < bytes.len() {
@@ -220,7 +220,10 @@ impl<S: Storage> Hive<S> {
         }
         let mut list = Vec::new();
         for piece in data.chunks(PIECE as usize) {
-            list.extend(self.store(piece, near)?.to_le_bytes());
+            // Windows gives the last piece as much room as the others, and hivex misses one of 4 bytes without it.
+            let mut piece = piece.to_vec();
+            piece.resize(PIECE as usize, 0);
+            list.extend(self.store(&piece, near)?.to_le_bytes());
         }
         let count = (list.len() / 4) as u16;
         let mut record = b"db".to_vec();

@@ -33,9 +33,14 @@ impl<S: Storage> Hive<S> {
         }
         self.seal()?;
         let length = self.pages.length().max(BASE + u64::from(self.base.bins));
-        let change = reg::change(&std::mem::take(&mut self.journal), prefix);
+        let change = reg::change(&self.journal.take(), prefix);
         self.state = State::Unchanged;
         Ok(Taken { patches: self.pages.take(length)?, length, change })
+    }
+
+    /// Keeps no text of edits from now on: a hive of many MiB that is being made is done in half the time.
+    pub fn quiet(&mut self) {
+        self.journal.quiet = true;
     }
 
     /// The whole file as it is with all edits.

@@ -65,14 +65,14 @@ impl<S: Storage> Hive<S> {
         if key.class.0 != NONE {
             doomed.add(key.class.0)?;
         }
-        if key.values > 0 && key.value_list != NONE {
+        if key.values > 0 {
             doomed.add(key.value_list)?;
         }
         for value in self.values(key)? {
             doomed.add(value.at)?;
             self.data_cells(&value)?.into_iter().try_for_each(|at| doomed.add(at))?;
         }
-        if key.subkeys > 0 && key.list != NONE {
+        if key.subkeys > 0 {
             doomed.add(key.list)?;
             self.leaves(key.list)?.into_iter().flatten().try_for_each(|at| doomed.add(at))?;
         }

@@ -2,7 +2,7 @@
 
 use crate::base::BASE;
 use crate::bytes::{half, word};
-use crate::hive::{Hive, NONE};
+use crate::hive::Hive;
 use crate::key::Key;
 use crate::name::Name;
 use crate::pages::Storage;
@@ -67,7 +67,7 @@ impl<S: Storage> Hive<S> {
 
     /// Where they are.
     pub(crate) fn value_places(&mut self, key: &Key) -> Result<Vec<u32>> {
-        if key.values == 0 || key.value_list == NONE {
+        if key.values == 0 {
             return Ok(Vec::new());
         }
         let list = self.cell(key.value_list)?;
@@ -100,7 +100,8 @@ impl<S: Storage> Hive<S> {
             let message = format!("a value whose name of {length} bytes leaves its cell");
             return Err(Error::corrupt(BASE + u64::from(at), message));
         };
-        let name = Name::stored(name, half(&bytes, 16) & COMPRESSED != 0);
+        // Version 1.1 has another field in place of the flags.
+        let name = Name::stored(name, half(&bytes, 16) & COMPRESSED != 0 && self.base.minor > 1);
         Ok(Value { at, name, kind: Kind(word(&bytes, 12)), size: word(&bytes, 4), data: word(&bytes, 8) })
     }
 

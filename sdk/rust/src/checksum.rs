@@ -16,8 +16,14 @@ const fn reflected(polynomial: u32) -> [u32; 256] {
     table
 }
 
+const ISO: [u32; 256] = reflected(0xedb8_8320);
 const CASTAGNOLI: [u32; 256] = reflected(0x82f6_3b78);
 const ANSI: [u32; 256] = reflected(0xa001);
+
+/// CRC-32 (ISO-HDLC): BitLocker's metadata.
+pub fn crc32(start: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(start, |crc, byte| ISO[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
+}
 
 /// CRC-32C (Castagnoli): ext4's metadata, VHDX.
 pub fn crc32c(start: u32, bytes: &[u8]) -> u32 {
@@ -36,6 +42,7 @@ mod tests {
     /// The check values of the catalogue of parametrised CRC algorithms, for "123456789".
     #[test]
     fn check_values() {
+        assert_eq!(crc32(!0, b"123456789") ^ !0, 0xcbf4_3926);
         assert_eq!(crc32c(!0, b"123456789") ^ !0, 0xe306_9283);
         assert_eq!(crc16(!0, b"123456789"), 0x4b37);
     }

@@ -7,11 +7,12 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Components that only tests load.
-const HOSTILE: [&str; 6] = [
+const HOSTILE: [&str; 7] = [
     "hostile-definition",
     "hostile-devices",
     "hostile-files",
     "hostile-format",
+    "hostile-ship",
     "hostile-target",
     "hostile-volume",
 ];

@@ -27,6 +27,7 @@ cargo xtask boots [--all|NAME]
                              `snapshot` boots a disk straight from an archive, over NBD
 cargo xtask bench            measures the release build
 cargo xtask bench-archive    measures the archive against restic and borg
+cargo xtask bench-windows    measures a Windows with many files
 cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         ["boots", name] => matrix::run(true, name),
         ["bench"] => bench(),
         ["bench-archive"] => bench_archive(),
+        ["bench-windows"] => bench_windows(),
         ["image"] => image::build(&image::KINDS[0]).map(drop),
         ["image", "all"] => image::KINDS.iter().try_for_each(|kind| image::build(kind).map(drop)),
         ["image", kind] => image::Kind::named(kind).and_then(image::build).map(drop),
@@ -98,6 +100,14 @@ fn bench_archive() -> Result<()> {
     run(bench_program()
         .arg("archive")
         .envs(["WHERRY_PASSWORD", "RESTIC_PASSWORD", "BORG_PASSPHRASE"].map(|name| (name, "bench"))))
+}
+
+/// A Windows with many files.
+fn bench_windows() -> Result<()> {
+    packages::install(packages::TESTS)?;
+    run(cargo().args(["build", "--release", "--workspace"]))?;
+    adapters::build()?;
+    run(bench_program().arg("windows"))
 }
 
 /// The checkout.

@@ -5,9 +5,11 @@ mod guest;
 mod image;
 mod measure;
 mod program;
+mod registry;
 mod server;
 mod table;
 mod ways;
+mod windows;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -47,6 +49,21 @@ enum Inner {
         /// MiB of files in the guest.
         #[arg(long, default_value_t = 2560)]
         files: u64,
+    },
+    /// Measures edits of a large registry hive instead.
+    Registry {
+        /// MiB of it.
+        #[arg(long, default_value_t = 100)]
+        mib: u64,
+    },
+    /// Measures inspecting and adapting a large Windows instead.
+    Windows {
+        /// Files beside Windows' own.
+        #[arg(long, default_value_t = 100_000)]
+        files: u64,
+        /// MiB of the SOFTWARE hive.
+        #[arg(long, default_value_t = 100)]
+        software: u64,
     },
     /// Runs a command and prints its seconds and peak memory.
     Measure { command: Vec<String> },
@@ -112,13 +129,13 @@ fn bench(words: &Words) -> Result<()> {
     Ok(())
 }
 
-/// The archive's bench.
-fn archives(words: &Words, files: u64) -> Result<()> {
+/// One of the other benches, in a folder of its own.
+fn other(words: &Words, name: &str, run: impl FnOnce(&Path) -> Result<serde_json::Value>) -> Result<()> {
     std::fs::create_dir_all(&words.folder).context("cannot make the folder for the bench")?;
     let scratch = Scratch(words.folder.join(format!("run-{}", std::process::id())));
     std::fs::create_dir(&scratch.0)?;
-    let answer = archive::bench(&scratch.0, files, words.rounds)?;
-    let json = words.json.with_file_name("bench-archive.json");
+    let answer = run(&scratch.0)?;
+    let json = words.json.with_file_name(name);
     std::fs::write(&json, format!("{answer:#}\n"))?;
     println!("\nwritten to {}", json.display());
     Ok(())
@@ -129,6 +146,14 @@ fn main() -> Result<()> {
     match &words.inner {
         None => bench(&words),
         Some(Inner::Measure { command }) => measure::child(command),
-        Some(Inner::Archive { files }) => archives(&words, *files),
+        Some(Inner::Archive { files }) => {
+            other(&words, "bench-archive.json", |folder| archive::bench(folder, *files, words.rounds))
+        }
+        Some(Inner::Registry { mib }) => {
+            other(&words, "bench-registry.json", |folder| registry::bench(folder, *mib, words.rounds))
+        }
+        Some(Inner::Windows { files, software }) => other(&words, "bench-windows.json", |folder| {
+            windows::bench(folder, *files, *software, words.rounds)
+        }),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 const DISK: &str = ".work/source-ext4.raw";
 
 /// Runs `wherry` with this code cache; seconds, and its answer.
-fn run(words: &[&str], cache: &Path) -> Result<(f64, Value)> {
+pub fn run(words: &[&str], cache: &Path) -> Result<(f64, Value)> {
     let mut program = Command::new("target/release/wherry");
     program.args(words).args(["--output", "json"]);
     program.env("WHERRY_ADAPTERS", "target/adapters/components").env("XDG_CACHE_HOME", cache);

@@ -126,6 +126,10 @@ fn what_is_not_fat() {
         other[3..11].copy_from_slice(maker);
         assert!(probe(&other).is_none());
     }
+    let mut encrypted = fat.clone();
+    let to_go = wherry_sdk::image::Uuid::parse("4967d63b-2e29-4ad8-8399-f6a339e3d001").unwrap();
+    encrypted[424..440].copy_from_slice(&to_go.guid());
+    assert!(probe(&encrypted).is_none(), "BitLocker To Go");
     assert!(probe(&fat[..fat.len() / 2]).is_none(), "longer than its device");
     let error = Fat::mount(Box::new(MemoryBlob::new(mbr)), false).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Corrupt);

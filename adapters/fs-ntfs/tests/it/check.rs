@@ -27,6 +27,8 @@ struct Attribute {
 }
 
 type Key = (u64, Vec<u16>);
+/// A piece of an attribute: the attribute, its number in the record, its first cluster, its bytes.
+type Piece = (Key, u64, u64, Vec<u8>);
 
 #[derive(Default)]
 struct File {
@@ -111,7 +113,10 @@ impl Check<'_> {
         while number(record, at, 4) != 0xffff_ffff {
             let kind = number(record, at, 4);
             let length = number(record, at + 4, 4) as usize;
-            assert!(kind >= last && length % 8 == 0 && length >= 0x18, "record {index}: attribute {kind:#x}");
+            assert!(
+                kind >= last && length.is_multiple_of(8) && length >= 0x18,
+                "record {index}: attribute {kind:#x}"
+            );
             last = kind;
             let piece = record[at..at + length].to_vec();
             let (name_length, name_at) = (usize::from(piece[9]), number(&piece, 10, 2) as usize);
@@ -197,7 +202,7 @@ impl Check<'_> {
         file.attributes.insert((0x20, Vec::new()), list);
         let mut at = 0;
         let mut seen = BTreeSet::new();
-        let mut records: BTreeMap<u64, Vec<(Key, u64, u64, Vec<u8>)>> = BTreeMap::new();
+        let mut records: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
         records.insert(index, own);
         let mut before: Option<(u64, u64)> = None;
         while at < bytes.len() {
@@ -206,12 +211,12 @@ impl Check<'_> {
             let (other, id) = (reference & MASK, number(&bytes, at + 24, 2));
             assert!(before.is_none_or(|before| before.0 <= kind), "record {index}: the list is sorted");
             before = Some((kind, vcn));
-            if !records.contains_key(&other) {
+            if let std::collections::btree_map::Entry::Vacant(free) = records.entry(other) {
                 let record = fixed(self.raw(other), &format!("record {other}"));
                 assert_eq!(number(&record, 0x20, 8), index | file.sequence << 48, "record {other}: base");
                 assert_eq!(number(&record, 0x10, 2), reference >> 48, "record {other}: sequence");
                 assert_eq!(record[0x16] & 1, 1, "record {other} continues {index} and is in use");
-                records.insert(other, self.pieces(other, &record));
+                free.insert(self.pieces(other, &record));
             }
             let pieces = &records[&other];
             let piece =

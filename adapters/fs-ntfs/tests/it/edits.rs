@@ -111,6 +111,20 @@ fn a_directory_of_thousands() {
     }
 }
 
+#[test]
+fn of_the_boot_sector_only_the_geometry_changes() {
+    let image = empty(find("4k"));
+    let device = FileBlob::open(&image.path).unwrap();
+    let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+    fs.modify("/$Boot", 0x1a, &MemoryBlob::read_only(vec![0x80, 0])).unwrap();
+    assert_eq!(fs.read("/$Boot", 0x18, 4).unwrap()[2..], [0x80, 0]);
+    for (offset, length) in [(0, 2), (0x17, 2), (0x1b, 2), (0x1c, 1), (0x1a, 3)] {
+        let refused = fs.modify("/$Boot", offset, &MemoryBlob::read_only(vec![1; length])).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Denied, "{offset} {length}");
+    }
+    settle(&image, &device, &mut fs, "geometry");
+}
+
 /// Free space in single clusters: content, the master file table and directories are in thousands of pieces, which takes
 /// lists of attributes, in the record and outside.
 #[test]

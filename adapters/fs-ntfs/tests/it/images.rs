@@ -44,13 +44,6 @@ impl Image {
     pub fn beside(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
-
-    /// A copy of the image, for instance to try something on.
-    pub fn copy(&self, name: &str) -> PathBuf {
-        let copy = self.beside(name);
-        run(Command::new("cp").arg("--sparse=always").arg(&self.path).arg(&copy));
-        copy
-    }
 }
 
 /// An empty volume.

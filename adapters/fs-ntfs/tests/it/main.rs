@@ -4,12 +4,18 @@
 
 mod check;
 mod edits;
+mod exercise;
+mod hostile;
+mod idle;
 mod images;
 mod model;
 mod packed;
 mod packed_exercise;
 mod packed_hostile;
 mod reading;
+mod states;
+mod states_exercise;
+mod states_hostile;
 mod tools;
 mod tree;
 mod used;

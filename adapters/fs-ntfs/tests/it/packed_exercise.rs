@@ -10,12 +10,17 @@ pub fn exercise(input: &[u8]) {
     let (head, bytes) = input.split_at(input.len().min(4));
     let wanted = head.iter().fold(0, |all, byte| all << 8 | usize::from(*byte));
     for size in [wanted % 40_000, 4096, 32 << 10] {
-        let outputs =
-            [lznt1::unpack(bytes, size), Xpress::new().unpack(bytes, size), Lzx::new().unpack(bytes, size)];
+        let outputs = [
+            lznt1::unpack(bytes, size),
+            Xpress::default().unpack(bytes, size),
+            Lzx::default().unpack(bytes, size),
+        ];
         assert!(outputs.iter().flatten().all(|output| output.len() == size));
     }
     for size in [65537, usize::MAX] {
-        assert!(Xpress::new().unpack(bytes, size).is_err() && Lzx::new().unpack(bytes, size).is_err());
+        assert!(
+            Xpress::default().unpack(bytes, size).is_err() && Lzx::default().unpack(bytes, size).is_err()
+        );
     }
     if let Ok(packing) = Packing::parse(input) {
         assert!(input.len() >= 24 && packing.chunk() <= 32 << 10);

@@ -46,13 +46,13 @@ fn noise() {
 #[test]
 fn tables_do_not_remember_damage() {
     let chunks = chunks("lzx", 32768);
-    let mut lzx = Lzx::new();
+    let mut lzx = Lzx::default();
     for seed in 0..100 {
         let good = &chunks[seed as usize % chunks.len()];
         let mut bad = good.clone();
         damage(&mut bad, 4, good.len(), seed);
         let size = u32::from_be_bytes(*good.first_chunk().unwrap()) as usize;
         let _ = lzx.unpack(&bad[4..], size);
-        assert_eq!(lzx.unpack(&good[4..], size), Lzx::new().unpack(&good[4..], size));
+        assert_eq!(lzx.unpack(&good[4..], size), Lzx::default().unpack(&good[4..], size));
     }
 }

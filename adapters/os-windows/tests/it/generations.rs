@@ -1,7 +1,10 @@
 //! Synthetic Windows of each generation: the layout of files and the keys that the documents name, written by our own registry
 //! writer; programs are placeholders. No byte of them is Microsoft's.
 
+use wherry_registry::bcd::{Element, Store, element, object};
+use wherry_registry::device::{Device, Partition};
 use wherry_registry::{Hive, Kind, data};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::testing::{MemoryTree, MemoryVolume};
 
 pub type Values = Vec<(String, String, Kind, Vec<u8>)>;
@@ -266,11 +269,19 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
     let root = format!("/{}", one.root);
     let config = format!("{root}/System32/config");
     let kind = if one.name == "nt4" { "vfat" } else { "ntfs" };
-    let (table, number) = if one.boot == Boot::Uefi { ("gpt", "3") } else { ("mbr", "1") };
-    let disk =
-        MemoryVolume::new("disk:0", &[("disk.index", "0"), ("table.kind", table), ("table.id", "12345678")])
-            .kind("disk");
-    let facts = [("fs.kind", kind), ("disk.index", "0"), ("partition.number", number), ("parent", "disk:0")];
+    let uefi = one.boot == Boot::Uefi;
+    let (table, number) = if uefi { ("gpt", "3") } else { ("mbr", "1") };
+    let (id, own) = if uefi { (DISK, PARTITION) } else { ("12345678", "12345678-01") };
+    let disk = MemoryVolume::new("disk:0", &[("disk.index", "0")]).kind("disk");
+    let facts = [
+        ("fs.kind", kind),
+        ("disk.index", "0"),
+        ("partition.number", number),
+        ("partition.uuid", own),
+        ("table.kind", table),
+        ("table.id", id),
+        ("parent", "disk:0"),
+    ];
     let mut volume = MemoryVolume::new("part:1", &facts)
         .file(&format!("{config}/SYSTEM"), hive(one.regf, &system(one)))
         .file(&format!("{config}/SOFTWARE"), hive(one.regf, &software(one)))
@@ -289,12 +300,7 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
             vec![disk, volume.file("/ntldr", "placeholder").file("/boot.ini", ini)]
         }
         Boot::Bios => {
-            vec![
-                disk,
-                volume
-                    .file("/bootmgr", "placeholder")
-                    .file("/Boot/BCD", hive(5, &vec![sz("Description", "KeyName", "BCD00000000")])),
-            ]
+            vec![disk, volume.file("/bootmgr", "placeholder").file("/Boot/BCD", bcd(one))]
         }
         Boot::Uefi => {
             let facts = [
@@ -305,11 +311,38 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
                 ("parent", "disk:0"),
             ];
             let esp = MemoryVolume::new("part:esp", &facts)
-                .file("/EFI/Microsoft/Boot/BCD", hive(5, &vec![sz("Description", "KeyName", "BCD00000000")]))
+                .file("/EFI/Microsoft/Boot/BCD", bcd(one))
                 .file("/EFI/Microsoft/Boot/bootmgfw.efi", "placeholder for the boot manager");
             vec![disk, esp, volume]
         }
     }
+}
+
+/// The partition's own identifier on a GPT disk, and the disk's.
+pub const PARTITION: &str = "33333333-0000-0000-0000-000000000003";
+pub const DISK: &str = "dddddddd-0000-0000-0000-00000000000d";
+
+/// A store with one entry. The disk that it names has another signature: that of the disk that this one was copied from.
+fn bcd(one: &Generation) -> Vec<u8> {
+    let partition = if one.boot == Boot::Uefi {
+        let (disk, partition) = (Uuid::parse("cccccccc-0000-0000-0000-00000000000c"), Uuid::parse(PARTITION));
+        Partition::Gpt { disk: disk.unwrap(), partition: partition.unwrap() }
+    } else {
+        Partition::Mbr { signature: 0x8765_4321, offset: 1 << 20 }
+    };
+    let mut hive = Hive::empty(5).unwrap();
+    let mut store = Store::create(&mut hive).unwrap();
+    let loader = Uuid::parse("11111111-2222-3333-4444-555555555555").unwrap();
+    store.make(&object::BOOTMGR, object::TYPE_BOOTMGR).unwrap();
+    store.make(&loader, object::TYPE_LOADER).unwrap();
+    let mut set = |id: &Uuid, number, element| store.set(id, number, &element).unwrap();
+    set(&object::BOOTMGR, element::DEFAULT, Element::Object(loader));
+    set(&object::BOOTMGR, element::DISPLAY_ORDER, Element::Objects(vec![loader]));
+    set(&loader, element::DESCRIPTION, Element::Text("Windows".into()));
+    set(&loader, element::DEVICE, Element::Device(Device::partition(&partition)));
+    set(&loader, element::OS_DEVICE, Element::Device(Device::partition(&partition)));
+    set(&loader, element::SYSTEM_ROOT, Element::Text(r"\Windows".into()));
+    hive.bytes().unwrap()
 }
 
 /// A program whose version resource has this original name.

@@ -1,18 +1,19 @@
 //! Every release to every platform: what is changed, why, and what the operator is told, compared with files that were
 //! reviewed line by line. `WHERRY_GOLDEN=write` writes them anew.
 
-use crate::generations::{ALL, Boot, Generation, tree};
-use crate::profiles;
+use crate::generations::{ALL, Boot, Generation, tree, volumes};
+use crate::{packages, profiles};
 use os_windows::Windows;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use wherry_sdk::source::Adaptation;
-use wherry_sdk::testing::{Edit, MemoryTree};
+use wherry_sdk::testing::{Edit, MemoryTree, MemoryVolume};
 use wherry_sdk::{DeviceProfile, SourceOs};
 
 type Platform = (&'static str, fn(&str, (u32, u32)) -> DeviceProfile);
 const PLATFORMS: &[Platform] = &[
     ("kvm", profiles::kvm),
+    ("virtio", profiles::virtio),
     ("hyperv", profiles::hyperv),
     ("vmware", profiles::vmware),
     ("xen", profiles::xen),
@@ -23,10 +24,39 @@ fn adapt(tree: &MemoryTree, profile: &DeviceProfile) -> Adaptation {
     Windows::adapt(tree, profile, &profiles::options()).unwrap()
 }
 
+/// The operator lends a disk in the layout of virtio-win, with INF files in the shape of its own.
+fn with_drivers(one: &Generation) -> MemoryTree {
+    let mut lent = MemoryVolume::new("drivers:0", &[("name", "/iso/virtio-win"), ("fs.kind", "iso9660")])
+        .kind("drivers");
+    for (driver, text) in [("viostor", packages::VIOSTOR), ("NetKVM", packages::NETKVM)] {
+        for system in [
+            "xp/x86",
+            "2k3/x86",
+            "w7/x86",
+            "w7/amd64",
+            "2k12R2/amd64",
+            "w10/amd64",
+            "2k16/amd64",
+            "2k22/amd64",
+        ] {
+            let name = driver.to_lowercase();
+            let folder = format!("/{driver}/{system}");
+            lent = lent
+                .file(&format!("{folder}/{name}.inf"), text)
+                .file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"))
+                .file(&format!("{folder}/{name}.cat"), "placeholder of a catalog")
+                .file(&format!("{folder}/netkvmp.exe"), "placeholder of a service");
+        }
+    }
+    let mut volumes = volumes(one);
+    volumes.push(lent);
+    MemoryTree::new(volumes)
+}
+
 fn story(one: &Generation, platform: &Platform) -> String {
     let firmware = if one.boot == Boot::Uefi { "uefi" } else { "bios" };
     let profile = (platform.1)(firmware, one.number());
-    let tree = tree(one);
+    let tree = if platform.0 == "virtio" { with_drivers(one) } else { tree(one) };
     let found = Windows::identify(&tree).unwrap().expect("a Windows");
     let result = adapt(&tree, &profile);
     let edits = tree.edits();
@@ -51,6 +81,10 @@ fn show(edit: &Edit) -> String {
         text.lines().filter(|line| !line.is_empty()).map(|line| format!("{sign} {line}\n")).collect()
     };
     let head = format!("\n{} {}\n  because {}\n", edit.action, edit.object, edit.reason);
+    let texts = [".ini", ".cmd"];
+    if edit.action == "write" && !texts.iter().any(|end| edit.object.ends_with(end)) {
+        return head + &format!("+ {} bytes\n", edit.after.as_deref().unwrap_or_default().len());
+    }
     head + &lines(&edit.before, '-') + &lines(&edit.after, '+')
 }
 

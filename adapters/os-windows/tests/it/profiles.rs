@@ -23,6 +23,11 @@ pub fn kvm(firmware: &str, version: (u32, u32)) -> DeviceProfile {
     }
 }
 
+/// KVM with virtio.
+pub fn virtio(firmware: &str, _version: (u32, u32)) -> DeviceProfile {
+    profile(firmware, "virtio-blk", "virtio-net", "q35", &["0000:00:08.0"])
+}
+
 /// Hyper-V, generation by firmware.
 pub fn hyperv(firmware: &str, version: (u32, u32)) -> DeviceProfile {
     if firmware == "uefi" {

@@ -1,9 +1,10 @@
 //! An output directory, a machine, and the calls in their order.
 
+use std::sync::LazyLock;
 use target_hyperv::HyperV;
 use wherry_sdk::target::{DiskNeed, FileSink, Machine, NicNeed, Sink};
 pub use wherry_sdk::testing::Directory;
-use wherry_sdk::{Result, Severity, TargetPlatform, fact};
+use wherry_sdk::{Host, LivePlatform, NoHttp, Result, Severity, fact};
 
 /// Systems by the facts that their adapters tell of them.
 pub const NT4: &[(&str, &str)] = &[
@@ -64,17 +65,28 @@ pub fn machine(system: &[(&str, &str)], wishes: &[(&str, &str)]) -> Machine {
     }
 }
 
+/// An output directory, and no server.
+pub fn at(output: &Directory) -> Host<'_> {
+    Host { output, http: &NoHttp }
+}
+
+/// No server, and an output directory that nobody uses.
+pub fn nowhere() -> Host<'static> {
+    static UNUSED: LazyLock<Directory> = LazyLock::new(|| Directory::new("unused"));
+    at(&UNUSED)
+}
+
 /// Identifiers of the concerns that block.
 pub fn blocking(machine: &Machine) -> Vec<String> {
-    let concerns = HyperV::profile(machine).unwrap().concerns.into_iter();
+    let concerns = HyperV::profile(nowhere(), machine).unwrap().concerns.into_iter();
     concerns.filter(|one| one.severity == Severity::Blocking).map(|one| one.id).collect()
 }
 
 /// Prepares and finishes; the sinks.
 pub fn make(output: &Directory, key: &str, machine: &Machine) -> Result<Vec<Sink>> {
-    let offer = HyperV::profile(machine)?;
-    let sinks = HyperV::prepare(output, key, machine, &offer.profile)?;
-    HyperV::finish(output, key, machine, &offer.profile)?;
+    let offer = HyperV::profile(nowhere(), machine)?;
+    let sinks = HyperV::prepare(at(output), key, machine, &offer.profile)?;
+    HyperV::finish(at(output), key, machine, &offer.profile)?;
     Ok(sinks)
 }
 

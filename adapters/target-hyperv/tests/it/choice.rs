@@ -1,11 +1,12 @@
 //! Wishes, defaults by what the guest is, and what is refused.
 
 use crate::bench::{
-    DEBIAN, Directory, NT4, WINDOWS_7, WINDOWS_2003, WINDOWS_2022, blocking, files, machine, make,
+    DEBIAN, Directory, NT4, WINDOWS_7, WINDOWS_2003, WINDOWS_2022, at, blocking, files, machine, make,
+    nowhere,
 };
 use target_hyperv::HyperV;
 use wherry_sdk::target::{Machine, NicNeed};
-use wherry_sdk::{ErrorKind, Output, Severity, TargetPlatform, find};
+use wherry_sdk::{ErrorKind, LivePlatform, Output, Severity, find};
 
 #[test]
 fn defaults_follow_from_the_guest() {
@@ -27,7 +28,7 @@ fn defaults_follow_from_the_guest() {
     ];
     for (system, board, firmware, bus, card, further) in cases {
         let machine = machine(system, &[]);
-        let profile = HyperV::profile(&machine).unwrap().profile;
+        let profile = HyperV::profile(nowhere(), &machine).unwrap().profile;
         let seen = (profile.machine.as_str(), profile.firmware.as_str());
         assert_eq!(seen, (board, firmware), "{system:?}");
         assert_eq!((profile.disk_bus.as_str(), profile.nic_model.as_str()), (bus, card), "{system:?}");
@@ -78,7 +79,7 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn missing_drivers_are_told() {
     let told = |system, wishes: &[_]| {
-        let concerns = HyperV::profile(&machine(system, wishes)).unwrap().concerns;
+        let concerns = HyperV::profile(nowhere(), &machine(system, wishes)).unwrap().concerns;
         concerns.iter().any(|one| one.id == "hyperv.card-driver" && one.severity == Severity::Warning)
     };
     assert!(told(WINDOWS_2003, &[]));
@@ -113,7 +114,7 @@ fn sizes_and_sectors_have_limits() {
 #[test]
 fn machines_that_hyperv_would_refuse_are_refused_first() {
     let good = machine(DEBIAN, &[]);
-    let profile = HyperV::profile(&good).unwrap().profile;
+    let profile = HyperV::profile(nowhere(), &good).unwrap().profile;
     let nic = |mac: &str, network: &str| NicNeed { mac: Some(mac.into()), network: Some(network.into()) };
     let odd = [
         Machine { name: "it's".into(), ..good.clone() },
@@ -130,7 +131,7 @@ fn machines_that_hyperv_would_refuse_are_refused_first() {
     for machine in odd {
         assert_eq!(blocking(&machine), ["hyperv.machine"]);
         let output = Directory::new("odd");
-        let error = HyperV::prepare(&output, "k", &machine, &profile).unwrap_err();
+        let error = HyperV::prepare(at(&output), "k", &machine, &profile).unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput);
         assert!(output.names().unwrap().is_empty());
     }
@@ -148,10 +149,7 @@ fn machines_that_hyperv_would_refuse_are_refused_first() {
     );
     // A stored profile may have been edited.
     let mixed = wherry_sdk::DeviceProfile { machine: "generation-2".into(), ..profile };
-    assert_eq!(
-        HyperV::prepare(&Directory::new("m"), "k", &good, &mixed).unwrap_err().kind,
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(HyperV::prepare(nowhere(), "k", &good, &mixed).unwrap_err().kind, ErrorKind::InvalidInput);
 }
 
 #[test]

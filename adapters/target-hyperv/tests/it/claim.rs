@@ -1,8 +1,8 @@
 //! Whose files these are.
 
-use crate::bench::{DEBIAN, Directory, files, machine, make};
+use crate::bench::{DEBIAN, Directory, at, files, machine, make, nowhere};
 use target_hyperv::HyperV;
-use wherry_sdk::{ErrorKind, Output, TargetPlatform};
+use wherry_sdk::{ErrorKind, LivePlatform, Output};
 
 #[test]
 fn a_place_belongs_to_its_key() {
@@ -14,16 +14,16 @@ fn a_place_belongs_to_its_key() {
     }
     output.write("web-a.1.notes", b"a person's", false).unwrap();
     make(&output, "one", &one).expect("the same key again");
-    let profile = HyperV::profile(&one).unwrap().profile;
+    let profile = HyperV::profile(nowhere(), &one).unwrap().profile;
     assert_eq!(make(&output, "two", &one).unwrap_err().kind, ErrorKind::Exists);
-    assert_eq!(HyperV::finish(&output, "two", &one, &profile).unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(HyperV::finish(at(&output), "two", &one, &profile).unwrap_err().kind, ErrorKind::Exists);
     let before = output.names().unwrap();
-    HyperV::undo(&output, "two", &one).unwrap();
+    HyperV::undo(at(&output), "two", &one).unwrap();
     assert_eq!(output.names().unwrap(), before);
-    HyperV::undo(&output, "one", &one).unwrap();
-    HyperV::undo(&output, "one", &one).unwrap();
+    HyperV::undo(at(&output), "one", &one).unwrap();
+    HyperV::undo(at(&output), "one", &one).unwrap();
     assert_eq!(output.names().unwrap(), ["web-a.1.notes"]);
-    assert_eq!(HyperV::finish(&output, "one", &one, &profile).unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(HyperV::finish(at(&output), "one", &one, &profile).unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn files_of_others_stay() {
         let error = make(&output, "k", &machine(DEBIAN, &[])).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Exists, "{file}");
         assert!(error.message.contains(file));
-        HyperV::undo(&output, "k", &machine(DEBIAN, &[])).unwrap();
+        HyperV::undo(at(&output), "k", &machine(DEBIAN, &[])).unwrap();
         assert_eq!(output.names().unwrap(), [file]);
     }
     let output = Directory::new("lying-claim");
@@ -42,6 +42,6 @@ fn files_of_others_stay() {
     for (file, bytes) in [("web-a.1.wherry.json", &lying[..]), ("other.txt", b"x"), ("web-a.10.vhdx", b"x")] {
         output.write(file, bytes, false).unwrap();
     }
-    HyperV::undo(&output, "k", &machine(DEBIAN, &[])).unwrap();
+    HyperV::undo(at(&output), "k", &machine(DEBIAN, &[])).unwrap();
     assert_eq!(output.names().unwrap(), ["other.txt", "web-a.10.vhdx"]);
 }

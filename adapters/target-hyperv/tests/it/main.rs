@@ -4,5 +4,9 @@
 mod bench;
 mod choice;
 mod claim;
+mod exercise;
 mod golden;
+mod hostile;
+mod live;
 mod syntax;
+mod winrm;

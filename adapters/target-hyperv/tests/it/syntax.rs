@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tree_sitter::{Node, Parser, Tree};
 
 /// Cmdlets with the parameters that are used of them, as learn.microsoft.com documents them for Windows Server 2016 to 2025.
-const CMDLETS: [(&str, &[&str]); 27] = [
+const CMDLETS: [(&str, &[&str]); 33] = [
     ("Add-VMHardDiskDrive", &["VM", "Path", "ControllerType", "ControllerNumber", "ControllerLocation"]),
     ("Add-VMNetworkAdapter", &["VM", "Name", "IsLegacy", "StaticMacAddress", "SwitchName"]),
     ("Add-VMScsiController", &["VM"]),
@@ -32,6 +32,12 @@ const CMDLETS: [(&str, &[&str]); 27] = [
     ("Set-VMNetworkAdapter", &["VMNetworkAdapter", "StaticMacAddress"]),
     ("Set-VMProcessor", &["VM", "Count", "CompatibilityForOlderOperatingSystemsEnabled"]),
     ("Start-VM", &["VM"]),
+    ("Stop-VM", &["VM", "TurnOff", "Force"]),
+    ("Checkpoint-VM", &["VM", "SnapshotName"]),
+    ("Get-VMSnapshot", &["VM"]),
+    ("Remove-VMSnapshot", &[]),
+    ("Get-VMHost", &[]),
+    ("Get-Content", &["LiteralPath", "Raw"]),
     ("Get-Command", &["Name"]),
     ("Join-Path", &["Path", "ChildPath"]),
 ];
@@ -152,6 +158,21 @@ fn cmdlets_and_their_parameters_exist() {
     for (good, bad) in [("-NoVHD", "-NoDisk"), ("-IsLegacy", "-Legacy"), ("Start-VM ", "Run-VM ")] {
         let (found, _) = unknown(&script.replace(good, bad));
         assert!(found.iter().any(|one| one.contains(bad.trim())), "{bad}: {found:?}");
+    }
+}
+
+#[test]
+fn so_do_those_of_scripts_for_a_host() {
+    let scripts = crate::live::scripts();
+    assert_eq!(scripts.len(), 5);
+    for script in scripts {
+        assert_eq!(trouble(&script), None, "{script}");
+        assert!(script.is_ascii());
+        let (none, looked) = unknown(&script);
+        assert!(
+            none.is_empty() && (looked >= 2 || script.contains("Out-Line")),
+            "{none:?} of {looked}: {script}"
+        );
     }
 }
 

@@ -18,7 +18,9 @@ fn defaults_and_wishes() {
             "firmware" | "architecture" => continue,
             other => format!("wish.{other}"),
         };
-        assert_eq!(blocking(&machine(&[(&key, &capability.value)])), 0, "{key}");
+        let mut wished = machine(&[(&key, &capability.value)]);
+        wished.disks.truncate(4);
+        assert_eq!(blocking(&wished), 0, "{key} {}", capability.value);
     }
     for key in ["disk-bus", "nic-model", "machine", "format", "compression", "colour"] {
         assert_eq!(blocking(&machine(&[(&format!("wish.{key}"), "pink")])), 1, "{key}");

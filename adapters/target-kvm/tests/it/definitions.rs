@@ -119,3 +119,19 @@ fn firmware_fits_the_variables_that_a_machine_brings() {
     <target_kvm::Kvm as wherry_sdk::TargetPlatform>::undo(&output, "k", &uefi).unwrap();
     assert!(output.names().unwrap().is_empty());
 }
+
+#[test]
+fn libvirt_accepts_windows_of_each_generation() {
+    for (version, clock) in
+        [("4.0.1381", "pentium3"), ("5.2.3790", "host-passthrough"), ("10.0.26100", "hypervclock")]
+    {
+        let output = Directory::new(&format!("windows {version}"));
+        let facts = [("os.family", "windows"), ("os.version", version), ("firmware", "bios")];
+        let mut windows = machine(&facts);
+        windows.disks.truncate(4);
+        make(&output, "k", &windows).unwrap();
+        let text = accepted(&output);
+        assert!(text.contains(clock) && text.contains("<clock offset='localtime'>"), "{text}");
+        assert!(!text.contains("<rng"), "{text}");
+    }
+}

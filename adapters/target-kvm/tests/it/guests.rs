@@ -147,3 +147,37 @@ fn qemu_has_room_for_as_many_as_are_offered() {
         }
     }
 }
+
+/// Each generation gets devices that it has drivers for, where the profile says they are.
+#[test]
+fn windows_gets_what_it_knows() {
+    let cases = [
+        ("4.0.1381", "ide", "pcnet", "i440fx"),
+        ("5.0.2195", "ide", "rtl8139", "i440fx"),
+        ("5.2.3790", "ide", "e1000", "i440fx"),
+        ("6.0.6002", "ahci", "e1000", "q35"),
+        ("10.0.20348", "ahci", "e1000e", "q35"),
+    ];
+    for (version, bus, nic, board) in cases {
+        let output = Directory::new(&format!("windows {version}"));
+        let mut windows = machine(&[
+            ("os.family", "windows"),
+            ("os.version", version),
+            ("firmware", "bios"),
+            ("wish.format", "raw"),
+        ]);
+        windows.disks.truncate(4);
+        let profile = Kvm::profile(&windows).unwrap().profile;
+        let found = (profile.disk_bus.as_str(), profile.nic_model.as_str(), profile.machine.as_str());
+        assert_eq!(found, (bus, nic, board), "{version}");
+        for name in names(&make(&output, "k", &windows).unwrap()) {
+            output.write(&name, &[0; 1 << 20], false).unwrap();
+        }
+        let answer = ask(&output, "info block\ninfo pci\ninfo qtree\n");
+        assert!(answer.contains("web-a.1-3.raw") && answer.contains(&format!("dev: {nic}, id")), "{answer}");
+        assert_eq!(class(&answer, 8), "Ethernet controller", "{version}: {answer}");
+        assert!(!answer.contains("virtio"), "{version}: {answer}");
+    }
+    let odd = machine(&[("wish.disk-bus", "ide"), ("wish.machine", "q35"), ("firmware", "bios")]);
+    assert!(crate::bench::blocking(&odd) >= 1);
+}

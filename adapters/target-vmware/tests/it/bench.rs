@@ -3,7 +3,7 @@
 use target_vmware::VMware;
 use wherry_sdk::target::{DiskNeed, FileSink, Machine, NicNeed, Offer, Sink};
 pub use wherry_sdk::testing::Directory;
-use wherry_sdk::{Host, LivePlatform, NoHttp, Result, Severity, fact};
+use wherry_sdk::{Host, LivePlatform, NoHttp, Result, Severity, fact, find};
 
 /// Systems by the facts that their adapters tell of them.
 pub const NT4: &[(&str, &str)] = &[
@@ -67,6 +67,22 @@ pub fn machine(system: &[(&str, &str)], wishes: &[(&str, &str)]) -> Machine {
 /// The offer for this machine, without any server.
 pub fn profile(machine: &Machine) -> Result<Offer> {
     VMware::profile(Host { output: &Directory::new("none"), http: &NoHttp }, machine)
+}
+
+/// A machine for this server, whose cards are in networks that the simulator has.
+pub fn live(server: &str, system: &[(&str, &str)], wishes: &[(&str, &str)]) -> Machine {
+    let mut machine = machine(system, wishes);
+    machine.nics[0].network = Some("DC0_DVPG0".into());
+    if find(&machine.facts, "wish.cluster").is_none() {
+        machine.facts.push(fact("wish.cluster", "DC0_C0"));
+    }
+    machine.facts.extend([
+        fact("target.name", "vsphere"),
+        fact("target.server", server),
+        fact("target.secret.token", "bearer"),
+        fact("target.secret.vcenter", "template"),
+    ]);
+    machine
 }
 
 /// Identifiers of the concerns that block.

@@ -1,7 +1,6 @@
 //! Every call of the adapter against a server that answers one of them with these bytes.
 
-use crate::bench::{DEBIAN, Directory};
-use crate::live::live;
+use crate::bench::{DEBIAN, Directory, live};
 use crate::replay::{CALLS, Replay};
 use target_vmware::VMware;
 use wherry_sdk::target::{Machine, Shipment};
@@ -27,6 +26,18 @@ pub fn way(replay: &Replay<'_>) -> Result<Shipment> {
     let finished = end(host, &machine, &shipment);
     let removed = VMware::undo(host, "key", &machine);
     sent.and(finished).and(removed).map(|()| shipment)
+}
+
+/// The request that makes such a machine.
+pub fn made_of(system: &[(&str, &str)], wishes: &[(&str, &str)]) -> String {
+    let output = Directory::new("made-of");
+    let replay = Replay::new("", b"");
+    let host = Host { output: &output, http: &replay };
+    let machine = live("https://esx", system, wishes);
+    let profile = VMware::profile(host, &machine).unwrap().profile;
+    VMware::prepare(host, "key", &machine, &profile).unwrap();
+    VMware::ship(host, "key", &machine, &profile).unwrap();
+    replay.import.take()
 }
 
 fn end(host: Host<'_>, machine: &Machine, shipment: &Shipment) -> Result<()> {

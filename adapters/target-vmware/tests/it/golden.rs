@@ -1,6 +1,7 @@
 //! What is written for known systems, read and agreed to by a person. `WHERRY_WRITE_GOLDEN=1` writes it anew.
 
 use crate::bench::{DEBIAN, NT4, WINDOWS_7, WINDOWS_2022, machine, vmx};
+use crate::exercise::made_of;
 use std::path::Path;
 
 #[test]
@@ -17,11 +18,17 @@ fn machines_are_described_as_agreed() {
         ),
     ];
     for (name, system, wishes) in cases {
-        let seen = vmx(&machine(system, wishes));
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.vmx"));
-        if std::env::var_os("WHERRY_WRITE_GOLDEN").is_some() {
-            std::fs::write(&path, &seen).unwrap();
-        }
-        assert_eq!(seen, std::fs::read_to_string(&path).unwrap(), "{name}");
+        agreed(&format!("{name}.vmx"), &vmx(&machine(system, wishes)));
+        // One element a line.
+        let import = made_of(system, wishes).replace("><", ">\n<");
+        agreed(&format!("{name}.xml"), &import);
     }
+}
+
+fn agreed(name: &str, seen: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(name);
+    if std::env::var_os("WHERRY_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, seen).unwrap();
+    }
+    assert_eq!(seen, std::fs::read_to_string(&path).unwrap(), "{name}");
 }

@@ -1,28 +1,12 @@
 //! Machines made on a vCenter: govmomi's simulator, which is asked afterwards what it has.
 
-use crate::bench::{DEBIAN, Directory, WINDOWS_2022, files, machine};
+use crate::bench::{DEBIAN, Directory, WINDOWS_2022, files, live};
 use crate::vcsim::Simulator;
 use crate::wire::{Wire, exchange};
 use target_vmware::VMware;
 use wherry_sdk::http::Response;
 use wherry_sdk::target::{Machine, Shipment};
 use wherry_sdk::{ErrorKind, Fact, Host, LivePlatform, Output as _, Result, Severity, fact, find};
-
-/// A machine for this server, whose cards are in networks that the simulator has.
-pub fn live(server: &str, system: &[(&str, &str)], wishes: &[(&str, &str)]) -> Machine {
-    let mut machine = machine(system, wishes);
-    machine.nics[0].network = Some("DC0_DVPG0".into());
-    let usual =
-        [("wish.cluster", "DC0_C0")].into_iter().filter(|(key, _)| find(&machine.facts, key).is_none());
-    machine.facts.extend(usual.map(|(key, value)| fact(key, value)).collect::<Vec<Fact>>());
-    machine.facts.extend([
-        fact("target.name", "vsphere"),
-        fact("target.server", server),
-        fact("target.secret.token", "bearer"),
-        fact("target.secret.vcenter", "template"),
-    ]);
-    machine
-}
 
 fn blocking(host: Host<'_>, machine: &Machine) -> Vec<String> {
     let concerns = VMware::profile(host, machine).unwrap().concerns.into_iter();
@@ -225,7 +209,7 @@ fn what_the_server_does_not_have_is_told() {
         (&[("wish.datastore", "no")], &["no datastore `no`", "LocalDS_0"]),
         (&[("wish.resource-pool", "no")], &["no resource-pool `no`", "Resources"]),
         (&[("wish.folder", "no")], &["no folder `no`"]),
-        (&[("wish.subformat", "monolithicFlat")], &["vmware.unknown-wish"]),
+        (&[("wish.subformat", "streamOptimized")], &["vmware.unknown-wish"]),
     ];
     for (wishes, words) in cases {
         let told = told(wishes);

@@ -34,6 +34,8 @@ pub struct Replay<'a> {
     /// The call that is answered otherwise, and how.
     pub other: (&'a str, &'a [u8]),
     pub requests: Cell<usize>,
+    /// What the machine was made of.
+    pub import: RefCell<String>,
     /// Whether the machine is there.
     made: Cell<bool>,
     lease: RefCell<&'static str>,
@@ -42,7 +44,8 @@ pub struct Replay<'a> {
 impl<'a> Replay<'a> {
     pub fn new(call: &'a str, answer: &'a [u8]) -> Self {
         let (requests, made) = (Cell::new(0), Cell::new(false));
-        Self { other: (call, answer), requests, made, lease: RefCell::new("initializing") }
+        let (import, lease) = (RefCell::default(), RefCell::new("initializing"));
+        Self { other: (call, answer), requests, import, made, lease }
     }
 
     fn answer(&self, method: &str, call: &str) -> String {
@@ -73,6 +76,9 @@ impl Http for Replay<'_> {
             "RetrievePropertiesEx" => kinds.iter().find(of).unwrap_or(&"VirtualMachine"),
             other => other,
         };
+        if method == "ImportVApp" {
+            self.import.replace(text.clone());
+        }
         let good = self.answer(&method, call);
         let body = if call == self.other.0 { self.other.1.to_vec() } else { good.into_bytes() };
         let cookie = ("set-cookie".to_owned(), "vmware_soap_session=52-ab; HttpOnly".to_owned());

@@ -14,6 +14,9 @@ pub struct Simulator {
     child: Child,
     /// Such as `http://127.0.0.1:45678`.
     pub origin: String,
+    /// Of its certificate, SHA-256 in hexadecimal; empty where it has none.
+    #[allow(dead_code, reason = "the end-to-end tests ask for it")]
+    pub fingerprint: String,
 }
 
 impl Simulator {
@@ -26,10 +29,11 @@ impl Simulator {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut origin = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut origin).unwrap();
-        assert!(origin.starts_with("http"), "the simulator says {origin:?}");
-        Self { child, origin: origin.trim().into() }
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("http"), "the simulator says {line:?}");
+        let (origin, fingerprint) = line.split_once(' ').unwrap();
+        Self { child, origin: origin.into(), fingerprint: fingerprint.trim().into() }
     }
 }
 
@@ -58,6 +62,7 @@ fn program() -> PathBuf {
             .current_dir(&folder)
             .env("GOPATH", "/usr/share/gocode")
             .env("GO111MODULE", "off")
+            .env("CGO_ENABLED", "0")
             .env("GOCACHE", folder.join("cache"))
             .output()
             .unwrap();

@@ -235,3 +235,24 @@ fn several_disks_keep_apart_and_a_bad_one_harms_no_other() {
     assert!(layout.parts.iter().all(|part| part.segments[0].device == part.id[1..2].parse::<u32>().unwrap()));
     assert!(layout.concerns[0].message.contains("device 0"), "{:?}", layout.concerns);
 }
+
+/// Partitions that Windows divides further are named; a dynamic disk's volumes are found by another adapter.
+#[test]
+fn dynamic_disks_and_storage_spaces_are_named() {
+    let spaces = "e75caf8f-f680-4cee-afa3-b001e56efc2d";
+    let data = "af9b60a0-1431-4f62-bc68-3311714a69ad";
+    for (script, ids, empty) in [
+        ("label: dos\nstart=2048,size=2048,type=42\n".to_owned(), vec!["partitions.dynamic"], true),
+        (format!("label: gpt\nstart=2048,size=2048,type={data}\n"), vec!["partitions.dynamic"], true),
+        (
+            format!("label: gpt\nstart=2048,size=2048,type={spaces}\n"),
+            vec!["partitions.storage-spaces"],
+            false,
+        ),
+    ] {
+        let layout = scan(&sfdisk(4 * MIB, &script).bytes(), 512);
+        assert_eq!(layout.concerns.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ids);
+        assert_eq!(layout.parts.len(), 1);
+        assert_eq!(layout.parts[0].segments.is_empty(), empty, "{script}");
+    }
+}

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod dirty;
+mod http;
 mod tls;
+mod web;
 
 use block::{Disk, FileDisk, Kind, MemoryDisk, Overlay};
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! Edits of single keys and values.
 
-use crate::hives::{dump, merged};
+use crate::checker::{Writer, assert_sound};
+use crate::hives::{dump, exported, merged};
 use wherry_registry::{Hive, Kind, data};
 use wherry_sdk::ErrorKind;
 
@@ -97,4 +98,75 @@ fn patches_are_what_changed_and_no_more() {
         assert_eq!(file.len() as u64, taken.length);
     }
     assert_eq!(file, hive.bytes().unwrap());
+}
+
+/// How many lists of subkeys have these letters.
+fn lists(hive: &[u8], letters: &[u8]) -> usize {
+    let cells = (4096..hive.len()).step_by(8).filter(|at| hive[at + 3] == 0xff);
+    cells.filter(|at| hive[at + 4..].starts_with(letters)).count()
+}
+
+#[test]
+fn long_lists_are_divided_and_go_away_again() {
+    for (minor, short, long) in [(2, b"li", b"li"), (3, b"lf", b"li"), (5, b"lh", b"lh")] {
+        let mut hive = Hive::empty(minor).unwrap();
+        let before = dump(&mut hive).unwrap();
+        for number in 0..507 {
+            hive.make(&format!("Many\\Key{:04}", number * 2)).unwrap();
+        }
+        let bytes = hive.bytes().unwrap();
+        assert_eq!((lists(&bytes, short) > 0, lists(&bytes, b"ri")), (true, 0), "1.{minor}");
+        for number in 0..1500 {
+            hive.make(&format!("Many\\key{:04}", number * 1777 % 1500)).unwrap();
+        }
+        let bytes = hive.bytes().unwrap();
+        assert_sound(&bytes, Writer::Ours);
+        assert_eq!(exported(&bytes).0, 1502);
+        assert!(lists(&bytes, long) > 1 && lists(&bytes, b"ri") > 0, "1.{minor}");
+        for number in 0..1499 {
+            assert!(hive.remove(&format!("Many\\KEY{:04}", number * 1777 % 1500)).unwrap());
+        }
+        assert_sound(&hive.bytes().unwrap(), Writer::Ours);
+        assert!(hive.remove("many").unwrap());
+        assert_sound(&hive.bytes().unwrap(), Writer::Ours);
+        assert_eq!(dump(&mut hive).unwrap(), before);
+    }
+}
+
+#[test]
+fn security_goes_with_the_last_key_that_has_it() {
+    let mut hive = Hive::empty(5).unwrap();
+    hive.make(r"A\B").unwrap();
+    hive.make("C").unwrap();
+    // A second item, for A and B, where a value's data lies.
+    hive.set("C", "place", Kind::BINARY, &[0x77; 60]).unwrap();
+    let mut bytes = hive.bytes().unwrap();
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let put = |bytes: &mut [u8], at: usize, word: u32| bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+    let place = bytes.windows(60).position(|at| at == [0x77; 60]).unwrap();
+    let (first, second) = (4096 + 128 + 4, place);
+    bytes[second..second + 4].copy_from_slice(b"sk\0\0");
+    for (item, next) in [(first, second), (second, first)] {
+        put(&mut bytes, item + 4, next as u32 - 4100);
+        put(&mut bytes, item + 8, next as u32 - 4100);
+        put(&mut bytes, item + 12, 2);
+    }
+    for name in [b"A", b"B"] {
+        let node = bytes.windows(77).position(|at| at.starts_with(b"nk") && at.ends_with(name)).unwrap();
+        put(&mut bytes, node + 44, second as u32 - 4100);
+    }
+    // The value that was there must not refer to it any more.
+    let value = bytes.windows(25).position(|at| at.starts_with(b"vk") && at.ends_with(b"place")).unwrap();
+    put(&mut bytes, value + 4, 1 << 31);
+    assert_sound(&bytes, Writer::Ours);
+    let mut hive = Hive::open(bytes, &[]).unwrap();
+    hive.make(r"A\B\New").unwrap();
+    let bytes = hive.bytes().unwrap();
+    assert_eq!((word(&bytes, first + 12), word(&bytes, second + 12)), (2, 3));
+    assert!(hive.remove(r"A\B").unwrap());
+    assert_sound(&hive.bytes().unwrap(), Writer::Ours);
+    assert!(hive.remove("A").unwrap());
+    let bytes = hive.bytes().unwrap();
+    assert_sound(&bytes, Writer::Ours);
+    assert_eq!((word(&bytes, first + 4), word(&bytes, first + 12)), (128, 2));
 }

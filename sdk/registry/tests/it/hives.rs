@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use wherry_registry::{Hive, Key};
+use wherry_registry::{Hive, Key, Kind};
 
 pub const BASE: usize = 4096;
 
@@ -84,10 +84,12 @@ fn text_of(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn run(program: &str, arguments: &[&str]) {
+fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
     let done = Command::new(program).args(arguments).output();
-    let done = done.unwrap_or_else(|e| panic!("{program} (Debian package libwin-hivex-perl): {e}"));
+    let done =
+        done.unwrap_or_else(|e| panic!("{program} (Debian packages libwin-hivex-perl, reglookup): {e}"));
     assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
 }
 
 /// Every key and value: path, kind and bytes; as far as it can be read.
@@ -108,4 +110,51 @@ pub fn dump(hive: &mut Hive<Vec<u8>>) -> wherry_sdk::Result<Vec<String>> {
     }
     lines.sort();
     Ok(lines)
+}
+
+/// A hive as hivex exports it: how many keys, and the lines that `dump` has for values.
+pub fn exported(hive: &[u8]) -> (usize, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hive");
+    std::fs::write(&path, hive).unwrap();
+    let text =
+        run("hivexregedit", &["--export", "--prefix", "P", "--max-depth", "2000", text_of(&path), "\\"]);
+    let (mut keys, mut lines, mut key) = (0, Vec::new(), String::new());
+    for line in text.split(|byte| *byte == b'\n') {
+        // It writes what needs no more than a byte a letter as Latin-1.
+        let line = String::from_utf8(line.to_vec())
+            .unwrap_or_else(|bytes| bytes.as_bytes().iter().map(|byte| char::from(*byte)).collect());
+        if let Some(path) = line.strip_prefix("[P\\").and_then(|line| line.strip_suffix(']')) {
+            keys += 1;
+            key = if path.is_empty() { String::new() } else { format!("\\{path}") };
+        } else if let Some((name, data)) = line.rsplit_once('=') {
+            let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or("");
+            let name = name.replace("\\\"", "\"").replace("\\\\", "\\");
+            let (kind, bytes) = kind_and_bytes(data);
+            lines.push(format!("{key} `{name}` {:?} {bytes:?}", Kind(kind)));
+        }
+    }
+    lines.sort();
+    (keys, lines)
+}
+
+/// `dword:00000001` or `hex(3):01,02`.
+fn kind_and_bytes(data: &str) -> (u32, Vec<u8>) {
+    let hex = |text: &str| u32::from_str_radix(text, 16).unwrap();
+    if let Some(number) = data.strip_prefix("dword:") {
+        return (4, hex(number).to_le_bytes().to_vec());
+    }
+    let (kind, bytes) = data.strip_prefix("hex(").and_then(|rest| rest.split_once("):")).unwrap();
+    let bytes = bytes.split(',').filter(|byte| !byte.is_empty());
+    (hex(kind), bytes.map(|byte| hex(byte) as u8).collect())
+}
+
+/// How many keys and values reglookup finds.
+pub fn looked_up(hive: &[u8]) -> (usize, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hive");
+    std::fs::write(&path, hive).unwrap();
+    let lines = String::from_utf8(run("reglookup", &["-H", text_of(&path)])).unwrap();
+    let keys = lines.lines().filter(|line| line.contains(",KEY,")).count();
+    (keys, lines.lines().count() - keys)
 }

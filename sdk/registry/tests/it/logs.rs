@@ -66,6 +66,10 @@ fn an_old_log_brings_what_is_missing() {
     let log = old_log(&dirty, &before, &after);
     assert_ne!(opened(&before, &[]).unwrap(), wanted);
     assert_eq!(opened(&dirty, std::slice::from_ref(&log)).unwrap(), wanted);
+    let mut of_2000 = log.clone();
+    of_2000[28] = 2;
+    seal(&mut of_2000);
+    assert_eq!(opened(&dirty, &[of_2000]).unwrap(), wanted);
     // Of two, the one of this moment.
     let mut other = log.clone();
     other[12] ^= 1;
@@ -130,12 +134,12 @@ fn new_logs_bring_what_is_missing_up_to_the_first_damage() {
     let (dirty, wanted) = (begun(before.clone()), opened(&after, &[]).unwrap());
     let pages = changed(&before, &after);
     let (first, second) = pages.split_at(pages.len() / 2);
-    // Number 7 is in the hive: that it would break it shows that it is passed over.
-    let old = entry(7, &vec![0xee; after.len()], &[1, 2]);
-    let entries = [old, entry(8, &after, first), entry(9, &after, second)];
-    let one = new_log(&dirty, 7, &entries);
+    // Number 6 is in the hive: that it would break it shows that it is passed over.
+    let old = entry(6, &vec![0xee; after.len()], &[1, 2]);
+    let entries = [old, entry(7, &after, first), entry(8, &after, second)];
+    let one = new_log(&dirty, 6, &entries);
     assert_eq!(opened(&dirty, std::slice::from_ref(&one)).unwrap(), wanted);
-    let (early, late) = (new_log(&dirty, 7, &entries[..2]), new_log(&dirty, 9, &entries[2..]));
+    let (early, late) = (new_log(&dirty, 6, &entries[..2]), new_log(&dirty, 8, &entries[2..]));
     for logs in [[early.clone(), late.clone()], [late, early.clone()]] {
         let mut hive = Hive::open(dirty.clone(), &logs).unwrap();
         assert_eq!((hive.applied(), dump(&mut hive).unwrap()), (2, wanted.clone()));
@@ -148,8 +152,36 @@ fn new_logs_bring_what_is_missing_up_to_the_first_damage() {
     let last = broken.len() - 1;
     broken[last] ^= 1;
     assert_eq!(Hive::open(dirty.clone(), &[broken]).unwrap().applied(), 1);
-    let gap = new_log(&dirty, 7, &[entries[1].clone(), entry(11, &after, second)]);
-    assert_eq!(Hive::open(dirty.clone(), &[gap]).unwrap().applied(), 1);
-    let nothing = new_log(&dirty, 7, &entries[..1]);
+    let gap = [entries[1].clone(), entry(10, &after, second)];
+    let divided = [new_log(&dirty, 7, &gap[..1]), new_log(&dirty, 10, &gap[1..])];
+    for logs in [&[new_log(&dirty, 7, &gap)][..], &divided] {
+        assert_eq!(Hive::open(dirty.clone(), logs).unwrap().applied(), 1);
+    }
+    let nothing = new_log(&dirty, 6, &entries[..1]);
     assert_eq!(opened(&dirty, &[nothing]).unwrap_err().kind, ErrorKind::Dirty);
+}
+
+#[test]
+fn an_edit_closes_the_hive_with_what_its_logs_had() {
+    let (before, after) = states();
+    let mut dirty = begun(before.clone());
+    let log = new_log(&dirty, 7, &[entry(7, &after, &changed(&before, &after))]);
+    let mut headless = dirty.clone();
+    headless[508] ^= 1;
+    for file in [&mut dirty, &mut headless] {
+        let mut hive = Hive::open(file.clone(), std::slice::from_ref(&log)).unwrap();
+        assert!(hive.take("").unwrap().patches.is_empty());
+        hive.make("New").unwrap();
+        let taken = hive.take("").unwrap();
+        file.resize(taken.length as usize, 0);
+        for patch in &taken.patches {
+            file[patch.offset as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);
+        }
+        let mut wanted = opened(&after, &[]).unwrap();
+        wanted.push("\\New class []".into());
+        wanted.sort();
+        assert_eq!(opened(file, &[]).unwrap(), wanted);
+        // What the log has is older than the hive now.
+        assert!(file[4] > 8 && file[4..8] == file[8..12], "{:?}", &file[4..12]);
+    }
 }

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod bcd;
+mod checker;
 mod edit;
+mod exercise;
 mod hives;
 mod hostile;
 mod logs;
+mod model;
 mod read;
+mod text;

@@ -8,13 +8,13 @@ use wherry_sdk::{DeviceProfile, Error, Fact, Output, Result, TargetPlatform};
 /// The misbehaviour.
 pub struct Hostile;
 
-fn send(url: &str) -> Result<()> {
+fn send(url: &str, secret: Option<&str>) -> Result<()> {
     let request = http::Request {
         method: "GET".into(),
         url: url.into(),
         headers: Vec::new(),
         body: Vec::new(),
-        secret: Some("root-password".into()),
+        secret: secret.map(Into::into),
         timeout_ms: 1,
     };
     http::send(&request).map(drop)
@@ -40,7 +40,9 @@ impl TargetPlatform for Hostile {
     ) -> Result<Vec<Sink>> {
         let (how, argument) = machine.name.split_once(' ').unwrap_or((&machine.name, ""));
         match how {
-            "http" => send(argument)?,
+            "http" => send(argument, None)?,
+            "secret" => send("https://granted.example/a", Some(argument))?,
+            "circles" => while send("https://granted.example/a", None).is_err() {},
             "open" => connection::Link::open(argument).map(drop)?,
             "write" => output.write(argument, b"escaped", true)?,
             "read" => output.read(argument).map(drop)?,

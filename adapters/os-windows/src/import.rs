@@ -1,0 +1,457 @@
+//! The offline import of a driver package: files and registry edits, as the release of Windows needs them.
+//!
+//! Windows 8 and later know a package by their driver database, which [`crate::database`] writes. Vista and 7 keep an index of
+//! their store in three files of no known format (`infpub.dat`, `infstor.dat`, `infstrng.dat`), so that a package is laid out
+//! for them and found by Plug and Play at the first start: the INF file is in `Windows\INF`, where they look for drivers, with
+//! its files beside it. They boot all the same: the service is there, and `CriticalDeviceDatabase` names it for the device. XP,
+//! Server 2003 and 2000 boot and find it in the same way, without a store. NT 4.0 has no Plug and Play: services and files.
+
+use crate::addreg::{Entry, Root};
+use crate::database;
+use crate::decoration::Target;
+use crate::directories::Directories;
+use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When, multi_sz, sz};
+use crate::install::{self, Copy, Install, Library, Service, Text};
+use crate::package::{Choice, Package};
+use std::collections::{BTreeMap, BTreeSet};
+use wherry_registry::Kind;
+use wherry_sdk::{Error, ErrorKind, Kind as FileKind, Result, Tree};
+
+/// Where catalogs of drivers are (the subsystem's GUID, `DRIVER_ACTION_VERIFY`).
+const CATALOGS: &str = "System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
+/// id-sha256, as catalogs name it (RFC 5754).
+const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
+/// Updates that taught it to Vista and 7 (Microsoft Security Advisory 3033929; KB4474419).
+const SHA256_UPDATES: [&str; 2] = ["KB4474419", "KB3033929"];
+/// Files of one package.
+const FILES_MOST: usize = 2000;
+/// Drivers that the loader starts.
+const BOOT: u32 = 0;
+/// Types of services that run in the kernel.
+const KERNEL: [u32; 2] = [1, 2];
+/// Where miniports are in the order of `SCSI miniport`: behind Windows' own, as on machines that installed theirs.
+const MINIPORT_TAG: u32 = 0x21;
+
+/// What has to be known of the guest.
+pub struct Guest<'a> {
+    /// Its files.
+    pub tree: &'a dyn Tree,
+    /// What it is.
+    pub target: Target,
+    /// `C:\Windows`.
+    pub windows: String,
+    /// The same in the tree: `/Windows`.
+    pub root: String,
+    /// `OemInfMap` of `SYSTEM\DriverDatabase`; empty where there is none.
+    pub oem_map: Vec<u8>,
+    /// Class GUIDs among the keys of `SYSTEM\DriverDatabase\DeviceIds`, in braces: these are needed to boot, all others are in
+    /// the DRIVERS hive.
+    pub boot_classes: Vec<String>,
+    /// Whether there is a DRIVERS hive.
+    pub has_drivers_hive: bool,
+    /// FILETIME of now.
+    pub now: u64,
+}
+
+/// A package for a guest, read.
+pub struct Parcel<'a> {
+    /// The package.
+    pub package: &'a Package,
+    /// What its INF file says.
+    pub install: Install,
+    /// The install sections of all its models on this system, as written, with what they say.
+    pub installs: Vec<Install>,
+    /// Bytes of its files by their path relative to the INF file, the INF file among them.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Its catalog's name.
+    pub catalog: Option<String>,
+    /// Its folder's name in the driver store.
+    pub folder: String,
+    /// N of `oemN.inf`.
+    pub number: u32,
+}
+
+impl Parcel<'_> {
+    /// `oemN.inf`.
+    pub fn published(&self) -> String {
+        format!("oem{}.inf", self.number)
+    }
+}
+
+/// What has to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// Files, in an order that is good.
+    pub files: Vec<NewFile>,
+    /// Registry edits.
+    pub edits: Vec<Edit>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+impl Import {
+    /// One more registry edit.
+    pub fn edit(&mut self, hive: Hive, path: &str, change: Change, reason: &str) {
+        let edit = Edit { hive, path: path.trim_matches('\\').into(), change, reason: reason.into() };
+        if !self.edits.contains(&edit) {
+            self.edits.push(edit);
+        }
+    }
+
+    /// One more value.
+    pub fn value(&mut self, place: (Hive, &str), name: &str, data: (Kind, Vec<u8>), reason: &str) {
+        let change = Change::Value { name: name.into(), kind: data.0, data: data.1, when: When::Always };
+        self.edit(place.0, place.1, change, reason);
+    }
+
+    fn file(&mut self, path: String, bytes: &[u8], reason: &str) {
+        if !self.files.iter().any(|file| file.path.eq_ignore_ascii_case(&path)) {
+            self.files.push(NewFile { path, bytes: bytes.into(), reason: reason.into() });
+        }
+    }
+}
+
+/// Everything to be written so that the chosen package drives its device on the next start.
+pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
+    let parcel = read(guest, choice).map_err(|e| e.within(&choice.package.path()))?;
+    let directories = directories(guest, &parcel.folder);
+    let mut import = Import::default();
+    let version = guest.target.version();
+    drivers(&mut import, &parcel, &directories)?;
+    if version >= (6, 0) {
+        store(&mut import, &parcel, &directories);
+    }
+    if version >= (6, 2) {
+        publish(&mut import, &parcel, &directories);
+        database::write(&mut import, guest, &parcel)?;
+    } else if version >= (5, 0) {
+        publish(&mut import, &parcel, &directories);
+        beside(&mut import, &parcel, &directories);
+        critical(&mut import, guest, &parcel, choice);
+    }
+    services(&mut import, guest, &parcel);
+    import.notes.extend(signature(guest, &parcel));
+    for name in &parcel.install.included {
+        if !guest
+            .tree
+            .stat(&format!("{}/INF/{name}", guest.root))
+            .is_ok_and(|meta| meta.kind == FileKind::File)
+        {
+            import
+                .notes
+                .push(format!("{} needs {name}, which this Windows does not have", parcel.package.name));
+        }
+    }
+    Ok(import)
+}
+
+/// What a person has to know of the signature: 64-bit Windows since Vista starts no driver without one that it can check.
+fn signature(guest: &Guest<'_>, parcel: &Parcel<'_>) -> Option<String> {
+    let (name, version) = (&parcel.package.name, guest.target.version());
+    if version < (6, 0) || !guest.target.architecture.is_wide() {
+        return None;
+    }
+    let Some(catalog) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) else {
+        return Some(format!(
+            "{name} is not signed: 64-bit Windows starts no such driver unless test signing is on"
+        ));
+    };
+    let newer = catalog.windows(SHA256.len()).any(|window| window == SHA256);
+    if !newer || version > (6, 1) {
+        return None;
+    }
+    let updates = guest.tree.entries(&format!("{}/servicing/Packages", guest.root)).unwrap_or_default();
+    let known = updates.iter().any(|entry| SHA256_UPDATES.iter().any(|update| entry.name.contains(update)));
+    (!known).then(|| {
+        format!(
+            "{name} is signed with SHA-2, which this Windows takes only with update KB4474419 (or KB3033929 on 7 and 2008 R2): \
+             install it before the move, or the driver is refused at the first start (0xc0000428)"
+        )
+    })
+}
+
+/// Directories as the package's INF file means them.
+fn directories(guest: &Guest<'_>, folder: &str) -> Directories {
+    let store =
+        format!(r"{}\System32\DriverStore\FileRepository\{folder}", guest.windows.trim_end_matches('\\'));
+    // Directory 13 came with Windows 8.1, where the store is what it means; before, an INF file with it is not for the system.
+    Directories::new(&guest.windows, &guest.root, Some(&store))
+}
+
+/// Reads all of a package.
+fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
+    let (package, target) = (choice.package, &guest.target);
+    let inf_folder = format!("{}/INF", guest.root);
+    let own = |name: &str| {
+        let path = format!("{inf_folder}/{name}");
+        guest.tree.read_all(&path, crate::inf::INF_MOST as u64).ok()
+    };
+    let library = Library::load(&package.inf, target.language, &own);
+    let catalog = package.catalog(target);
+    let mut files = BTreeMap::from([(package.name.clone(), package.bytes.clone())]);
+    let optional = install::package_files(&package.inf, target);
+    if optional.len() > FILES_MOST {
+        return Err(Error::new(ErrorKind::Limit, format!("more than {FILES_MOST} files")));
+    }
+    for name in optional.iter().chain(&catalog) {
+        if let Some(bytes) = package.read(guest.tree, name)? {
+            files.insert(name.clone(), bytes);
+        }
+    }
+    if let Some(name) = catalog.as_ref().filter(|name| !files.contains_key(*name)) {
+        return Err(missing(name, "its catalog"));
+    }
+    let folder = folder_name(package, target, &files);
+    let directories = directories(guest, &folder);
+    let context = (target, &directories);
+    let install = Install::read(&package.inf, &library, &choice.model.section, context)?;
+    for Copy { source, .. } in &install.copies {
+        if !files.contains_key(source) {
+            let bytes =
+                package.read(guest.tree, source)?.ok_or_else(|| missing(source, "which it copies"))?;
+            files.insert(source.clone(), bytes);
+        }
+    }
+    let installs = installs(package, &library, context)?;
+    let number = number(guest, &package.bytes)?;
+    Ok(Parcel { package, install, installs, files, catalog, folder, number })
+}
+
+fn missing(name: &str, what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("the package lacks {name}, {what}: copy it whole"))
+}
+
+/// All install sections of a package on a system. One of another device that cannot be read is left out.
+fn installs(package: &Package, library: &Library, context: (&Target, &Directories)) -> Result<Vec<Install>> {
+    let mut names = BTreeSet::new();
+    let mut all: Vec<Install> = Vec::new();
+    for model in install::models(&package.inf, context.0) {
+        if names.insert(model.section.to_lowercase()) && names.len() <= FILES_MOST {
+            all.extend(Install::read(&package.inf, library, &model.section, context).ok());
+        }
+    }
+    Ok(all)
+}
+
+/// `viostor.inf_amd64_0123456789abcdef`. How Windows makes the digits is not public; it looks a folder up by the name that the
+/// database has for it, so that any other will do (virt-v2v's `guestor.inf_amd64_0000000000000000` and the constant names of
+/// distrobuilder work). These are of the content, so that the same package has the same name. 7 has `_neutral_` before them.
+fn folder_name(package: &Package, target: &Target, files: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for (name, bytes) in files {
+        for byte in name.to_lowercase().bytes().chain([0]).chain(bytes.iter().copied()) {
+            // FNV-1a.
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    let neutral = if target.version() == (6, 1) { "_neutral" } else { "" };
+    let name = package.name.to_lowercase();
+    if target.version() == (6, 0) {
+        return format!("{name}_{:08x}", hash >> 32);
+    }
+    format!("{name}_{}{neutral}_{hash:016x}", target.architecture.suffix())
+}
+
+/// The number of the guest's `oemN.inf` with this content, or the lowest that is free, as Windows chooses.
+fn number(guest: &Guest<'_>, bytes: &[u8]) -> Result<u32> {
+    let folder = format!("{}/INF", guest.root);
+    let mut taken = BTreeSet::new();
+    for entry in guest.tree.entries(&folder).unwrap_or_default() {
+        let name = entry.name.to_ascii_lowercase();
+        let digits = name.strip_prefix("oem").and_then(|rest| rest.strip_suffix(".inf"));
+        let Some(number) = digits.and_then(|digits| digits.parse::<u32>().ok()) else { continue };
+        if entry.meta.size == bytes.len() as u64 {
+            let own = guest.tree.read_all(&format!("{folder}/{}", entry.name), entry.meta.size)?;
+            if own == bytes {
+                return Ok(number);
+            }
+        }
+        taken.insert(number);
+    }
+    taken.extend(database::numbers(&guest.oem_map));
+    Ok((0..).find(|number| !taken.contains(number)).unwrap_or(0))
+}
+
+/// The files that the INF file copies.
+fn drivers(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) -> Result<()> {
+    for Copy { source, destination } in &parcel.install.copies {
+        let path = directories.in_tree(destination).ok_or_else(|| {
+            let message = format!("{source} goes to {destination}, which is not on Windows' volume");
+            Error::unsupported(message)
+        })?;
+        let bytes = parcel.files.get(source).map(Vec::as_slice).unwrap_or_default();
+        import.file(path, bytes, &format!("{} copies it there", parcel.package.name));
+    }
+    Ok(())
+}
+
+/// The package in the driver store.
+fn store(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
+    for (name, bytes) in &parcel.files {
+        let path =
+            directories.below(&format!("System32/DriverStore/FileRepository/{}/{name}", parcel.folder));
+        import.file(path, bytes, &format!("the driver store keeps all of {}", parcel.package.name));
+    }
+}
+
+/// The INF file and the catalog where Windows has those that are installed.
+fn publish(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
+    let published = parcel.published();
+    let reason = format!("{} is known to Windows by this name", parcel.package.name);
+    import.file(directories.below(&format!("INF/{published}")), &parcel.package.bytes, &reason);
+    if let Some(bytes) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) {
+        let path = directories.below(&format!("{CATALOGS}/oem{}.cat", parcel.number));
+        import.file(path, bytes, &format!("the signature of {published} and of its files"));
+    }
+}
+
+/// The package's other files beside the INF file, where Plug and Play looks for them at the first start.
+fn beside(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
+    let reason = format!("Plug and Play installs {} from here at the first start", parcel.published());
+    for (name, bytes) in parcel.files.iter().filter(|(name, _)| **name != parcel.package.name) {
+        import.file(directories.below(&format!("INF/{name}")), bytes, &reason);
+    }
+}
+
+/// Devices that start before Plug and Play has installed anything: `CriticalDeviceDatabase` of 2000 to 7 (Microsoft's page of that
+/// name). Only drivers that the loader starts are of use there.
+fn critical(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, choice: &Choice<'_>) {
+    let Some(function) = parcel.install.function().filter(|service| service.start == BOOT) else { return };
+    let class = parcel.package.class().map(|class| format!("{{{}}}", class.to_string().to_uppercase()));
+    let reason = format!("the device is driven by {} before Plug and Play has seen it", function.name);
+    let models = install::models(&parcel.package.inf, &guest.target);
+    let models = models.iter().filter(|model| model.section.eq_ignore_ascii_case(&choice.model.section));
+    for id in models.flat_map(|model| &model.ids) {
+        let key =
+            format!(r"{CONTROL_SET}\Control\CriticalDeviceDatabase\{}", id.replace('\\', "#").to_lowercase());
+        let place = (Hive::System, key.as_str());
+        import.value(place, "Service", (Kind::SZ, sz(&function.name)), &reason);
+        if let Some(class) = &class {
+            import.value(place, "ClassGUID", (Kind::SZ, sz(class)), &reason);
+        }
+    }
+}
+
+/// The services' keys, in every control set, and their sources of events.
+fn services(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
+    for service in &parcel.install.services {
+        let key = format!(r"{CONTROL_SET}\Services\{}", service.name);
+        let reason = service_reason(parcel, service);
+        service_values(import, guest, parcel, (service, &key));
+        entries(import, guest, (Hive::System, &key), &service.entries, &reason);
+        if let Some(log) = &service.log {
+            let key = format!(r"{CONTROL_SET}\Services\EventLog\{}\{}", log.log, log.name);
+            entries(import, guest, (Hive::System, &key), &log.entries, &reason);
+        }
+    }
+}
+
+fn service_reason(parcel: &Parcel<'_>, service: &Service) -> String {
+    match service.start {
+        BOOT => format!("the loader has to start {}", service.name),
+        _ => format!("{} is a service of {}", service.name, parcel.package.name),
+    }
+}
+
+fn service_values(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>, own: (&Service, &str)) {
+    let (service, key) = own;
+    let reason = service_reason(parcel, service);
+    let place = (Hive::System, key);
+    let number = |number: u32| (Kind::DWORD, number.to_le_bytes().to_vec());
+    let text = |text: &str| (Kind::SZ, sz(text));
+    // What the file says that a service keeps is written only where it is not there.
+    let mut set = |name: &str, (kind, data): (Kind, Vec<u8>), keep: bool| {
+        let when = if keep { When::Absent } else { When::Always };
+        import.edit(place.0, place.1, Change::Value { name: name.into(), kind, data, when }, &reason);
+    };
+    let kept = |flag: u32| service.flags & flag != 0;
+    set("Type", number(service.kind), false);
+    set("Start", number(service.start), kept(install::KEEP_START));
+    set("ErrorControl", number(service.error), kept(install::KEEP_ERROR));
+    set("ImagePath", (Kind::EXPAND_SZ, sz(&image(service, &guest.windows))), false);
+    if !service.group.is_empty() {
+        set("Group", text(&service.group), kept(install::KEEP_GROUP));
+    }
+    if service.start == BOOT && service.group.eq_ignore_ascii_case("SCSI miniport") {
+        set("Tag", number(MINIPORT_TAG), true);
+    }
+    let owner = service.home.clone().unwrap_or_else(|| parcel.published());
+    let texts = [
+        ("DisplayName", &service.display, install::KEEP_DISPLAY),
+        ("Description", &service.description, install::KEEP_DESCRIPTION),
+    ];
+    for (name, own, keep) in texts.into_iter().filter(|(_, own, _)| !own.text.is_empty()) {
+        set(name, text(&shown(&owner, own, guest.target.version())), kept(keep));
+    }
+    let (groups, names): (Vec<String>, Vec<String>) =
+        service.dependencies.iter().cloned().partition(|name| name.starts_with('+'));
+    let groups: Vec<String> = groups.iter().map(|name| name.trim_start_matches('+').to_owned()).collect();
+    for (name, list) in [("DependOnService", names), ("DependOnGroup", groups)] {
+        if !list.is_empty() {
+            set(name, (Kind::MULTI_SZ, multi_sz(&list)), kept(install::KEEP_DEPENDENCIES));
+        }
+    }
+    let account = match service.account.as_str() {
+        "" if KERNEL.contains(&service.kind) => None,
+        "" => Some("LocalSystem"),
+        name => Some(name),
+    };
+    if let Some(account) = account {
+        set("ObjectName", text(account), false);
+    }
+    if guest.target.version() >= (6, 2) {
+        let change = Change::Append { name: "Owners".into(), texts: vec![owner] };
+        import.edit(place.0, place.1, change, &reason);
+    }
+}
+
+/// A service's file as its key has it: relative to Windows for the loader, from `\SystemRoot` for other drivers.
+fn image(service: &Service, windows: &str) -> String {
+    let windows = windows.trim_end_matches('\\');
+    let head = service.binary.get(..windows.len()).is_some_and(|head| head.eq_ignore_ascii_case(windows));
+    let rest = service.binary.get(windows.len()..).filter(|rest| head && rest.starts_with('\\'));
+    match rest {
+        Some(rest) if service.start == BOOT => rest.trim_start_matches('\\').to_owned(),
+        Some(rest) if KERNEL.contains(&service.kind) => format!(r"\SystemRoot{rest}"),
+        Some(rest) => format!("%SystemRoot%{rest}"),
+        None => service.binary.clone(),
+    }
+}
+
+/// A text for people: Vista and later look a `%token%` up in the INF file.
+fn shown(owner: &str, own: &Text, version: (u32, u32)) -> String {
+    match own.token.as_ref().filter(|_| version >= (6, 0)) {
+        Some(token) => format!("@{owner},%{token}%;{}", own.text),
+        None => own.text.clone(),
+    }
+}
+
+/// Entries of a section whose own key is `base`.
+pub fn entries(import: &mut Import, guest: &Guest<'_>, base: (Hive, &str), all: &[Entry], reason: &str) {
+    for entry in all {
+        match place(entry, base, guest.target.architecture.is_wide()) {
+            Some((hive, path)) => import.edit(hive, &path, entry.change.clone(), reason),
+            None => import.notes.push(format!("{} is set by Windows, not before: {reason}", entry.key)),
+        }
+    }
+}
+
+/// The hive and key of an entry; none where it is in a hive that is not written here.
+fn place(entry: &Entry, base: (Hive, &str), wide: bool) -> Option<(Hive, String)> {
+    let below = |head: &str, rest: &str| format!(r"{head}\{rest}").trim_matches('\\').to_owned();
+    let narrow = if entry.narrow && wide { "WOW6432Node" } else { "" };
+    let (first, rest) = entry.key.split_once('\\').unwrap_or((&entry.key, ""));
+    match entry.root {
+        Root::Relative => Some((base.0, below(base.1, &entry.key))),
+        Root::Classes => Some((Hive::Software, below("Classes", &below(narrow, &entry.key)))),
+        Root::Machine if first.eq_ignore_ascii_case("software") => {
+            Some((Hive::Software, below(narrow, rest)))
+        }
+        Root::Machine if first.eq_ignore_ascii_case("system") => {
+            let (set, rest) = rest.split_once('\\').unwrap_or((rest, ""));
+            let current = set.eq_ignore_ascii_case("CurrentControlSet");
+            Some((Hive::System, if current { below(CONTROL_SET, rest) } else { below(set, rest) }))
+        }
+        Root::Machine | Root::User => None,
+    }
+}

@@ -1,0 +1,208 @@
+//! Vendors' drivers that the operator lends: found, chosen for a device, and imported.
+
+use crate::decoration::{Architecture, CONTROLLER, SERVER, Target, WORKSTATION};
+use crate::edit::{CONTROL_SET, Change, Edit, Hive, When};
+use crate::hives::{Store, filetime};
+use crate::import::{self, Import};
+use crate::package::{self, Device, Package};
+use crate::version::Machine;
+use crate::work::Work;
+use wherry_registry::{Kind, data};
+use wherry_sdk::{Result, Tree, Volume};
+
+/// American English, where Windows does not say its language.
+const ENGLISH: u16 = 0x409;
+
+/// Mounts what is lent; where it is.
+pub fn mount(guest: &dyn Tree) -> Vec<String> {
+    let lent = |volume: &Volume| volume.kind == "drivers";
+    let volumes = guest.volumes().into_iter().filter(lent).enumerate();
+    volumes
+        .filter_map(|(number, volume)| {
+            let path = format!("/[drivers {number}]");
+            guest.mount(&volume.id, &path).ok().map(|()| path)
+        })
+        .collect()
+}
+
+/// All packages in these places.
+pub fn find(work: &mut Work<'_>, places: &[String]) -> Result<Vec<Package>> {
+    let language = language(work)?;
+    let mut packages = Vec::new();
+    for place in places {
+        let (found, odd) = package::find(work.guest, place, language)?;
+        if found.is_empty() {
+            work.block(
+                "windows.drivers.none",
+                format!("there are no driver packages (INF files) in {}", named(work, place)),
+                "name the directory or ISO that they are in, such as virtio-win.iso",
+            );
+        }
+        packages.extend(found);
+        if !odd.is_empty() {
+            work.note(format!(
+                "{} files there are no INF files that can be read: {}",
+                odd.len(),
+                odd.join("; ")
+            ));
+        }
+    }
+    Ok(packages)
+}
+
+/// What the operator called a place.
+fn named(work: &Work<'_>, place: &str) -> String {
+    let number: Option<usize> =
+        place.trim_matches(['/', '[', ']']).rsplit(' ').next().and_then(|n| n.parse().ok());
+    let lent =
+        work.guest.volumes().into_iter().filter(|volume| volume.kind == "drivers").nth(number.unwrap_or(0));
+    let name = lent.and_then(|volume| wherry_sdk::find(&volume.facts, "name").map(str::to_owned));
+    name.unwrap_or_else(|| place.to_owned())
+}
+
+fn language(work: &mut Work<'_>) -> Result<u16> {
+    let key = format!(r"{}\Control\Nls\Language", work.system.current);
+    let said = work.hives.text(Store::System, &key, "InstallLanguage")?;
+    Ok(said.and_then(|text| u16::from_str_radix(text.trim(), 16).ok()).unwrap_or(ENGLISH))
+}
+
+fn target(work: &mut Work<'_>) -> Result<Target> {
+    let architecture = match work.system.machine {
+        Machine::X86 => Architecture::X86,
+        Machine::Amd64 => Architecture::Amd64,
+        Machine::Arm64 => Architecture::Arm64,
+        Machine::Ia64 => Architecture::Ia64,
+    };
+    let product = match (work.system.server, work.system.controller) {
+        (false, _) => WORKSTATION,
+        (true, true) => CONTROLLER,
+        (true, false) => SERVER,
+    };
+    let (version, language) = (work.system.version, language(work)?);
+    Ok(Target {
+        architecture,
+        major: version.major,
+        minor: version.minor,
+        build: version.build,
+        product,
+        suite: 0,
+        language,
+    })
+}
+
+/// Imports the best package for one of these devices, the first that has any; whether there was one.
+pub fn import(work: &mut Work<'_>, devices: &[&str], name: &str) -> Result<bool> {
+    let packages = work.packages()?;
+    if packages.is_empty() {
+        return Ok(false);
+    }
+    let target = target(work)?;
+    let found = devices.iter().find_map(|device| package::best(&packages, &Device::new(device), &target));
+    let Some(choice) = found else {
+        let near = devices.iter().flat_map(|device| package::misfits(&packages, &Device::new(device)));
+        let near: Vec<String> = near.take(3).collect();
+        let what = package::summary(&packages);
+        work.note(match near.is_empty() {
+            true => format!("none of the drivers that were lent is for {name}: {what}"),
+            false => format!(
+                "drivers for {name} were lent, though for other systems than this: {}",
+                near.join(", ")
+            ),
+        });
+        return Ok(false);
+    };
+    let hive = r"DriverDatabase";
+    let oem_map =
+        work.hives.value(Store::System, hive, "OemInfMap")?.map(|(_, bytes)| bytes).unwrap_or_default();
+    let classes = work.hives.keys(Store::System, &format!(r"{hive}\DeviceIds"))?;
+    let windows = work.hives.text(Store::Software, r"Microsoft\Windows NT\CurrentVersion", "SystemRoot")?;
+    let guest = import::Guest {
+        tree: work.guest,
+        target,
+        windows: windows.unwrap_or_else(|| r"C:\Windows".into()),
+        root: work.place.root.clone(),
+        oem_map,
+        boot_classes: classes.into_iter().filter(|name| name.starts_with('{')).collect(),
+        has_drivers_hive: work.hives.exists(Store::Drivers),
+        now: filetime(),
+    };
+    let import = import::import(&guest, &choice)?;
+    apply(work, import)?;
+    Ok(true)
+}
+
+/// Brings an import into the guest.
+fn apply(work: &mut Work<'_>, import: Import) -> Result<()> {
+    for file in &import.files {
+        work.write(&file.path, &file.bytes, &file.reason)?;
+    }
+    let mut reason: Option<&str> = None;
+    for edit in &import.edits {
+        if let Some(last) = reason.filter(|last| *last != edit.reason) {
+            work.commit(last)?;
+        }
+        reason = Some(&edit.reason);
+        change(work, edit)?;
+    }
+    if let Some(last) = reason {
+        work.commit(last)?;
+    }
+    import.notes.into_iter().for_each(|note| work.note(note));
+    Ok(())
+}
+
+/// One change, in every control set where it names none.
+fn change(work: &mut Work<'_>, edit: &Edit) -> Result<()> {
+    let store = match edit.hive {
+        Hive::System => Store::System,
+        Hive::Software => Store::Software,
+        Hive::Drivers => Store::Drivers,
+    };
+    match edit.path.strip_prefix(CONTROL_SET).filter(|rest| store == Store::System && rest.starts_with('\\'))
+    {
+        Some(rest) => {
+            work.in_sets(|work, set| change_key(work, store, &format!("{set}{rest}"), &edit.change))
+        }
+        None => change_key(work, store, &edit.path, &edit.change),
+    }
+}
+
+fn change_key(work: &mut Work<'_>, store: Store, path: &str, change: &Change) -> Result<()> {
+    match change {
+        Change::Key => work.make(store, path),
+        Change::Value { name, kind, data, when } => {
+            let there = work.hives.value(store, path, name)?.is_some();
+            match when {
+                When::Absent if there => Ok(()),
+                When::Present if !there => Ok(()),
+                _ => work.set(store, path, name, *kind, data),
+            }
+        }
+        Change::Append { name, texts } => {
+            let mut all = work.hives.texts(store, path, name)?;
+            let before = all.len();
+            for text in texts {
+                if !all.iter().any(|one| one.eq_ignore_ascii_case(text)) {
+                    all.push(text.clone());
+                }
+            }
+            if all.len() == before {
+                Ok(())
+            } else {
+                work.set(store, path, name, Kind::MULTI_SZ, &data::multi_sz(&all))
+            }
+        }
+        Change::RemoveTexts { name, texts } => {
+            let mut all = work.hives.texts(store, path, name)?;
+            let before = all.len();
+            all.retain(|one| !texts.iter().any(|text| text.eq_ignore_ascii_case(one)));
+            if all.len() == before {
+                Ok(())
+            } else {
+                work.set(store, path, name, Kind::MULTI_SZ, &data::multi_sz(&all))
+            }
+        }
+        Change::RemoveValue { name } => work.unset(store, path, name),
+        Change::RemoveKey => work.remove(store, path),
+    }
+}

@@ -1,0 +1,201 @@
+//! Driver packages on a disk laid out as virtio-win's, and guests without a driver for them.
+
+use os_windows::decoration::{Architecture, SERVER, Target, WORKSTATION};
+use os_windows::import::{Guest, Import, import};
+use os_windows::package::{self, Device};
+use wherry_sdk::Tree;
+use wherry_sdk::testing::{MemoryTree, MemoryVolume};
+
+pub const VIOSTOR: &str = include_str!("fixtures/viostor.inf");
+pub const VIOSCSI: &str = include_str!("fixtures/vioscsi.inf");
+pub const NETKVM: &str = include_str!("fixtures/netkvm.inf");
+
+/// Where the operator's disk appears.
+pub const DRIVERS: &str = "/.wherry/drivers";
+
+/// The release of a system, and folders on the disk that are for it.
+pub fn target(major: u32, minor: u32, build: u32, server: bool) -> Target {
+    let product = if server { SERVER } else { WORKSTATION };
+    Target { architecture: Architecture::Amd64, major, minor, build, product, suite: 0, language: 0x409 }
+}
+
+/// A guest's volume with its INF files, and the disk below it.
+pub fn tree(infs: &[(&str, &str)]) -> MemoryTree {
+    let mut volume = MemoryVolume::new("windows", &[("fs.kind", "ntfs")]).directory("/Windows/INF");
+    for (name, text) in infs {
+        volume = volume.file(&format!("/Windows/INF/{name}"), text.as_bytes());
+    }
+    for (driver, text) in [("viostor", VIOSTOR), ("vioscsi", VIOSCSI), ("NetKVM", NETKVM)] {
+        for system in ["2k3", "w7", "2k8R2", "w8.1", "2k12R2", "w10", "2k19"] {
+            let name = driver.to_lowercase();
+            let folder = format!("{DRIVERS}/{driver}/{system}/amd64");
+            volume = volume.file(&format!("{folder}/{name}.inf"), text.as_bytes());
+            volume = volume.file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"));
+            let signed = "placeholder, signed by Microsoft Windows Hardware Compatibility Publisher";
+            volume = volume.file(&format!("{folder}/{name}.cat"), signed);
+            volume = volume
+                .file(&format!("{folder}/{name}.pdb"), "symbols")
+                .file(&format!("{folder}/netkvmp.exe"), "service");
+        }
+    }
+    let tree = MemoryTree::new(vec![volume]);
+    tree.mount("windows", "/").unwrap();
+    tree
+}
+
+pub fn guest(tree: &MemoryTree, target: Target) -> Guest<'_> {
+    Guest {
+        tree,
+        target,
+        windows: r"C:\Windows".into(),
+        root: "/Windows".into(),
+        oem_map: Vec::new(),
+        boot_classes: vec!["{4d36e97b-e325-11ce-bfc1-08002be10318}".into()],
+        has_drivers_hive: target.version() >= (6, 2),
+        now: 0x01da_6700_0000_0000,
+    }
+}
+
+/// The import for a device, known by no more than its vendor and number.
+pub fn imported(guest: &Guest<'_>, device: &str) -> Import {
+    let (packages, odd) = package::find(guest.tree, DRIVERS, 0x409).unwrap();
+    assert_eq!(odd, [""; 0]);
+    let choice = package::best(&packages, &Device::new(device), &guest.target).unwrap();
+    import(guest, &choice).unwrap()
+}
+
+#[test]
+fn a_disk_is_searched() {
+    let tree = tree(&[]);
+    let (packages, odd) = package::find(&tree, DRIVERS, 0x409).unwrap();
+    assert_eq!((packages.len(), odd.len()), (21, 0));
+    assert_eq!(package::summary(&packages), "21 packages (netkvm 7, vioscsi 7, viostor 7)");
+    let chosen = |device: &str, target: Target| {
+        package::best(&packages, &Device::new(device), &target).map(|choice| choice.package.path())
+    };
+    let at = |rest: &str| Some(format!("{DRIVERS}/{rest}"));
+    let (viostor, vioscsi) = (r"PCI\VEN_1AF4&DEV_1001", r"PCI\VEN_1AF4&DEV_1048");
+    assert_eq!(chosen(viostor, target(6, 1, 7601, true)), at("viostor/2k8R2/amd64/viostor.inf"));
+    assert_eq!(chosen(viostor, target(6, 3, 9600, false)), at("viostor/w8.1/amd64/viostor.inf"));
+    assert_eq!(chosen(vioscsi, target(10, 0, 20348, true)), at("vioscsi/2k19/amd64/vioscsi.inf"));
+    assert_eq!(chosen(vioscsi, target(6, 0, 6002, true)), at("vioscsi/2k3/amd64/vioscsi.inf"));
+    assert_eq!(chosen(r"PCI\VEN_15AD&DEV_07C0", target(10, 0, 20348, true)), None);
+    // The INF files are for amd64 alone.
+    let old = Target { architecture: Architecture::X86, ..target(5, 2, 3790, true) };
+    assert_eq!(chosen(viostor, old), None);
+    assert_eq!(package::misfits(&packages, &Device::new(viostor)).len(), 7);
+}
+
+#[test]
+fn what_is_no_inf_is_told() {
+    let volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+        .file("/a.inf", b"\x01\0\x02\x03")
+        .file("/b/c.INF", "[Version]\n");
+    let tree = MemoryTree::new(vec![volume]);
+    tree.mount("v", "/").unwrap();
+    let (packages, odd) = package::find(&tree, "/", 0x409).unwrap();
+    assert_eq!((packages.len(), odd.len()), (1, 1));
+    assert!(odd[0].starts_with("/a.inf: no text"), "{odd:?}");
+}
+
+#[test]
+fn a_package_that_lacks_a_file_is_refused() {
+    for (missing, message) in [("viostor.sys", "lacks viostor.sys"), ("viostor.cat", "lacks viostor.cat")] {
+        let mut volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+            .directory("/Windows/INF")
+            .file("/d/viostor.inf", VIOSTOR);
+        for name in ["viostor.sys", "viostor.cat"].iter().filter(|name| **name != missing) {
+            volume = volume.file(&format!("/d/{name}"), "x");
+        }
+        let tree = MemoryTree::new(vec![volume]);
+        tree.mount("v", "/").unwrap();
+        let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
+        let guest = guest(&tree, target(10, 0, 17763, true));
+        let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+        let e = import(&guest, &choice).unwrap_err();
+        assert!(e.message.contains(message), "{}", e.message);
+    }
+}
+
+/// A vendor's file that others include is Windows' own.
+#[test]
+fn needs_are_taken_from_the_guest() {
+    let text = VIOSTOR.replace(
+        "[scsi_inst.HW]",
+        "[scsi_inst.HW]\nInclude=machine.inf\nNeeds=PciIoSpaceNotRequired.HW\n[scsi_inst.unused]",
+    );
+    let machine = "[PciIoSpaceNotRequired.HW]\nAddReg=io\n[io]\nHKR,e5b3b5ac,IoNotRequired,0x10001,1\n";
+    let build = |with: bool| {
+        let mut volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+            .directory("/Windows/INF")
+            .file("/d/viostor.inf", &text);
+        if with {
+            volume = volume.file("/Windows/INF/machine.inf", machine);
+        }
+        let tree = MemoryTree::new(vec![volume.file("/d/viostor.sys", "s").file("/d/viostor.cat", "c")]);
+        tree.mount("v", "/").unwrap();
+        let guest = guest(&tree, target(10, 0, 17763, true));
+        let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
+        let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+        import(&guest, &choice).unwrap()
+    };
+    let io = |import: &Import| import.edits.iter().any(|edit| edit.path.ends_with(r"Device\e5b3b5ac"));
+    assert!(io(&build(true)) && !io(&build(false)));
+}
+
+/// The file for QEMU's serial cards takes all from Windows' `mf.inf`, which is written by hand here.
+#[test]
+fn a_file_of_qemus() {
+    let text = include_str!("fixtures/qemupciserial.inf");
+    let mf = "[MFINSTALL.mf.Services]\nAddService=mf,2,mf_Service\n[mf_Service]\nDisplayName=%mf%\nServiceType=1\nStartType=3\n\
+        ErrorControl=1\nServiceBinary=%12%\\mf.sys\n[Strings]\nmf=Multifunction\n";
+    let volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+        .file("/d/qemupciserial.inf", text)
+        .file("/d/qemupciserial.cat", "c")
+        .file("/Windows/INF/mf.inf", mf);
+    let tree = MemoryTree::new(vec![volume]);
+    tree.mount("v", "/").unwrap();
+    let guest = guest(&tree, target(10, 0, 17763, true));
+    let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
+    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1B36&DEV_0002"), &guest.target).unwrap();
+    assert_eq!(choice.model.section, "ComPort_inst1");
+    let import = import(&guest, &choice).unwrap();
+    let texts = format!("{:?}", import.edits);
+    let of = |text: &str| format!("{:?}", os_windows::edit::sz(text));
+    assert!(texts.contains(&of("@mf.inf,%mf%;Multifunction")), "the token is the other file's");
+    assert!(
+        texts.contains(&of(r"\SystemRoot\System32\drivers\mf.sys")) && texts.contains(r#"texts: ["mf.inf"]"#)
+    );
+    // Nothing of it is copied but what is published: the driver is Windows' own.
+    assert!(!import.files.iter().any(|file| file.path.contains("/drivers/")), "{:?}", import.files);
+}
+
+/// 7 and before do not know SHA-2 by themselves.
+#[test]
+fn signatures_that_an_update_is_needed_for() {
+    let notes = |major: u32, minor: u32, update: Option<&str>| {
+        let mut volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+            .directory("/Windows/INF")
+            .file("/d/viostor.inf", VIOSTOR);
+        volume = volume
+            .file("/d/viostor.sys", "s")
+            .file("/d/viostor.cat", b"..\x60\x86\x48\x01\x65\x03\x04\x02\x01..");
+        if let Some(update) = update {
+            volume = volume
+                .file(&format!("/Windows/servicing/Packages/Package_for_{update}~31bf3856ad364e35.mum"), "");
+        }
+        let tree = MemoryTree::new(vec![volume]);
+        tree.mount("v", "/").unwrap();
+        imported_from(&tree, target(major, minor, 7601, true)).notes
+    };
+    assert!(notes(6, 1, None)[0].contains("KB4474419"));
+    assert!(notes(6, 0, Some("KB1"))[0].contains("KB4474419"));
+    assert!(notes(6, 1, Some("KB3033929")).is_empty() && notes(6, 2, None).is_empty());
+}
+
+fn imported_from(tree: &MemoryTree, target: Target) -> Import {
+    let (packages, _) = package::find(tree, "/d", 0x409).unwrap();
+    let guest = guest(tree, target);
+    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+    import(&guest, &choice).unwrap()
+}

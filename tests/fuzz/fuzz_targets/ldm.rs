@@ -1,0 +1,10 @@
+//! The database of Windows dynamic disks.
+#![no_main]
+
+#[path = "../../../adapters/volume-ldm/tests/it/exercise.rs"]
+mod exercise;
+#[path = "../../../adapters/volume-ldm/tests/it/made.rs"]
+#[allow(dead_code, reason = "what its other tests use")]
+mod made;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| exercise::exercise(bytes));
