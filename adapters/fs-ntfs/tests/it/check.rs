@@ -47,6 +47,7 @@ struct Check<'a> {
     mft: Attribute,
     files: BTreeMap<u64, File>,
     owners: Vec<u32>,
+    levels: std::cell::Cell<u64>,
 }
 
 /// Undoes the update sequence.
@@ -303,6 +304,7 @@ impl Check<'_> {
             Walk { check: self, blocks, block, unit, list: &mut list, seen: &mut seen, depths: &mut depths };
         walk.node(root, 16, 0, index);
         assert_eq!(depths.len(), 1, "directory {index}: leaves are at one depth: {depths:?}");
+        self.levels.set(self.levels.get().max(depths.first().map_or(0, |depth| depth + 1)));
         if let Some(bitmap) = file.attributes.get(&(0xb0, name)) {
             let bits = self.all(bitmap);
             for block in 0..bits.len() as u64 * 8 {
@@ -468,8 +470,21 @@ impl Walk<'_> {
     }
 }
 
+/// What a volume makes use of, so that a test can tell whether it tests something.
+#[derive(Debug)]
+pub struct Uses {
+    /// files with a list of attributes
+    pub lists: usize,
+    /// those whose list has clusters
+    pub lists_outside: usize,
+    /// the master file table is one of them
+    pub mft: bool,
+    /// the most levels of a directory's index
+    pub levels: u64,
+}
+
 /// Panics at the first thing that is wrong.
-pub fn check(blob: &dyn Blob) {
+pub fn check(blob: &dyn Blob) -> Uses {
     let boot = blob.read(0, 512).unwrap();
     let per = match boot[13] {
         power @ 0xe1.. => 1 << (256 - u64::from(power)),
@@ -492,6 +507,7 @@ pub fn check(blob: &dyn Blob) {
         mft: Attribute::default(),
         files: BTreeMap::new(),
         owners: vec![0; 1 << 20],
+        levels: Default::default(),
     };
     // The table's first piece, to begin with.
     let first = fixed(blob.read(start, record as u32).unwrap(), "record 0");
@@ -517,4 +533,11 @@ pub fn check(blob: &dyn Blob) {
         boot,
         "the backup of the boot sector"
     );
+    let lists = || check.files.values().filter_map(|file| file.attributes.get(&(0x20, Vec::new())));
+    Uses {
+        lists: lists().count(),
+        lists_outside: lists().filter(|list| list.inside.is_none()).count(),
+        mft: check.files[&0].attributes.contains_key(&(0x20, Vec::new())),
+        levels: check.levels.get(),
+    }
 }
