@@ -399,6 +399,13 @@ impl Check<'_> {
                 expected.sort_by_key(|key| [number(key, 0, 4), number(key, 4, 4), number(key, 8, 4)]);
                 assert_eq!(keys, expected, "the index of reparse points");
             }
+            if name == "$ObjId" {
+                let keys: BTreeSet<Vec<u8>> =
+                    self.index(index, "$O").into_iter().map(|(_, key)| key).collect();
+                let ids = self.files.values().filter_map(|file| file.attributes.get(&(0x40, Vec::new())));
+                let expected = ids.filter_map(|id| id.inside.as_ref()).map(|id| id[..16].to_vec()).collect();
+                assert_eq!(keys, expected, "the index of object ids");
+            }
         }
         let ids: BTreeSet<u64> = self.index(9, "$SII").iter().map(|(_, key)| number(key, 0, 4)).collect();
         for (index, file) in self.files.iter().filter(|(index, _)| **index >= 16) {

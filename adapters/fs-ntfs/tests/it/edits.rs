@@ -177,3 +177,25 @@ fn everything_in_pieces() {
         settle(&image, &device, &mut fs, name);
     }
 }
+
+/// An object id is in an index of the whole volume, as long as the file is there.
+#[test]
+fn object_ids_go_with_their_files() {
+    let image = empty(find("4k"));
+    let mount = Mount::new(&image.path, "streams_interface=xattr");
+    for index in 0..3 {
+        let path = mount.path.join(index.to_string());
+        std::fs::write(&path, "x").unwrap();
+        let id = format!("0x{}", format!("{:02x}", 0x70 + index).repeat(16));
+        let arguments = ["-n", "system.ntfs_object_id", "-v", &id];
+        tools::run(std::process::Command::new("setfattr").args(arguments).arg(&path));
+    }
+    drop(mount);
+    let device = FileBlob::open(&image.path).unwrap();
+    check(&device);
+    let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+    fs.remove("/1").unwrap();
+    fs.write("/2", &blob(1, 5000), None).unwrap();
+    fs.rename("/2", "/0").unwrap();
+    settle(&image, &device, &mut fs, "object ids");
+}
