@@ -480,9 +480,7 @@ impl Walk<'_> {
 /// What a volume makes use of, so that a test can tell whether it tests something.
 #[derive(Debug)]
 pub struct Uses {
-    /// files with a list of attributes
-    pub lists: usize,
-    /// those whose list has clusters
+    /// files whose list of attributes has clusters
     pub lists_outside: usize,
     /// the master file table is one of them
     pub mft: bool,
@@ -542,7 +540,6 @@ pub fn check(blob: &dyn Blob) -> Uses {
     );
     let lists = || check.files.values().filter_map(|file| file.attributes.get(&(0x20, Vec::new())));
     Uses {
-        lists: lists().count(),
         lists_outside: lists().filter(|list| list.inside.is_none()).count(),
         mft: check.files[&0].attributes.contains_key(&(0x20, Vec::new())),
         levels: check.levels.get(),
