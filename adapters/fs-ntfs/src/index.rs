@@ -196,18 +196,17 @@ impl Volume<'_> {
         let mut node = directory.value(ROOT, NAMES)?.to_vec();
         let mut header = ROOT_HEADER;
         for _ in 0..LEVELS_MOST {
-            let mut next = None;
-            for entry in entries(&node, header)? {
-                let stored = key_units(entry.key()).unwrap_or_default();
-                let order = if entry.is_last() { Ordering::Less } else { order(&self.upcase, name, &stored) };
-                if order == Ordering::Equal {
-                    return Ok(Some((entry.reference(), stored)));
-                }
-                if order == Ordering::Less {
-                    next = entry.child();
-                    break;
-                }
+            let list = entries(&node, header)?;
+            let stored = |entry: &Entry<'_>| key_units(entry.key()).unwrap_or_default();
+            let before = |entry: &Entry<'_>| {
+                !entry.is_last() && order(&self.upcase, name, &stored(entry)) == Ordering::Greater
+            };
+            let entry = list.get(list.partition_point(before));
+            let entry = entry.ok_or_else(|| corrupt("an index node has no end"))?;
+            if !entry.is_last() && order(&self.upcase, name, &stored(entry)) == Ordering::Equal {
+                return Ok(Some((entry.reference(), stored(entry))));
             }
+            let next = entry.child();
             let Some(number) = next else { return Ok(None) };
             node = self.index_block(directory, NAMES, shape, number)?;
             header = BLOCK_HEADER;

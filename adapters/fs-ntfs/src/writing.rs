@@ -194,6 +194,8 @@ impl Volume<'_> {
         }
         let size = data.size();
         if data.clusters().is_some() || packed {
+            // What cannot be unpacked is found out before anything is changed.
+            self.read_file(&target, 0, 1)?;
             let mut stored = Stored { size, initialized: size, ..Stored::default() };
             self.extend(&mut stored, size.div_ceil(self.boot.cluster))?;
             let mut at = 0;

@@ -47,6 +47,7 @@ struct Check<'a> {
     mft: Attribute,
     files: BTreeMap<u64, File>,
     owners: Vec<u32>,
+    levels: std::cell::Cell<u64>,
 }
 
 /// Undoes the update sequence.
@@ -303,6 +304,7 @@ impl Check<'_> {
             Walk { check: self, blocks, block, unit, list: &mut list, seen: &mut seen, depths: &mut depths };
         walk.node(root, 16, 0, index);
         assert_eq!(depths.len(), 1, "directory {index}: leaves are at one depth: {depths:?}");
+        self.levels.set(self.levels.get().max(depths.first().map_or(0, |depth| depth + 1)));
         if let Some(bitmap) = file.attributes.get(&(0xb0, name)) {
             let bits = self.all(bitmap);
             for block in 0..bits.len() as u64 * 8 {
@@ -397,6 +399,13 @@ impl Check<'_> {
                 expected.sort_by_key(|key| [number(key, 0, 4), number(key, 4, 4), number(key, 8, 4)]);
                 assert_eq!(keys, expected, "the index of reparse points");
             }
+            if name == "$ObjId" {
+                let keys: BTreeSet<Vec<u8>> =
+                    self.index(index, "$O").into_iter().map(|(_, key)| key).collect();
+                let ids = self.files.values().filter_map(|file| file.attributes.get(&(0x40, Vec::new())));
+                let expected = ids.filter_map(|id| id.inside.as_ref()).map(|id| id[..16].to_vec()).collect();
+                assert_eq!(keys, expected, "the index of object ids");
+            }
         }
         let ids: BTreeSet<u64> = self.index(9, "$SII").iter().map(|(_, key)| number(key, 0, 4)).collect();
         for (index, file) in self.files.iter().filter(|(index, _)| **index >= 16) {
@@ -468,8 +477,19 @@ impl Walk<'_> {
     }
 }
 
+/// What a volume makes use of, so that a test can tell whether it tests something.
+#[derive(Debug)]
+pub struct Uses {
+    /// files whose list of attributes has clusters
+    pub lists_outside: usize,
+    /// the master file table is one of them
+    pub mft: bool,
+    /// the most levels of a directory's index
+    pub levels: u64,
+}
+
 /// Panics at the first thing that is wrong.
-pub fn check(blob: &dyn Blob) {
+pub fn check(blob: &dyn Blob) -> Uses {
     let boot = blob.read(0, 512).unwrap();
     let per = match boot[13] {
         power @ 0xe1.. => 1 << (256 - u64::from(power)),
@@ -492,6 +512,7 @@ pub fn check(blob: &dyn Blob) {
         mft: Attribute::default(),
         files: BTreeMap::new(),
         owners: vec![0; 1 << 20],
+        levels: Default::default(),
     };
     // The table's first piece, to begin with.
     let first = fixed(blob.read(start, record as u32).unwrap(), "record 0");
@@ -517,4 +538,10 @@ pub fn check(blob: &dyn Blob) {
         boot,
         "the backup of the boot sector"
     );
+    let lists = || check.files.values().filter_map(|file| file.attributes.get(&(0x20, Vec::new())));
+    Uses {
+        lists_outside: lists().filter(|list| list.inside.is_none()).count(),
+        mft: check.files[&0].attributes.contains_key(&(0x20, Vec::new())),
+        levels: check.levels.get(),
+    }
 }

@@ -72,17 +72,20 @@ fn files_of_all_sizes_in_every_geometry() {
     }
 }
 
+/// Access rights that mkntfs made; the root's own do not fit into records.
+fn like(fs: &mut Ntfs) -> Meta {
+    let rights = vec![("ntfs.security-id".into(), 0x100u32.to_le_bytes().to_vec())];
+    Meta { attributes: rights, mtime: 1_600_000_000, ..fs.stat("/").unwrap() }
+}
+
 #[test]
 fn a_directory_of_thousands() {
     for name in ["4k", "512", "64k", "sector-4k"] {
         let image = empty(find(name));
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
-        // Access rights that mkntfs made; the root's own do not fit into records.
-        let rights = vec![("ntfs.security-id".into(), 0x100u32.to_le_bytes().to_vec())];
-        let mut directory = Meta { attributes: rights, ..fs.stat("/").unwrap() };
-        directory.mtime = 1_600_000_000;
-        fs.make_directory("/d", Some(&directory)).unwrap();
+        let like = like(&mut fs);
+        fs.make_directory("/d", Some(&like)).unwrap();
         let path = |index: u64| {
             format!(
                 "/d/{:x}-{index}{}",
@@ -94,6 +97,7 @@ fn a_directory_of_thousands() {
             fs.write(&path(index), &blob(index, index as usize % 20), None).unwrap();
         }
         settle(&image, &device, &mut fs, name);
+        assert!(check(&device).levels >= 3, "{name}");
         for index in (0..2500).filter(|index| index % 7 != 3) {
             fs.remove(&path(index)).unwrap();
             if index % 500 == 0 {
@@ -129,14 +133,15 @@ fn of_the_boot_sector_only_the_geometry_changes() {
 /// lists of attributes, in the record and outside.
 #[test]
 fn everything_in_pieces() {
-    for (name, cluster, size) in [("512", 512, 24 << 20), ("4k", 4096, 64 << 20)] {
+    for (name, cluster, size, left) in [("512", 512, 24 << 20, 7000), ("4k", 4096, 64 << 20, 1700)] {
         let image = empty(&Flavour { size, ..*find(name) });
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
-        fs.make_directory("/small", None).unwrap();
-        fs.make_directory("/new", None).unwrap();
+        let like = like(&mut fs);
+        fs.make_directory("/small", Some(&like)).unwrap();
+        fs.make_directory("/new", Some(&like)).unwrap();
         let free = fs.room().unwrap().free / cluster;
-        let large = blob(1, (free.saturating_sub(9000) * cluster) as usize);
+        let large = blob(1, (free.saturating_sub(left) * cluster) as usize);
         fs.write("/large", &large, None).unwrap();
         // Each of these files takes a cluster of its own, and a record.
         let mut count = 0;
@@ -148,15 +153,17 @@ fn everything_in_pieces() {
             .filter(|index| index % 2 == 0)
             .for_each(|index| fs.remove(&format!("/small/{index}")).unwrap());
         let free = fs.room().unwrap().free;
-        fs.write("/in pieces", &blob(2, (free / 2) as usize), None).unwrap();
+        fs.write("/in pieces", &blob(2, (free / 4) as usize), None).unwrap();
         fs.write("/in pieces:stream", &blob(3, (free / 10) as usize), None).unwrap();
         let mut more = 0;
         while fs.room().unwrap().free > 40 * cluster {
-            fs.write(&format!("/new/{more}{}", "n".repeat(100)), &blob(more, 40), None).unwrap();
+            fs.write(&format!("/new/{more}{}", "n".repeat(9)), &blob(more, 40), None).unwrap();
             more += 1;
         }
         assert!(more > 100, "{name}: {more} more files");
         settle(&image, &device, &mut fs, name);
+        let uses = check(&device);
+        assert!(uses.lists_outside > 0 && uses.mft, "{name}: {uses:?}");
         let old = fs.read("/in pieces", 100_000, 50_000).unwrap();
         fs.modify("/in pieces", 120_000, &blob(4, 10_000)).unwrap();
         assert_eq!(fs.read("/in pieces", 100_000, 20_000).unwrap(), old[..20_000]);
@@ -166,7 +173,29 @@ fn everything_in_pieces() {
         settle(&image, &device, &mut fs, name);
         fs.write("/in pieces", &blob(6, 10), None).unwrap();
         fs.remove("/in pieces:stream").unwrap();
-        (0..more).for_each(|index| fs.remove(&format!("/new/{index}{}", "n".repeat(100))).unwrap());
+        (0..more).for_each(|index| fs.remove(&format!("/new/{index}{}", "n".repeat(9))).unwrap());
         settle(&image, &device, &mut fs, name);
     }
+}
+
+/// An object id is in an index of the whole volume, as long as the file is there.
+#[test]
+fn object_ids_go_with_their_files() {
+    let image = empty(find("4k"));
+    let mount = Mount::new(&image.path, "streams_interface=xattr");
+    for index in 0..3 {
+        let path = mount.path.join(index.to_string());
+        std::fs::write(&path, "x").unwrap();
+        let id = format!("0x{}", format!("{:02x}", 0x70 + index).repeat(16));
+        let arguments = ["-n", "system.ntfs_object_id", "-v", &id];
+        tools::run(std::process::Command::new("setfattr").args(arguments).arg(&path));
+    }
+    drop(mount);
+    let device = FileBlob::open(&image.path).unwrap();
+    check(&device);
+    let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+    fs.remove("/1").unwrap();
+    fs.write("/2", &blob(1, 5000), None).unwrap();
+    fs.rename("/2", "/0").unwrap();
+    settle(&image, &device, &mut fs, "object ids");
 }

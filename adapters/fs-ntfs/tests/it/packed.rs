@@ -1,6 +1,6 @@
 //! What others packed: wimlib for XPRESS and LZX, ntfs-3g for LZNT1.
 
-use crate::images::{empty, find};
+use crate::images::{Image, empty, find};
 use crate::tools::{Mount, check, mounts, run};
 use crate::tree::{bytes, read_all};
 use crate::wim::{PACKINGS, Resource, contents, pack};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use wherry_sdk::testing::{FileBlob, Random};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
 use wherry_sdk::{ErrorKind, FileSystem};
 
 fn packed(packing: Packing, resource: &Resource) -> Packed {
@@ -138,6 +138,44 @@ fn packed_files_are_read_through_the_adapter() {
         assert!(contents.contains(&whole), "{name}");
     }
     assert_eq!(fs.read("/unknown", 0, 10).unwrap_err().kind, ErrorKind::Unsupported);
+    packed_files_become_plain(&image);
+}
+
+/// A part is changed, or all of it: what is left is a file without stream and reparse point.
+fn packed_files_become_plain(image: &Image) {
+    let device = FileBlob::open(&image.path).unwrap();
+    let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
+    let names: Vec<String> =
+        fs.entries("/", 0, 100).unwrap().entries.into_iter().map(|one| one.name).collect();
+    let mut expected = Vec::new();
+    for (index, name) in names.iter().filter(|name| *name != "unknown").enumerate() {
+        let path = format!("/{name}");
+        let size = fs.stat(&path).unwrap().size;
+        let mut content = read_all(&mut fs, &path, size);
+        if index % 3 == 0 {
+            content = bytes(9, 3000);
+            fs.write(&path, &MemoryBlob::read_only(content.clone()), None).unwrap();
+        } else {
+            let (at, new) = (content.len() / 2, bytes(8, 5000));
+            fs.modify(&path, at as u64, &MemoryBlob::read_only(new.clone())).unwrap();
+            content.resize(content.len().max(at + new.len()), 0);
+            content[at..at + new.len()].copy_from_slice(&new);
+        }
+        let attributes = fs.stat(&path).unwrap().attributes;
+        let packed = attributes.iter().any(|(name, _)| name == "ntfs.reparse" || name == "ntfs.streams");
+        assert!(!packed, "{path}: {attributes:?}");
+        expected.push((path, content));
+    }
+    assert!(fs.modify("/unknown", 0, &MemoryBlob::read_only(vec![1])).is_err());
+    fs.write("/unknown", &MemoryBlob::read_only(vec![1]), None).unwrap();
+    fs.sync().unwrap();
+    crate::check::check(&device);
+    device.apply(&image.path).unwrap();
+    check(&image.path);
+    let mount = Mount::new(&image.path, "ro");
+    for (path, content) in expected {
+        assert!(fs::read(mount.path.join(&path[1..])).unwrap() == content, "{path}");
+    }
 }
 
 #[test]
