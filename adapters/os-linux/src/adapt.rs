@@ -25,6 +25,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
         );
         return Ok(work.result);
     }
+    check_options(&mut work);
     mount_concerns(&mut work, &root);
     let entries = entries::entries(guest);
     drivers::adapt(&mut work, &entries)?;
@@ -57,5 +58,13 @@ fn mount_concerns(work: &mut Work<'_>, root: &mounts::Root) {
     }
     if !root.others.is_empty() {
         work.note(format!("further systems were left as they are: {}", root.others.join(", ")));
+    }
+}
+
+/// A word that nobody understands is not passed over: there are no options but the cards' addresses.
+fn check_options(work: &mut Work<'_>) {
+    for option in work.options.iter().filter(|option| !option.key.starts_with("nic.")) {
+        let message = format!("`{}` is not something this adapter knows", option.key);
+        work.block("linux.unknown-option", message, "leave out --guest: Linux guests have no options");
     }
 }

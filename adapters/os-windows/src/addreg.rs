@@ -1,9 +1,10 @@
 //! What the sections behind `AddReg` and `DelReg` do (Microsoft, "INF AddReg Directive", "INF DelReg Directive").
 
 use crate::directories::Directories;
-use crate::edit::{Change, When, multi_sz, sz};
+use crate::edit::{Change, When};
 use crate::inf::{Inf, number};
 use wherry_registry::Kind;
+use wherry_registry::data::{multi_sz, sz};
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// `FLG_ADDREG_BINVALUETYPE`: the data is bytes.
@@ -209,7 +210,7 @@ HKR,,,,default
                 ),
             ),
             ("Parameters", value("BusType", Kind::DWORD, &[0xff; 4])),
-            ("", value("Multi", Kind::MULTI_SZ, &multi_sz(&["one".into(), "two".into()]))),
+            ("", value("Multi", Kind::MULTI_SZ, &multi_sz(&["one", "two"]))),
             ("", value("Bytes", Kind::BINARY, &[10, 11, 255])),
             ("", value("Other", Kind::QWORD, &[1, 0, 0, 0, 0, 0, 0, 0])),
             ("", value("None", Kind::NONE, &[])),

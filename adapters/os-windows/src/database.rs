@@ -5,11 +5,12 @@
 //! writes on Windows 11 (67 packages; which values Windows needs). What is needed at a device's first start: `Version`, without
 //! which a package is none, `DeviceIds`, and the `Service` of the configuration that the descriptor of the device's id names.
 
-use crate::edit::{Change, Hive, When, multi_sz, sz};
+use crate::edit::{Change, Hive, When};
 use crate::import::{self, Guest, Import, Parcel};
 use crate::install::{self, Install};
 use std::collections::BTreeSet;
 use wherry_registry::Kind;
+use wherry_registry::data::{multi_sz, sz};
 use wherry_sdk::image::Uuid;
 use wherry_sdk::{Error, Result};
 

@@ -30,6 +30,21 @@ impl Architecture {
         }
     }
 
+    /// From `PROCESSOR_ARCHITECTURE`.
+    pub fn of(text: &str) -> Option<Self> {
+        let all = [Self::X86, Self::Amd64, Self::Arm, Self::Arm64, Self::Ia64];
+        all.into_iter().find(|one| one.suffix().eq_ignore_ascii_case(text))
+    }
+
+    /// As the contract has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+            other => other.suffix(),
+        }
+    }
+
     /// Whether addresses have 64 bits.
     pub fn is_wide(self) -> bool {
         matches!(self, Self::Amd64 | Self::Arm64 | Self::Ia64)

@@ -89,13 +89,3 @@ pub struct NewFile {
     /// For people.
     pub reason: String,
 }
-
-/// Text as the registry stores it: UTF-16LE and a NUL.
-pub fn sz(text: &str) -> Vec<u8> {
-    text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
-}
-
-/// Several texts and an empty one.
-pub fn multi_sz(texts: &[String]) -> Vec<u8> {
-    texts.iter().flat_map(|text| sz(text)).chain([0, 0]).collect()
-}

@@ -1,8 +1,8 @@
 //! What firmware starts.
 
+use crate::decoration::Architecture;
 use crate::files::{is_file, look};
 use crate::place::Loader;
-use crate::version::Machine;
 use crate::work::Work;
 use wherry_sdk::Result;
 
@@ -34,10 +34,10 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         return Ok(());
     }
     let name = match work.system.machine {
-        Machine::Amd64 => "bootx64.efi",
-        Machine::Arm64 => "bootaa64.efi",
-        Machine::X86 => "bootia32.efi",
-        Machine::Ia64 => return Ok(()),
+        Architecture::Amd64 => "bootx64.efi",
+        Architecture::Arm64 => "bootaa64.efi",
+        Architecture::X86 => "bootia32.efi",
+        Architecture::Arm | Architecture::Ia64 => return Ok(()),
     };
     let boot = work.place.boots.iter().find(|boot| boot.loader == Loader::BootmgrEfi).unwrap_or(&first);
     let target = format!("{}/EFI/Boot/{name}", boot.path);

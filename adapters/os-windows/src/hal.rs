@@ -4,12 +4,13 @@
 
 use crate::bootini::{BootIni, Entry};
 use crate::cabinets;
+use crate::decoration::Architecture;
 use crate::files::{bytes, is_file, text};
 use crate::hives::{Hives, Store};
 use crate::place::{Loader, Place};
 use crate::system::System;
 use crate::tools::Platform;
-use crate::version::{Machine, VISTA, W2000};
+use crate::version::{VISTA, W2000};
 use crate::work::Work;
 use crate::{boot, services};
 use wherry_sdk::{Fact, Result, Tree, fact};
@@ -125,7 +126,7 @@ pub fn describe(
 
 /// Puts a HAL that fits beside one that does not, and stops drivers of processors that are left behind.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
-    if work.system.version >= VISTA || work.system.machine != Machine::X86 {
+    if work.system.version >= VISTA || work.system.machine != Architecture::X86 {
         return Ok(());
     }
     processors(work)?;

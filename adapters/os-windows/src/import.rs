@@ -10,11 +10,12 @@ use crate::addreg::{Entry, Root};
 use crate::database;
 use crate::decoration::Target;
 use crate::directories::Directories;
-use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When, multi_sz, sz};
+use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When};
 use crate::install::{self, Copy, Install, Library, Service, Text};
 use crate::package::{Choice, Package};
 use std::collections::{BTreeMap, BTreeSet};
 use wherry_registry::Kind;
+use wherry_registry::data::{multi_sz, sz};
 use wherry_sdk::{Error, ErrorKind, Kind as FileKind, Result, Tree};
 
 /// Where catalogs of drivers are (the subsystem's GUID, `DRIVER_ACTION_VERIFY`).

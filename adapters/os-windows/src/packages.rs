@@ -1,40 +1,48 @@
 //! Vendors' drivers that the operator lends: found, chosen for a device, and imported.
 
-use crate::decoration::{Architecture, CONTROLLER, SERVER, Target, WORKSTATION};
+use crate::decoration::{CONTROLLER, SERVER, Target, WORKSTATION};
 use crate::edit::{CONTROL_SET, Change, Edit, Hive, When};
 use crate::hives::{Store, filetime};
 use crate::import::{self, Import};
 use crate::package::{self, Device, Package};
-use crate::version::Machine;
 use crate::work::Work;
 use wherry_registry::{Kind, data};
-use wherry_sdk::{Result, Tree, Volume};
+use wherry_sdk::{Result, Tree, Volume, find as find_fact};
 
 /// American English, where Windows does not say its language.
 const ENGLISH: u16 = 0x409;
 
-/// Mounts what is lent; where it is.
-pub fn mount(guest: &dyn Tree) -> Vec<String> {
-    let lent = |volume: &Volume| volume.kind == "drivers";
-    let volumes = guest.volumes().into_iter().filter(lent).enumerate();
-    volumes
-        .filter_map(|(number, volume)| {
-            let path = format!("/[drivers {number}]");
-            guest.mount(&volume.id, &path).ok().map(|()| path)
-        })
-        .collect()
+/// A place of the operator's drivers.
+#[derive(Clone)]
+pub struct Lent {
+    /// Where it is mounted.
+    path: String,
+    /// What the operator called it.
+    name: String,
+}
+
+/// Mounts what is lent.
+pub fn mount(guest: &dyn Tree) -> Vec<Lent> {
+    let lent = guest.volumes().into_iter().filter(|volume| volume.kind == "drivers").enumerate();
+    let mount = |(number, volume): (usize, Volume)| {
+        let path = format!("/[drivers {number}]");
+        guest.mount(&volume.id, &path).ok()?;
+        let name = find_fact(&volume.facts, "name").unwrap_or(&volume.id).to_owned();
+        Some(Lent { path, name })
+    };
+    lent.filter_map(mount).collect()
 }
 
 /// All packages in these places.
-pub fn find(work: &mut Work<'_>, places: &[String]) -> Result<Vec<Package>> {
+pub fn find(work: &mut Work<'_>, places: &[Lent]) -> Result<Vec<Package>> {
     let language = language(work)?;
     let mut packages = Vec::new();
     for place in places {
-        let (found, odd) = package::find(work.guest, place, language)?;
+        let (found, odd) = package::find(work.guest, &place.path, language)?;
         if found.is_empty() {
             work.block(
                 "windows.drivers.none",
-                format!("there are no driver packages (INF files) in {}", named(work, place)),
+                format!("there are no driver packages (INF files) in {}", place.name),
                 "name the directory or ISO that they are in, such as virtio-win.iso",
             );
         }
@@ -50,16 +58,6 @@ pub fn find(work: &mut Work<'_>, places: &[String]) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// What the operator called a place.
-fn named(work: &Work<'_>, place: &str) -> String {
-    let number: Option<usize> =
-        place.trim_matches(['/', '[', ']']).rsplit(' ').next().and_then(|n| n.parse().ok());
-    let lent =
-        work.guest.volumes().into_iter().filter(|volume| volume.kind == "drivers").nth(number.unwrap_or(0));
-    let name = lent.and_then(|volume| wherry_sdk::find(&volume.facts, "name").map(str::to_owned));
-    name.unwrap_or_else(|| place.to_owned())
-}
-
 fn language(work: &mut Work<'_>) -> Result<u16> {
     let key = format!(r"{}\Control\Nls\Language", work.system.current);
     let said = work.hives.text(Store::System, &key, "InstallLanguage")?;
@@ -67,12 +65,6 @@ fn language(work: &mut Work<'_>) -> Result<u16> {
 }
 
 fn target(work: &mut Work<'_>) -> Result<Target> {
-    let architecture = match work.system.machine {
-        Machine::X86 => Architecture::X86,
-        Machine::Amd64 => Architecture::Amd64,
-        Machine::Arm64 => Architecture::Arm64,
-        Machine::Ia64 => Architecture::Ia64,
-    };
     let product = match (work.system.server, work.system.controller) {
         (false, _) => WORKSTATION,
         (true, true) => CONTROLLER,
@@ -80,7 +72,7 @@ fn target(work: &mut Work<'_>) -> Result<Target> {
     };
     let (version, language) = (work.system.version, language(work)?);
     Ok(Target {
-        architecture,
+        architecture: work.system.machine,
         major: version.major,
         minor: version.minor,
         build: version.build,

@@ -2,6 +2,7 @@
 
 use crate::hives::{Hives, Store};
 use crate::system::System;
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Fact, Result, fact};
 
 /// `Start`: by the loader, before anything else.
@@ -48,7 +49,7 @@ pub fn devices(hives: &mut Hives<'_>) -> Result<Vec<Fact>> {
 
 fn device(bytes: &[u8]) -> String {
     if let Some(guid) = bytes.strip_prefix(b"DMIO:ID:") {
-        return format!("gpt {}", guid_text(guid));
+        return format!("gpt {}", Uuid::from_guid(guid));
     }
     if let Ok(bytes) = <[u8; 12]>::try_from(bytes) {
         let signature = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -58,18 +59,6 @@ fn device(bytes: &[u8]) -> String {
     }
     let units: Vec<u16> = bytes.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
     String::from_utf16_lossy(&units)
-}
-
-/// A GUID as Windows stores it, as people write it.
-pub fn guid_text(bytes: &[u8]) -> String {
-    let Ok(b) = <[u8; 16]>::try_from(bytes) else { return "of the wrong length".into() };
-    let (one, two, three) = (
-        u32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-        u16::from_le_bytes([b[4], b[5]]),
-        u16::from_le_bytes([b[6], b[7]]),
-    );
-    let rest: String = b[10..].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{one:08x}-{two:04x}-{three:04x}-{:02x}{:02x}-{rest}", b[8], b[9])
 }
 
 #[cfg(test)]

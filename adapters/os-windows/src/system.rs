@@ -1,7 +1,8 @@
 //! What the registry says of the system as a whole.
 
+use crate::decoration::Architecture;
 use crate::hives::{Hives, Store};
-use crate::version::{Machine, TEN, Version};
+use crate::version::{TEN, Version};
 use wherry_sdk::Result;
 
 const NT: &str = r"Microsoft\Windows NT\CurrentVersion";
@@ -14,7 +15,7 @@ pub struct System {
     /// Kernel and build.
     pub version: Version,
     /// Its processors.
-    pub machine: Machine,
+    pub machine: Architecture,
     /// A server of any kind.
     pub server: bool,
     /// A domain controller.
@@ -48,7 +49,7 @@ impl System {
         let version = version(hives)?;
         let environment = control(r"Session Manager\Environment");
         let machine = hives.text(Store::System, &environment, "PROCESSOR_ARCHITECTURE")?;
-        let machine = machine.and_then(|text| Machine::of(&text)).unwrap_or(Machine::X86);
+        let machine = machine.and_then(|text| Architecture::of(&text)).unwrap_or(Architecture::X86);
         let name = control(r"ComputerName\ComputerName");
         let hostname = hives.text(Store::System, &name, "ComputerName")?.filter(|name| !name.is_empty());
         let edition = text(hives, "EditionID")?.unwrap_or_default();

@@ -3,52 +3,6 @@
 
 use std::fmt;
 
-/// What a processor family's files are built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Machine {
-    /// i386 and later.
-    X86,
-    /// x86_64.
-    Amd64,
-    /// aarch64.
-    Arm64,
-    /// Itanium.
-    Ia64,
-}
-
-impl Machine {
-    /// As `PROCESSOR_ARCHITECTURE` has it.
-    pub fn of(text: &str) -> Option<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "x86" => Some(Self::X86),
-            "amd64" => Some(Self::Amd64),
-            "arm64" => Some(Self::Arm64),
-            "ia64" => Some(Self::Ia64),
-            _ => None,
-        }
-    }
-
-    /// As the contract has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::X86 => "x86",
-            Self::Amd64 => "x86_64",
-            Self::Arm64 => "aarch64",
-            Self::Ia64 => "ia64",
-        }
-    }
-
-    /// In the names of the driver store and of INF sections.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::X86 => "x86",
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-            Self::Ia64 => "ia64",
-        }
-    }
-}
-
 /// A version of the kernel: 4.0, 5.0, 5.1, 5.2, 6.0 to 6.3, 10.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {

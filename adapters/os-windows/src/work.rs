@@ -3,7 +3,7 @@
 use crate::files::is_directory;
 use crate::hives::{Hives, Store};
 use crate::package::Package;
-use crate::packages;
+use crate::packages::{self, Lent};
 use crate::place::Place;
 use crate::system::System;
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ pub struct Work<'a> {
     /// Concerns and notes so far.
     pub result: Adaptation,
     /// Where the operator's drivers are.
-    supplies: Vec<String>,
+    supplies: Vec<Lent>,
     /// The packages there, once they have been looked for.
     packages: Option<Rc<Vec<Package>>>,
     /// Hives with edits that are not in the guest yet.

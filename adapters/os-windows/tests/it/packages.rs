@@ -161,7 +161,7 @@ fn a_file_of_qemus() {
     assert_eq!(choice.model.section, "ComPort_inst1");
     let import = import(&guest, &choice).unwrap();
     let texts = format!("{:?}", import.edits);
-    let of = |text: &str| format!("{:?}", os_windows::edit::sz(text));
+    let of = |text: &str| format!("{:?}", wherry_registry::data::sz(text));
     assert!(texts.contains(&of("@mf.inf,%mf%;Multifunction")), "the token is the other file's");
     assert!(
         texts.contains(&of(r"\SystemRoot\System32\drivers\mf.sys")) && texts.contains(r#"texts: ["mf.inf"]"#)
