@@ -214,7 +214,7 @@ fn a_bus_that_nobody_knows() {
 fn an_option_that_nobody_knows_blocks() {
     let guest =
         tree(built_in(MemoryVolume::new("mbr:1", ROOT).file("/etc/os-release", "ID=debian\n")), vec![]);
-    crate::system::identify(&guest);
+    identify(&guest);
     let options = [wherry_sdk::fact("first-boot", "yes")];
     let result = Linux::adapt(&guest, &virtio(), &options).unwrap();
     assert!(concerns(&result).contains(&"blocking linux.unknown-option".to_owned()));
