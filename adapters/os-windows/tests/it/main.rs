@@ -1,6 +1,7 @@
 //! Windows guests of every generation.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cabinet;
 mod driver_import;
 mod exercise;
 mod generations;
@@ -10,5 +11,6 @@ mod hostile;
 mod identify;
 mod inf_exercise;
 mod inf_hostile;
+mod media;
 mod packages;
 mod profiles;
