@@ -47,7 +47,8 @@ pub fn known(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Card>> {
         let description = hives.text(Store::System, &key, "DriverDesc")?.unwrap_or_default();
         let mut card = Card { guid, number, description, ..Card::default() };
         connection(hives, system, &mut card)?;
-        addresses(hives, system, &mut card)?;
+        let key = format!(r"{}\Services\Tcpip\Parameters\Interfaces\{}", system.current, card.guid);
+        card.read_addresses(hives, &key)?;
         if !card.device.is_empty() {
             cards.push(card);
         }
@@ -63,20 +64,24 @@ fn connection(hives: &mut Hives<'_>, system: &System, card: &mut Card) -> Result
     Ok(())
 }
 
-fn addresses(hives: &mut Hives<'_>, system: &System, card: &mut Card) -> Result<()> {
-    let key = format!(r"{}\Services\Tcpip\Parameters\Interfaces\{}", system.current, card.guid);
-    if hives.number(Store::System, &key, "EnableDHCP")?.unwrap_or(1) != 0 {
-        return Ok(());
+impl Card {
+    /// Takes fixed addresses from an interface's key.
+    pub fn read_addresses(&mut self, hives: &mut Hives<'_>, key: &str) -> Result<()> {
+        if hives.number(Store::System, key, "EnableDHCP")?.unwrap_or(1) != 0 {
+            return Ok(());
+        }
+        let addresses = hives.texts(Store::System, key, "IPAddress")?;
+        let masks = hives.texts(Store::System, key, "SubnetMask")?;
+        let real = addresses
+            .into_iter()
+            .zip(masks)
+            .filter(|(address, _)| address != "0.0.0.0" && !address.is_empty());
+        self.addresses = real.collect();
+        self.gateways = hives.texts(Store::System, key, "DefaultGateway")?;
+        self.gateways.retain(|gateway| !gateway.is_empty());
+        self.servers = hives.text(Store::System, key, "NameServer")?.unwrap_or_default();
+        Ok(())
     }
-    let addresses = hives.texts(Store::System, &key, "IPAddress")?;
-    let masks = hives.texts(Store::System, &key, "SubnetMask")?;
-    let real =
-        addresses.into_iter().zip(masks).filter(|(address, _)| address != "0.0.0.0" && !address.is_empty());
-    card.addresses = real.collect();
-    card.gateways = hives.texts(Store::System, &key, "DefaultGateway")?;
-    card.gateways.retain(|gateway| !gateway.is_empty());
-    card.servers = hives.text(Store::System, &key, "NameServer")?.unwrap_or_default();
-    Ok(())
 }
 
 /// `Ethernet 10` after `Ethernet 2`.

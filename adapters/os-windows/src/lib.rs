@@ -2,6 +2,7 @@
 //! there.
 
 mod adapt;
+mod adapters;
 pub mod addreg;
 mod bcd;
 mod boot;

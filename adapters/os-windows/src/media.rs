@@ -1,7 +1,7 @@
 //! Windows' own files on what the operator lends: an installation CD or a service pack (folder `I386`), as they are or packed.
 //!
-//! There a file is called by its name, or packed by itself with a last letter of `_` (`HALMPS.DL_`; a cabinet on 2000 and later,
-//! on NT 4.0 in the format of [`crate::szdd`]), or is in `driver.cab` and service packs' `sp1.cab` beside the others.
+//! There a file is called by its name, or packed by itself with a last letter of `_` (`HALMPS.DL_`: a cabinet, or in the older
+//! format of [`crate::szdd`]), or is in `driver.cab` and service packs' `sp1.cab` beside the others.
 
 use crate::cabinets;
 use crate::files;

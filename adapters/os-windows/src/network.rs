@@ -4,6 +4,7 @@
 //! marked to be installed (`CONFIGFLAG_REINSTALL`), with the old GUID; the old device's keys go, and with them the ghost
 //! that would claim the addresses.
 
+use crate::adapters;
 use crate::cards::{self, Card, Model, NET};
 use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
@@ -24,11 +25,13 @@ const KEPT: &[&str] =
 
 /// `network.N`: name, card, addresses.
 pub fn describe(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Fact>> {
-    let cards = cards::known(hives, system)?.into_iter().enumerate();
+    let cards = if system.version < W2000 { adapters::known } else { cards::known };
+    let cards = cards(hives, system)?.into_iter().enumerate();
     Ok(cards.map(|(n, card)| fact(format!("network.{n}"), show(&card))).collect())
 }
 
-fn show(card: &Card) -> String {
+/// For people: a card and its addresses.
+pub fn show(card: &Card) -> String {
     let mut text = format!("{} ({})", card.name, card.description);
     if card.addresses.is_empty() {
         return text + " by DHCP";
@@ -58,10 +61,7 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     };
     driver(work, &model, &name)?;
     if work.system.version < W2000 {
-        work.note(format!(
-            "Windows NT finds no cards by itself: add the {name} card in the Network control panel"
-        ));
-        return firstboot::adapt(work, &[]);
+        return adapters::adapt(work, &model, &name);
     }
     let old = cards::known(&mut work.hives, &work.system)?;
     let new: Vec<Option<String>> = (0..old.len()).map_while(|n| device(work, &model, n)).collect();

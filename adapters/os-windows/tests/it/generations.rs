@@ -192,6 +192,9 @@ fn control(one: &Generation, set: &str) -> Values {
     if one.number() >= (5, 0) {
         all.extend(card(&at(""), one));
     }
+    if one.name == "nt4" {
+        all.extend(adapter(&at("")));
+    }
     if one.number().0 == 5 {
         all.push(dword(&at(r"Services\intelppm"), "Start", 1));
         let root = at(r"Enum\Root\ACPI_HAL\0000");
@@ -234,6 +237,28 @@ fn card(set: &str, one: &Generation) -> Values {
     all
 }
 
+/// The adapter that NT 4.0 has for VMware's card.
+fn adapter(set: &str) -> Values {
+    let (driver, service) = (format!(r"{set}Services\AMDPCN"), format!(r"{set}Services\AMDPCN1"));
+    let (parameters, address) = (format!(r"{service}\Parameters"), format!(r"{service}\Parameters\Tcpip"));
+    vec![
+        dword(&driver, "Start", 2),
+        dword(&driver, "Type", 1),
+        multi(&format!(r"{driver}\Linkage"), "Bind", &[r"\Device\AMDPCN1"]),
+        dword(&service, "Start", 3),
+        dword(&service, "Type", 4),
+        dword(&parameters, "BusType", 5),
+        dword(&parameters, "BusNumber", 0),
+        dword(&parameters, "SlotNumber", 17),
+        dword(&parameters, "TP", 0),
+        dword(&address, "EnableDHCP", 0),
+        multi(&address, "IPAddress", &["192.168.7.20"]),
+        multi(&address, "SubnetMask", &["255.255.255.0"]),
+        multi(&address, "DefaultGateway", &["192.168.7.1"]),
+        sz(&format!(r"{set}Services\Tcpip\Parameters"), "NameServer", "192.168.7.2"),
+    ]
+}
+
 /// SOFTWARE.
 pub fn software(one: &Generation) -> Values {
     let nt = r"Microsoft\Windows NT\CurrentVersion";
@@ -249,6 +274,11 @@ pub fn software(one: &Generation) -> Values {
         all.push(dword(nt, "CurrentMajorVersionNumber", 10));
         all.push(dword(nt, "CurrentMinorVersionNumber", 0));
         all.push(sz(nt, "EditionID", if one.server { "ServerStandard" } else { "Professional" }));
+    }
+    if one.name == "nt4" {
+        let card = r"Microsoft\Windows NT\CurrentVersion\NetworkCards\1";
+        all.push(sz(card, "ServiceName", "AMDPCN1"));
+        all.push(sz(card, "Title", "[1] AMD PCNET Family Ethernet Adapter"));
     }
     if matches!(one.name, "xp" | "7" | "2008r2" | "2003") {
         all.push(sz(nt, "CSDVersion", "Service Pack 1"));

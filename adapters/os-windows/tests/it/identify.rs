@@ -62,6 +62,8 @@ fn facts_of_an_old_one() {
         )
     );
     assert!(fact(&os, "entry.0").unwrap().contains("(default)"));
+    let adapter = "AMDPCN1 ([1] AMD PCNET Family Ethernet Adapter) 192.168.7.20/255.255.255.0 by 192.168.7.1 names from 192.168.7.2";
+    assert_eq!(fact(&identify("nt4"), "network.0"), Some(adapter));
 }
 
 #[test]
