@@ -61,7 +61,7 @@ pub fn adapt(work: &mut Work<'_>, model: &Model, name: &str) -> Result<()> {
             "Windows NT finds no cards by itself: add the {name} card in the Network control panel"
         ));
     }
-    for card in others.iter().filter(|card| !card.addresses.is_empty()) {
+    for card in others.iter().filter(|card| card.is_fixed()) {
         work.warn(
             "windows.network.address-lost",
             format!("Windows NT gives {} to no other card by itself", network::show(card)),

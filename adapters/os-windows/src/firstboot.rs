@@ -96,19 +96,19 @@ reg add HKLM\SYSTEM\Setup /v SetupType /t REG_DWORD /d 2 /f >nul
     }
     text += "goto :eof\n";
     if !addresses.is_empty() {
-        text += ADDRESS;
+        text += FIND;
     }
     lines(&text)
 }
 
 /// Finds a connection by its hardware address, for two minutes, since cards are installed meanwhile.
-const ADDRESS: &str = r#"
-:address
+const FIND: &str = r#"
+:find
 set LEFT=24
 :look
 set NAME=
 for /f "tokens=1,3 delims=," %%A in ('getmac /v /fo csv /nh') do if /i "%%~B"=="%~1" set NAME=%%~A
-if defined NAME goto found
+if defined NAME goto :eof
 set /a LEFT-=1
 if %LEFT%==0 goto missing
 ping -n 6 127.0.0.1 >nul
@@ -116,33 +116,44 @@ goto look
 :missing
 echo no card has the address %1 >>"%~dp0first-boot.log"
 goto :eof
-:found
-netsh interface ip set address "%NAME%" static %2 %3 %~4 %~5 >>"%~dp0first-boot.log" 2>&1
-goto :eof
 "#;
 
+/// What gives a connection its addresses: netsh, whose words for IPv6 are those of Vista and later.
 fn call(address: &Address<'_>) -> String {
-    let card = address.card;
     let mac = address.mac.replace(':', "-").to_ascii_uppercase();
-    let mut text = String::new();
-    for (number, (ip, mask)) in
-        card.addresses.iter().filter(|(ip, mask)| is_address(ip) && is_address(mask)).enumerate()
-    {
-        if number == 0 {
-            let gateway = card.gateways.first().filter(|gateway| is_address(gateway));
-            let gateway = gateway.map_or(String::new(), |gateway| format!(" {gateway} 1"));
-            text += &format!("call :address {mac} {ip} {mask}{gateway}\n");
-        } else {
-            text += &format!("if defined NAME netsh interface ip add address \"%NAME%\" {ip} {mask} >nul\n");
+    let mut text = format!("call :find {mac}\n");
+    for command in ipv4(address.card).into_iter().chain(ipv6(address.card)) {
+        text += &format!("if defined NAME netsh interface {command} >>\"%~dp0first-boot.log\" 2>&1\n");
+    }
+    text
+}
+
+fn ipv4(card: &Card) -> Vec<String> {
+    let mut all = Vec::new();
+    for (ip, mask) in card.addresses.iter().filter(|(ip, mask)| is_address(ip) && is_address(mask)) {
+        if !all.is_empty() {
+            all.push(format!(r#"ip add address "%NAME%" {ip} {mask}"#));
+            continue;
         }
+        let gateway = card.gateways.first().filter(|gateway| is_address(gateway));
+        let gateway = gateway.map_or(String::new(), |gateway| format!(" {gateway} 1"));
+        all.push(format!(r#"ip set address "%NAME%" static {ip} {mask}{gateway}"#));
     }
     let servers = card.servers.split([',', ' ']).filter(|server| is_address(server));
     for (number, server) in servers.enumerate() {
-        let verb = if number == 0 { "set dns" } else { "add dns" };
-        let how = if number == 0 { "static " } else { "" };
-        text += &format!("if defined NAME netsh interface ip {verb} \"%NAME%\" {how}{server} >nul\n");
+        let (verb, how) = if number == 0 { ("set", "static ") } else { ("add", "") };
+        all.push(format!(r#"ip {verb} dns "%NAME%" {how}{server}"#));
     }
-    text
+    all
+}
+
+fn ipv6(card: &Card) -> Vec<String> {
+    let addresses = card.ipv6.addresses.iter();
+    let addresses = addresses.map(|(ip, length)| format!(r#"ipv6 add address "%NAME%" {ip}/{length}"#));
+    let routes =
+        card.ipv6.gateways.iter().map(|gateway| format!(r#"ipv6 add route ::/0 "%NAME%" {gateway}"#));
+    let servers = card.ipv6.servers.iter().map(|server| format!(r#"ipv6 add dnsserver "%NAME%" {server}"#));
+    addresses.chain(routes).chain(servers).collect()
 }
 
 /// Only what is an address gets into a command.
@@ -153,6 +164,7 @@ fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nsi::Ipv6;
 
     #[test]
     fn a_guest_cannot_put_commands_into_the_script() {
@@ -166,9 +178,38 @@ mod tests {
             ..Card::default()
         };
         let text = script(&[Address { card: &card, mac: "52:54:00:12:34:56" }], true);
-        assert!(text.contains("call :address 52-54-00-12-34-56 10.0.0.5 255.0.0.0\r\n"));
+        assert!(text.contains("call :find 52-54-00-12-34-56\r\n"));
+        assert!(text.contains(r#"netsh interface ip set address "%NAME%" static 10.0.0.5 255.0.0.0 >>"#));
         assert!(!text.contains("del *") && !text.contains("& format") && !text.contains("%PATH%"));
+        let commands = text.lines().filter(|line| line.starts_with("if defined NAME netsh"));
+        assert_eq!(commands.count(), 2, "one address, one name server: {text}");
         let first = text.find("SetupType /t REG_DWORD /d 0").unwrap();
         assert!(first < text.find("call ").unwrap(), "it is taken back before anything can fail");
+    }
+
+    #[test]
+    fn addresses_of_both_kinds() {
+        let card = Card {
+            addresses: vec![("10.0.0.5".into(), "255.0.0.0".into()), ("10.0.0.6".into(), "255.0.0.0".into())],
+            gateways: vec!["10.0.0.1".into()],
+            servers: "10.0.0.2 10.0.0.3".into(),
+            ipv6: Ipv6 {
+                addresses: vec![("2001:db8::5".parse().unwrap(), 64)],
+                gateways: vec!["fe80::1".parse().unwrap()],
+                servers: vec!["2001:db8::53".parse().unwrap()],
+            },
+            ..Card::default()
+        };
+        let commands = [ipv4(&card), ipv6(&card)].concat();
+        let expected = [
+            r#"ip set address "%NAME%" static 10.0.0.5 255.0.0.0 10.0.0.1 1"#,
+            r#"ip add address "%NAME%" 10.0.0.6 255.0.0.0"#,
+            r#"ip set dns "%NAME%" static 10.0.0.2"#,
+            r#"ip add dns "%NAME%" 10.0.0.3"#,
+            r#"ipv6 add address "%NAME%" 2001:db8::5/64"#,
+            r#"ipv6 add route ::/0 "%NAME%" fe80::1"#,
+            r#"ipv6 add dnsserver "%NAME%" 2001:db8::53"#,
+        ];
+        assert_eq!(commands, expected);
     }
 }

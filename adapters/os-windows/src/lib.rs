@@ -28,6 +28,7 @@ pub mod install;
 mod instance;
 mod media;
 mod network;
+mod nsi;
 pub mod package;
 mod packages;
 mod place;

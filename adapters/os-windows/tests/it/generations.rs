@@ -230,11 +230,33 @@ fn card(set: &str, one: &Generation) -> Values {
         sz(&device, "Driver", &format!(r"{NET}\0007")),
         sz(&device, "ClassGUID", NET),
     ];
+    if one.number().0 >= 6 {
+        all.extend(ipv6(set));
+    }
     if one.number() >= (6, 2) {
         let second = format!(r"{set}Control\NetworkSetup2\Interfaces\{CARD}\Kernel");
         all.push(sz(&second, "PnPInstanceId", OLD_CARD));
     }
     all
+}
+
+/// A fixed IPv6 address with a way out, as Vista and later keep them by the interface's LUID.
+fn ipv6(set: &str) -> Values {
+    let luid = "0000000700000600";
+    let store = format!(r"{set}Control\Nsi\{{eb004a01-9b1a-11d4-9123-0050047759bc}}");
+    let address = format!("{luid}20010db8000000000000000000000005");
+    let route = format!("{}{luid}{luid}fe800000000000000000000000000001", "0".repeat(96));
+    let mut data = [0xff; 44];
+    data[8..20].copy_from_slice(&[0x10, 0, 0, 0, 0x10, 0, 0, 0, 64, 0, 0, 0]);
+    let class = format!(r"{set}Control\Class\{NET}\0007");
+    let servers = format!(r"{set}Services\Tcpip6\Parameters\Interfaces\{CARD}");
+    vec![
+        dword(&class, "NetLuidIndex", 7),
+        dword(&class, "*IfType", 6),
+        (format!(r"{store}\10"), address, Kind::BINARY, data.to_vec()),
+        (format!(r"{store}\16"), route, Kind::BINARY, vec![0xff; 56]),
+        sz(&servers, "NameServer", "2001:db8::53"),
+    ]
 }
 
 /// The adapter that NT 4.0 has for VMware's card.
