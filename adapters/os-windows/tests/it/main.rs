@@ -4,6 +4,7 @@
 mod cabinet;
 mod driver_import;
 mod exercise;
+mod first_boot;
 mod generations;
 mod golden;
 mod hal;
