@@ -15,10 +15,13 @@ use wherry_sdk::{SourceOs, Tree, fact};
 /// What getmac says of the card.
 const CARD: &str = r#"echo '"Ethernet","Some card","52-54-00-12-34-56","\Device\Tcpip_{1}"'"#;
 /// What is asked of netsh in each run.
-const ASKED: [&str; 3] = [
+const ASKED: [&str; 6] = [
     "interface ip set address Ethernet static 192.168.7.20 255.255.255.0 192.168.7.1 1",
     "interface ip set dns Ethernet static 192.168.7.2",
     "interface ip add dns Ethernet 192.168.7.3",
+    "interface ipv6 add address Ethernet 2001:db8::5/64",
+    "interface ipv6 add route ::/0 Ethernet fe80::1",
+    "interface ipv6 add dnsserver Ethernet 2001:db8::53",
 ];
 
 /// Wine's C:, made once: it takes seconds and 700 MB.
