@@ -6,9 +6,9 @@
 //! [`RUNS_MOST`] where the operator's part answers with code 249 ("again, after a restart").
 
 use crate::cards::Card;
-use crate::files::bytes;
+use crate::files::{bytes, text};
 use crate::hives::Store;
-use crate::version::XP;
+use crate::version::{VISTA, Version, W2003, XP};
 use crate::work::Work;
 use wherry_sdk::Result;
 
@@ -16,10 +16,24 @@ use wherry_sdk::Result;
 const RUNS_MOST: u32 = 3;
 /// Where it lies, below Windows.
 const SCRIPT: &str = "wherry/first-boot.cmd";
+/// The longest one.
+const SCRIPT_MOST: u64 = 1 << 20;
 /// The operator's part, in the option `first-boot-commands`.
 const COMMANDS: &str = "wherry/commands.cmd";
 /// What keeps the count.
 const COUNT: &str = r"HKLM\SOFTWARE\Wherry";
+
+/// What keeps Windows from showing its wizard for new hardware (Microsoft KB 938596): hive, key, value. In Server 2003 it needs
+/// that update, and XP has it from service pack 3 on; others do not look.
+fn silence(version: Version) -> Option<(Store, &'static str, &'static str)> {
+    if version < XP || version >= VISTA {
+        None
+    } else if version < W2003 {
+        Some((Store::Software, r"Policies\Microsoft\Windows\DeviceInstall\Settings", "SuppressNewHWUI"))
+    } else {
+        Some((Store::System, r"Services\PlugPlay\Parameters", "SuppressUI"))
+    }
+}
 
 /// A card that is to get an address, and the hardware address by which it is found.
 pub struct Address<'a> {
@@ -55,20 +69,40 @@ pub fn adapt(work: &mut Work<'_>, addresses: &[Address<'_>]) -> Result<()> {
     if let Some(commands) = commands {
         work.write(&work.place.path(COMMANDS), &bytes(&lines(commands)), reason)?;
     }
-    work.write(&work.place.path(SCRIPT), &bytes(&script(addresses, commands.is_some())), reason)?;
     let root = work.hives.text(Store::Software, r"Microsoft\Windows NT\CurrentVersion", "SystemRoot")?;
     let root = root.unwrap_or_else(|| r"C:\Windows".into());
     let command = format!(r"{root}\System32\cmd.exe /c {root}\{}", SCRIPT.replace('/', r"\"));
+    let end = keep_silent(work, &command)?;
+    work.write(&work.place.path(SCRIPT), &bytes(&script(addresses, commands.is_some(), &end)), reason)?;
     work.set_text(Store::System, "Setup", "CmdLine", &command)?;
     work.set_number(Store::System, "Setup", "SetupType", 2)?;
     work.commit(reason)
+}
+
+/// No wizard while the script runs; what the script has to do at its end. A guest's own setting is left as it is.
+fn keep_silent(work: &mut Work<'_>, command: &str) -> Result<String> {
+    let Some((store, below, name)) = silence(work.system.version) else { return Ok(String::new()) };
+    let set = work.system.current.clone();
+    let key = if store == Store::System { format!(r"{set}\{below}") } else { below.to_owned() };
+    let there = if store == Store::System { r"SYSTEM\CurrentControlSet" } else { "SOFTWARE" };
+    let end = format!("reg delete HKLM\\{there}\\{below} /v {name} /f >nul 2>&1\n");
+    // It is ours where a script waits that takes it back.
+    let waits = work.hives.text(Store::System, "Setup", "CmdLine")?.as_deref() == Some(command);
+    let script = text(work.guest, &work.place.path(SCRIPT), SCRIPT_MOST).unwrap_or_default();
+    if work.hives.value(store, &key, name)?.is_some() && !(waits && script.contains(end.trim_end())) {
+        return Ok(String::new());
+    }
+    work.set_number(store, &key, name, 1)?;
+    work.commit("no wizard for new hardware comes up until the first-boot script has run (KB 938596)")?;
+    Ok(end)
 }
 
 fn lines(text: &str) -> String {
     text.lines().flat_map(|line| [line, "\r\n"]).collect()
 }
 
-fn script(addresses: &[Address<'_>], commands: bool) -> String {
+/// The script; `end` is done after its last run.
+fn script(addresses: &[Address<'_>], commands: bool, end: &str) -> String {
     let mut text = format!(
         r#"@echo off
 rem Written by Wherry. Runs once, at most {RUNS_MOST} times; the log is beside it.
@@ -88,13 +122,16 @@ echo run %RUNS% >>"%~dp0first-boot.log"
         // In an interpreter of its own: `exit` ends only the operator's part.
         text += &format!(
             r#"%ComSpec% /c "%~dp0commands.cmd" >>"%~dp0first-boot.log" 2>&1
-if not "%ERRORLEVEL%"=="249" goto :eof
-if %RUNS% GEQ {RUNS_MOST} goto :eof
+if not "%ERRORLEVEL%"=="249" goto done
+if %RUNS% GEQ {RUNS_MOST} goto done
 reg add HKLM\SYSTEM\Setup /v CmdLine /t REG_SZ /d "%ComSpec% /c %~f0" /f >nul
 reg add HKLM\SYSTEM\Setup /v SetupType /t REG_DWORD /d 2 /f >nul
+goto :eof
+:done
 "#
         );
     }
+    text += end;
     text += "goto :eof\n";
     if !addresses.is_empty() {
         text += FIND;
@@ -178,7 +215,7 @@ mod tests {
             servers: "10.0.0.2,%PATH%".into(),
             ..Card::default()
         };
-        let text = script(&[Address { card: &card, mac: "52:54:00:12:34:56" }], true);
+        let text = script(&[Address { card: &card, mac: "52:54:00:12:34:56" }], true, "");
         assert!(text.contains("call :find 52-54-00-12-34-56\r\n"));
         assert!(text.contains(r#"netsh interface ip set address "%NAME%" static 10.0.0.5 255.0.0.0 >>"#));
         assert!(!text.contains("del *") && !text.contains("& format") && !text.contains("%PATH%"));
