@@ -1,8 +1,9 @@
 //! Decode map: which bytes of the disk are where.
 
 use crate::header::{FREE, Header, ZERO};
+use wherry_sdk::bytes::little;
 use wherry_sdk::format::{Extent, ImageFacts};
-use wherry_sdk::image::{Extents, Window, blocked, little};
+use wherry_sdk::image::{Extents, Window, blocked};
 use wherry_sdk::{Blob, Error, ErrorKind, FormatReader, Result, Severity, concern, fact};
 
 const EXTENTS_MOST: u32 = 1000;

@@ -1,10 +1,10 @@
 //! From pieces and their tables to extents.
 
-use crate::bytes::number;
 use crate::disk::{Disk, Piece, Stored};
 use crate::extents::Extents;
 use crate::pages::Pages;
 use crate::sparse::{Entries, Grain, Sparse};
+use wherry_sdk::bytes::little;
 use wherry_sdk::format::{Extent, Place};
 use wherry_sdk::{Blob, Error, Range, Result};
 
@@ -74,7 +74,7 @@ impl Grains {
         for ((logical, length, offset), marker) in
             marked.iter_mut().zip(markers.chunks_exact(MARKER as usize))
         {
-            let (sector, stored) = (number(marker, 0, 8), number(marker, 8, 4));
+            let (sector, stored) = (little(marker, 0, 8), little(marker, 8, 4));
             if stored == 0 || stored > most || offset.saturating_add(stored) > file.size() {
                 let message =
                     format!("the grain of byte {logical} has {stored} bytes: 1 to {most} in the file");
