@@ -85,8 +85,9 @@ echo run %RUNS% >>"%~dp0first-boot.log"
         text += &call(address);
     }
     if commands {
+        // In an interpreter of its own: `exit` ends only the operator's part.
         text += &format!(
-            r#"call "%~dp0commands.cmd" >>"%~dp0first-boot.log" 2>&1
+            r#"%ComSpec% /c "%~dp0commands.cmd" >>"%~dp0first-boot.log" 2>&1
 if not "%ERRORLEVEL%"=="249" goto :eof
 if %RUNS% GEQ {RUNS_MOST} goto :eof
 reg add HKLM\SYSTEM\Setup /v CmdLine /t REG_SZ /d "%ComSpec% /c %~f0" /f >nul

@@ -33,6 +33,8 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/reglookup", "reglookup"),
     ("/sbin/mkntfs", "ntfs-3g"),
     ("/usr/bin/setfattr", "attr"),
+    ("/usr/bin/wine", "wine"),
+    ("/usr/lib/wine/wine64", "wine64"),
     ("/usr/bin/wimcapture", "wimtools"),
     ("/usr/bin/ldmtool", "ldmtool"),
     ("/usr/bin/genisoimage", "genisoimage"),

@@ -3,11 +3,11 @@
 use crate::check::check;
 use crate::images::{Flavour, Image, empty, find, make};
 use crate::tools;
-use crate::tree::from_adapter;
+use crate::tree::{from_adapter, from_directory};
 use fs_ntfs::Ntfs;
 use std::collections::{BTreeMap, BTreeSet};
-use wherry_sdk::testing::filesystem::{Content, Habits, Model, assert_same};
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
+use wherry_sdk::testing::filesystem::{Content, Files, Habits, Model, assert_same};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, kernel};
 use wherry_sdk::{FileSystem, Kind, Meta};
 
 /// Streams by the number of their file, then by name.
@@ -90,7 +90,7 @@ impl<'r> Run<'r> {
     }
 }
 
-/// `rounds` times `steps` changes; after each round everybody looks at the volume.
+/// `rounds` times `steps` changes; after each round everybody looks at the volume, the tools at least after every 200.
 fn sequence(image: &Image, flavour: &Flavour, seed: u64, rounds: u64, steps: u64) {
     let device = FileBlob::open(&image.path).unwrap();
     let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
@@ -102,11 +102,26 @@ fn sequence(image: &Image, flavour: &Flavour, seed: u64, rounds: u64, steps: u64
         run.fs.sync().unwrap();
         check(&device);
         run.compare(&what);
-        if round % 4 == 3 || round + 1 == rounds {
+        if steps == 1 || round % 4 == 3 || round + 1 == rounds {
             device.apply(&image.path).unwrap();
             tools::check(&image.path);
         }
     }
+}
+
+/// What Linux' own driver finds after all the changes is what should be there.
+fn linux(image: &Image, flavour: &Flavour, seed: u64) {
+    sequence(image, flavour, seed, 5, 60);
+    let folder = image.beside("linux");
+    std::fs::create_dir(&folder).unwrap();
+    let said = kernel::unpack(&image.path, "ntfs3", &folder);
+    let plain = |files: Files| -> BTreeMap<String, (Content, i64)> {
+        files.into_iter().map(|(path, node)| (path, (node.content, node.mtime))).collect()
+    };
+    let mut fs = Ntfs::mount(Box::new(FileBlob::open(&image.path).unwrap()), false).unwrap();
+    let what = format!("{}, seed {seed}", flavour.name);
+    assert_same(&plain(from_adapter(&mut fs)), &plain(from_directory(&folder)), &what);
+    assert!(!said.contains("orrupt") && !said.contains("rror"), "{said}");
 }
 
 fn small(name: &str, size: u64) -> Flavour {
@@ -151,4 +166,40 @@ fn large_sectors() {
     for seed in 40..44 {
         sequence(&empty(&flavour), &flavour, seed, 8, 50);
     }
+}
+
+/// 100 changes at a time. WHERRY_SEQUENCES asks for more than what is worth the time in every run.
+fn every(flavour: &Flavour, seed: u64) {
+    let sequences = std::env::var("WHERRY_SEQUENCES").map_or(5, |count| count.parse().unwrap());
+    for seed in seed..seed + sequences {
+        sequence(&empty(flavour), flavour, seed, 100, 1);
+    }
+}
+
+#[test]
+fn all_look_after_every_single_change() {
+    every(&small("4k", 8 << 20), 1000);
+}
+
+#[test]
+fn all_look_after_every_single_change_of_clusters_of_512() {
+    every(&small("512", 8 << 20), 2000);
+}
+
+#[test]
+fn linux_reads_what_ntfs_3g_made_and_we_changed() {
+    let flavour = small("4k", 64 << 20);
+    linux(&make(&flavour), &flavour, 50);
+}
+
+#[test]
+fn linux_reads_clusters_of_512() {
+    let flavour = small("512", 48 << 20);
+    linux(&empty(&flavour), &flavour, 51);
+}
+
+#[test]
+fn linux_reads_large_sectors() {
+    let flavour = small("sector-4k", 96 << 20);
+    linux(&empty(&flavour), &flavour, 52);
 }

@@ -3,6 +3,7 @@
 
 mod driver_import;
 mod exercise;
+mod first_boot;
 mod generations;
 mod golden;
 mod hal;

@@ -1,9 +1,10 @@
 //! The native test bench, as strict as the host: blobs in memory and over a file, a guest's tree in memory, an output
-//! directory, repeatable damage, and what adapters of one kind test alike.
+//! directory, repeatable damage, a kernel to compare with, and what adapters of one kind test alike.
 
 mod blob;
 pub mod filesystem;
 pub mod image;
+pub mod kernel;
 mod mount;
 mod output;
 mod random;
