@@ -8,6 +8,7 @@ pub mod kernel;
 mod mount;
 mod output;
 mod random;
+pub mod target;
 mod tool;
 mod tree;
 
