@@ -2,7 +2,6 @@
 
 mod bitmaps;
 mod concerns;
-mod extents;
 mod header;
 mod l2;
 mod map;

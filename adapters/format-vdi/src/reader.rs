@@ -46,7 +46,7 @@ impl FormatReader for Reader {
         }
         let most = most.clamp(1, EXTENTS_MOST) as usize;
         let (size, block) = (self.header.size, u64::from(self.header.block));
-        let mut found = Extents::new(start, size, self.image.size(), self.parent);
+        let mut found = Extents::new(start, size, self.image.size(), self.parent.map(|size| (1, size)));
         let first = start / block;
         for number in first..size.div_ceil(block).min(first.saturating_add(BLOCKS_MOST)) {
             if found.count() > most {

@@ -4,7 +4,7 @@ pub use wherry_sdk::bytes::{byte_at, part, put, put_u16, put_u32, put_u64, u16_a
 
 /// UTF-16 text from its bytes.
 pub fn units(bytes: &[u8]) -> Vec<u16> {
-    bytes.chunks_exact(2).map(|pair| u16_at(pair, 0)).collect()
+    bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect()
 }
 
 /// The bytes of UTF-16 text.

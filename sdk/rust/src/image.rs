@@ -97,14 +97,14 @@ pub struct Extents {
     start: u64,
     size: u64,
     file: u64,
-    parent: Option<u64>,
+    parent: Option<(u32, u64)>,
     list: Vec<Extent>,
 }
 
 impl Extents {
     /// From logical byte `start` of a disk of `size` bytes. `file`: bytes of the image file; stored data beyond is zero,
-    /// as a file's last block may be cut. `parent`: bytes of the parent, if there is one.
-    pub fn new(start: u64, size: u64, file: u64, parent: Option<u64>) -> Self {
+    /// as a file's last block may be cut. `parent`: part and bytes of the parent, if there is one.
+    pub fn new(start: u64, size: u64, file: u64, parent: Option<(u32, u64)>) -> Self {
         Self { start, size, file, parent, list: Vec::new() }
     }
 
@@ -124,10 +124,11 @@ impl Extents {
         self.push(logical, length, Place::Zero);
     }
 
-    /// The parent's bytes (part 1), and zeroes beyond its end or without one.
+    /// The parent's bytes, and zeroes beyond its end or without one.
     pub fn inherited(&mut self, logical: u64, length: u64) {
-        let there = self.parent.map_or(0, |parent| parent.saturating_sub(logical).min(length));
-        self.push(logical, there, Place::StoredIn((1, logical)));
+        let (part, size) = self.parent.unwrap_or_default();
+        let there = size.saturating_sub(logical).min(length);
+        self.push(logical, there, Place::StoredIn((part, logical)));
         self.zero(logical + there, length - there);
     }
 
@@ -136,6 +137,18 @@ impl Extents {
         let there = self.file.saturating_sub(host).min(length);
         self.push(logical, there, Place::Stored(host));
         self.zero(logical + there, length - there);
+    }
+
+    /// Bytes at `offset` of one of the parts, which has them; part 0 is the image.
+    pub fn stored_in(&mut self, logical: u64, length: u64, part: u32, offset: u64) {
+        let at = if part == 0 { Place::Stored(offset) } else { Place::StoredIn((part, offset)) };
+        self.push(logical, length, at);
+    }
+
+    /// A whole packed unit, cut at the end of the disk: the only kind of extent that may begin before the start.
+    pub fn packed(&mut self, logical: u64, length: u64, at: Place) {
+        let length = length.min(self.size.saturating_sub(logical));
+        self.list.push(Extent { logical, length, at });
     }
 
     fn push(&mut self, logical: u64, length: u64, at: Place) {

@@ -11,6 +11,7 @@ mod random;
 pub mod target;
 mod tool;
 mod tree;
+pub mod volume;
 
 pub use blob::{FileBlob, MemoryBlob};
 pub use mount::{Mount, can_fuse, can_loop};
