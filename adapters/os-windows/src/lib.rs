@@ -3,6 +3,7 @@
 
 mod adapt;
 pub mod addreg;
+mod arc;
 mod bcd;
 mod boot;
 mod bootini;
@@ -30,6 +31,7 @@ mod packages;
 mod place;
 mod roles;
 mod services;
+mod started;
 mod storage;
 mod system;
 mod tools;

@@ -11,5 +11,6 @@ mod hostile;
 mod identify;
 mod inf_exercise;
 mod inf_hostile;
+mod odd;
 mod packages;
 mod profiles;
