@@ -33,7 +33,15 @@ pub const ALL: &[Old] = &[
     },
     Old {
         name: "xen",
-        services: &[("xenbus", 0), ("xenfilt", 0), ("xenvbd", 0), ("xenvif", 3), ("xennet", 3), ("xeniface", 3), ("XenSvc", 2)],
+        services: &[
+            ("xenbus", 0),
+            ("xenfilt", 0),
+            ("xenvbd", 0),
+            ("xenvif", 3),
+            ("xennet", 3),
+            ("xeniface", 3),
+            ("XenSvc", 2),
+        ],
         filters: &[
             (SYSTEM_DEVICES, "UpperFilters", &["xenfilt"]),
             (IDE, "UpperFilters", &["xenfilt", "kept"]),
@@ -43,7 +51,13 @@ pub const ALL: &[Old] = &[
     },
     Old {
         name: "parallels",
-        services: &[("prl_strg", 0), ("prl_tg", 1), ("prl_fs", 1), ("prl_mouf", 3), ("Parallels Tools Service", 2)],
+        services: &[
+            ("prl_strg", 0),
+            ("prl_tg", 1),
+            ("prl_fs", 1),
+            ("prl_mouf", 3),
+            ("Parallels Tools Service", 2),
+        ],
         filters: &[(MICE, "UpperFilters", &["prl_mouf", "mouclass"]), (IDE, "LowerFilters", &["prl_strg"])],
         product: ("Parallels Tools", "{AA4A4B2C-0C55-4D9A-8E2E-33A5B0B0B0B0}"),
         run: "Parallels Tools Center",
