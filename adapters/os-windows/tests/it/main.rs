@@ -14,4 +14,5 @@ mod inf_exercise;
 mod inf_hostile;
 mod media;
 mod packages;
+mod packed_exercise;
 mod profiles;
