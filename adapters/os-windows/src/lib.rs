@@ -4,6 +4,7 @@
 mod adapt;
 mod adapters;
 pub mod addreg;
+mod arc;
 mod bcd;
 mod boot;
 mod bootini;
@@ -35,6 +36,7 @@ mod place;
 mod resource;
 mod roles;
 mod services;
+mod started;
 mod storage;
 mod system;
 pub mod szdd;

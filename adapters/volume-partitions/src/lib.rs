@@ -97,6 +97,7 @@ fn describe(index: u32, size: u64, mut table: Table, layout: &mut Layout) {
         }
         let mut facts = vec![fact("table.kind", table.kind), fact("table.id", &table.id)];
         facts.push(fact("partition.number", entry.number));
+        facts.push(fact("partition.offset", entry.start));
         facts.extend(entry.facts);
         layout.parts.push(Part { id, kind: "partition".into(), segments, facts });
     }

@@ -329,6 +329,7 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
         ("fs.kind", kind),
         ("disk.index", "0"),
         ("partition.number", number),
+        ("partition.offset", "1048576"),
         ("partition.uuid", own),
         ("table.kind", table),
         ("table.id", id),

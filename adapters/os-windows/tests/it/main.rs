@@ -13,6 +13,7 @@ mod identify;
 mod inf_exercise;
 mod inf_hostile;
 mod media;
+mod odd;
 mod packages;
 mod packed_exercise;
 mod profiles;
