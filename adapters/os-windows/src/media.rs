@@ -1,15 +1,15 @@
 //! Windows' own files on what the operator lends: an installation CD or a service pack (folder `I386`), as they are or packed.
 //!
-//! There a file is called by its name, or packed by itself with a last letter of `_` (`HALMPS.DL_`: a cabinet, or in the older
-//! format of [`crate::szdd`]), or is in `driver.cab` and service packs' `sp1.cab` beside the others.
+//! There a file is called by its name, or packed by itself (`HALMPS.DL_`), or is in `driver.cab` and service packs' `sp1.cab`
+//! beside the others.
 
 use crate::cabinets;
 use crate::files;
 use crate::hal;
+use crate::packed;
 use crate::resource::{self, FileVersion};
-use crate::szdd;
 use crate::work::Work;
-use wherry_sdk::{Error, ErrorKind, Result, Tree};
+use wherry_sdk::{Result, Tree};
 
 /// Kernels, as they are called there: for one and for several processors, and the same with PAE.
 pub const KERNELS: [&str; 4] = ["ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe"];
@@ -130,16 +130,9 @@ pub fn is_among(files: &[String]) -> bool {
     files.iter().any(|path| hal::files().any(|name| may_have(path, name)))
 }
 
-/// `halmps.dl_`.
-fn packed(name: &str) -> String {
-    let mut name = name.to_ascii_lowercase();
-    name.pop();
-    name + "_"
-}
-
 fn may_have(path: &str, name: &str) -> bool {
     let own = files::split(path).1.to_ascii_lowercase();
-    own == name || own == packed(name) || is_cabinet(&own)
+    own == name || own == packed::name(name) || is_cabinet(&own)
 }
 
 /// Cabinets of drivers.
@@ -158,13 +151,7 @@ fn read(guest: &dyn Tree, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
     if own == name {
         return Ok(Some(bytes));
     }
-    if bytes.starts_with(szdd::SIGNATURE) {
-        return szdd::unpack(&bytes, FILE_MOST).map(Some);
-    }
-    if bytes.starts_with(b"MSCF") {
-        return cabinets::read(guest, path, name);
-    }
-    Err(Error::new(ErrorKind::Corrupt, "it is packed in no known way (a cabinet or SZDD)"))
+    packed::unpack(bytes, name)
 }
 
 #[cfg(test)]

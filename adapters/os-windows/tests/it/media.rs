@@ -46,7 +46,7 @@ fn link(name: &str, version: [u16; 4], flags: u32) -> Vec<u8> {
 }
 
 /// The same, packed by itself as on a CD.
-fn packed(name: &str, bytes: &[u8], cabinet: bool) -> Vec<u8> {
+pub fn packed(name: &str, bytes: &[u8], cabinet: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), bytes).unwrap();
     if cabinet {
