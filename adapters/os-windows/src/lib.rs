@@ -32,6 +32,7 @@ mod network;
 mod nsi;
 pub mod package;
 mod packages;
+mod packed;
 mod place;
 mod resource;
 mod roles;

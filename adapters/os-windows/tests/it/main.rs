@@ -16,4 +16,5 @@ mod leaving;
 mod media;
 mod odd;
 mod packages;
+mod packed_exercise;
 mod profiles;
