@@ -1,6 +1,7 @@
 //! Network cards that Windows knows, and those that the new machine has.
 
 use crate::hives::{Hives, Store};
+use crate::nsi::{self, Ipv6};
 use crate::system::System;
 use crate::version::{EIGHT, SEVEN, TEN, VISTA, Version, W2000};
 use wherry_sdk::Result;
@@ -31,6 +32,8 @@ pub struct Card {
     pub gateways: Vec<String>,
     /// Name servers, as they are written there.
     pub servers: String,
+    /// The same of IPv6.
+    pub ipv6: Ipv6,
 }
 
 /// The cards of the control set in use, in the order of their names as people count.
@@ -47,13 +50,25 @@ pub fn known(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Card>> {
         let description = hives.text(Store::System, &key, "DriverDesc")?.unwrap_or_default();
         let mut card = Card { guid, number, description, ..Card::default() };
         connection(hives, system, &mut card)?;
-        addresses(hives, system, &mut card)?;
+        let key = format!(r"{}\Services\Tcpip\Parameters\Interfaces\{}", system.current, card.guid);
+        card.read_addresses(hives, &key)?;
+        card.ipv6 = ipv6(hives, system, &card)?;
         if !card.device.is_empty() {
             cards.push(card);
         }
     }
     cards.sort_by_key(|card| natural(&card.name));
     Ok(cards)
+}
+
+fn ipv6(hives: &mut Hives<'_>, system: &System, card: &Card) -> Result<Ipv6> {
+    let key = format!(r"{}\Control\Class\{NET}\{}", system.current, card.number);
+    let index = hives.number(Store::System, &key, "NetLuidIndex")?;
+    let kind = hives.number(Store::System, &key, "*IfType")?;
+    match index.zip(kind) {
+        Some(luid) => nsi::read(hives, system, luid, &card.guid),
+        None => Ok(Ipv6::default()),
+    }
 }
 
 fn connection(hives: &mut Hives<'_>, system: &System, card: &mut Card) -> Result<()> {
@@ -63,20 +78,29 @@ fn connection(hives: &mut Hives<'_>, system: &System, card: &mut Card) -> Result
     Ok(())
 }
 
-fn addresses(hives: &mut Hives<'_>, system: &System, card: &mut Card) -> Result<()> {
-    let key = format!(r"{}\Services\Tcpip\Parameters\Interfaces\{}", system.current, card.guid);
-    if hives.number(Store::System, &key, "EnableDHCP")?.unwrap_or(1) != 0 {
-        return Ok(());
+impl Card {
+    /// Whether it has fixed addresses.
+    pub fn is_fixed(&self) -> bool {
+        !self.addresses.is_empty() || !self.ipv6.addresses.is_empty()
     }
-    let addresses = hives.texts(Store::System, &key, "IPAddress")?;
-    let masks = hives.texts(Store::System, &key, "SubnetMask")?;
-    let real =
-        addresses.into_iter().zip(masks).filter(|(address, _)| address != "0.0.0.0" && !address.is_empty());
-    card.addresses = real.collect();
-    card.gateways = hives.texts(Store::System, &key, "DefaultGateway")?;
-    card.gateways.retain(|gateway| !gateway.is_empty());
-    card.servers = hives.text(Store::System, &key, "NameServer")?.unwrap_or_default();
-    Ok(())
+
+    /// Takes fixed addresses from an interface's key.
+    pub fn read_addresses(&mut self, hives: &mut Hives<'_>, key: &str) -> Result<()> {
+        if hives.number(Store::System, key, "EnableDHCP")?.unwrap_or(1) != 0 {
+            return Ok(());
+        }
+        let addresses = hives.texts(Store::System, key, "IPAddress")?;
+        let masks = hives.texts(Store::System, key, "SubnetMask")?;
+        let real = addresses
+            .into_iter()
+            .zip(masks)
+            .filter(|(address, _)| address != "0.0.0.0" && !address.is_empty());
+        self.addresses = real.collect();
+        self.gateways = hives.texts(Store::System, key, "DefaultGateway")?;
+        self.gateways.retain(|gateway| !gateway.is_empty());
+        self.servers = hives.text(Store::System, key, "NameServer")?.unwrap_or_default();
+        Ok(())
+    }
 }
 
 /// `Ethernet 10` after `Ethernet 2`.

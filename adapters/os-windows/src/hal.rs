@@ -7,7 +7,9 @@ use crate::cabinets;
 use crate::decoration::Architecture;
 use crate::files::{bytes, is_file, text};
 use crate::hives::{Hives, Store};
+use crate::media::{self, Copy};
 use crate::place::{Loader, Place};
+use crate::resource::{self, FileVersion};
 use crate::system::System;
 use crate::tools::Platform;
 use crate::version::{VISTA, W2000};
@@ -19,6 +21,8 @@ use wherry_sdk::{Fact, Result, Tree, fact};
 const COMPUTER: &str = "{4D36E966-E325-11CE-BFC1-08002BE10318}";
 /// The largest kernel or HAL.
 const FILE_MOST: u64 = 16 << 20;
+/// Files that a service pack has replaced.
+const UNINSTALL: &str = "$NtServicePackUninstall$";
 /// What is put beside the originals: names that fit 8.3.
 const OUR_HAL: &str = "halwhy.dll";
 const OUR_KERNEL: &str = "krnlwhy.exe";
@@ -44,6 +48,9 @@ const fn hal(file: &'static str, device: &'static str, name: &'static str, multi
     Hal { file, device, name, multi, table }
 }
 
+/// Kernels, as they are called on the installation CD: for one and for several processors, and the same with PAE.
+const KERNELS: [&str; 4] = ["ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe"];
+
 const HALS: &[Hal] = &[
     hal("hal.dll", "e_isa_up", "Standard PC", false, false),
     hal("halapic.dll", "mps_up", "MPS uniprocessor PC", false, true),
@@ -53,7 +60,13 @@ const HALS: &[Hal] = &[
     hal("halmacpi.dll", "acpiapic_mp", "ACPI multiprocessor PC", true, false),
 ];
 
+/// All of these files.
+pub fn files() -> impl Iterator<Item = &'static str> {
+    HALS.iter().map(|hal| hal.file).chain(KERNELS)
+}
+
 /// What is installed.
+#[derive(Default)]
 struct Installed {
     /// A known kind, if it is one.
     hal: Option<&'static Hal>,
@@ -61,24 +74,38 @@ struct Installed {
     name: String,
     /// Whether the kernel is the one for several processors; none where it does not say.
     multi: Option<bool>,
+    /// Versions of the files.
+    hal_version: Option<FileVersion>,
+    kernel_version: Option<FileVersion>,
+}
+
+impl Installed {
+    /// Whether a file of this version goes with what is installed.
+    fn fits(&self, name: &str, version: Option<FileVersion>) -> bool {
+        let same = |own: Option<FileVersion>| own.is_some() && own == version;
+        same(self.kernel_version) || (!KERNELS.contains(&name) && same(self.hal_version))
+    }
 }
 
 fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &System) -> Result<Installed> {
-    let original = |file: &str| {
+    let program = |file: &str| {
         let path = place.path(&format!("System32/{file}"));
-        guest.read_all(&path, FILE_MOST).ok().and_then(|bytes| original_name(&bytes))
+        guest.read_all(&path, FILE_MOST).unwrap_or_default()
     };
-    let kernel = original("ntoskrnl.exe").map(|name| name.to_ascii_lowercase());
-    let multi = kernel.map(|name| matches!(name.as_str(), "ntkrnlmp.exe" | "ntkrpamp.exe"));
+    let (hal, kernel) = (program("hal.dll"), program("ntoskrnl.exe"));
+    let multi = resource::original_name(&kernel).map(|name| name.to_ascii_lowercase());
+    let multi = multi.map(|name| matches!(name.as_str(), "ntkrnlmp.exe" | "ntkrpamp.exe"));
+    let (hal_version, kernel_version) = (resource::version(&hal), resource::version(&kernel));
+    let known = Installed { multi, hal_version, kernel_version, ..Installed::default() };
     if system.version >= W2000
         && let Some(device) = computer(hives, system)?
     {
         let hal = HALS.iter().find(|hal| hal.device.eq_ignore_ascii_case(&device));
-        return Ok(Installed { hal, name: device, multi });
+        return Ok(Installed { hal, name: device, ..known });
     }
-    let name = original("hal.dll").unwrap_or_default();
+    let name = resource::original_name(&hal).unwrap_or_default();
     let hal = HALS.iter().find(|hal| hal.file.eq_ignore_ascii_case(&name));
-    Ok(Installed { hal, name, multi })
+    Ok(Installed { hal, name, ..known })
 }
 
 /// The first hardware id of the device that stands for the computer.
@@ -94,15 +121,6 @@ fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-/// `OriginalFilename` of a program's version resource (Microsoft, "String structure").
-fn original_name(program: &[u8]) -> Option<String> {
-    let key: Vec<u8> = "OriginalFilename\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let at = program.windows(key.len()).position(|window| window == key)? + key.len();
-    let units = program.get(at..)?.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).take(64);
-    let name: Vec<u16> = units.skip_while(|unit| *unit == 0).take_while(|unit| *unit != 0).collect();
-    String::from_utf16(&name).ok().filter(|name| !name.is_empty())
 }
 
 /// `hal`, `kernel`.
@@ -200,13 +218,12 @@ fn beside(work: &mut Work<'_>, wanted: &Hal, found: &Installed) -> Result<()> {
     for (source, name) in
         [Some((wanted.file, OUR_HAL)), kernel.map(|source| (source, OUR_KERNEL))].into_iter().flatten()
     {
-        let Some(bytes) = file(work, source)? else {
-            work.block(
-                "windows.hal.missing",
-                format!("{} does not start on the new machine, and {source} is not on this one", said(found)),
-                "name a directory with the i386 files of this Windows and service pack by --drivers",
-            );
-            return Ok(());
+        let bytes = match file(work, source, found)? {
+            Search::Found(bytes) => bytes,
+            Search::Others(others) => {
+                missing(work, source, found, &others);
+                return Ok(());
+            }
         };
         work.write(&work.place.path(&format!("System32/{name}")), &bytes, &reason)?;
     }
@@ -238,28 +255,88 @@ fn switches(old: &str, kernel: bool) -> String {
     all.join(" ")
 }
 
-/// A file of the installation: from the service pack's files, else from the driver cache.
-fn file(work: &Work<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-    for folder in ["ServicePackFiles/i386", "Driver Cache/i386", "$NtServicePackUninstall$"] {
-        let path = work.place.path(&format!("{folder}/{name}"));
-        if is_file(work.guest, &path) {
-            return work.guest.read_all(&path, FILE_MOST).map(Some);
+/// What came of looking for a file.
+enum Search {
+    /// One that goes with what is installed.
+    Found(Vec<u8>),
+    /// Only these, which do not: path and version.
+    Others(Vec<String>),
+}
+
+fn missing(work: &mut Work<'_>, name: &str, found: &Installed, others: &[String]) {
+    let mut message =
+        format!("{} does not start on the new machine, and {name} is not on this one", said(found));
+    if !others.is_empty() {
+        message += &format!("; what was found is of another version: {}", others.join(", "));
+    }
+    let version = found.kernel_version.map_or(String::new(), |version| format!(" ({version})"));
+    let remedy = format!(
+        "name by --drivers the I386 directory or ISO of this Windows with its service pack, or a directory with {name} and the \
+         kernel{version} that belongs to it"
+    );
+    work.block("windows.hal.missing", message, &remedy);
+}
+
+/// A file of the installation, from the guest or what the operator lends: one that goes with the kernel, else the one of the
+/// guest's service pack, which updates may have gone beyond since.
+fn file(work: &mut Work<'_>, name: &str, found: &Installed) -> Result<Search> {
+    let own = own(work, name)?;
+    if let Some(copy) = own.iter().find(|copy| found.fits(name, copy.version)) {
+        return Ok(Search::Found(copy.bytes.clone()));
+    }
+    let old = work.place.path(UNINSTALL);
+    let lent = media::copies(work, name)?;
+    let mut fitting = lent.iter().find(|copy| found.fits(name, copy.version));
+    if fitting.is_none() && !KERNELS.contains(&name) {
+        fitting = beside_kernel(work, &lent, found)?;
+    }
+    let fitting = fitting.or_else(|| own.iter().find(|copy| copy.folder() != old));
+    Ok(match fitting {
+        Some(copy) => Search::Found(copy.bytes.clone()),
+        None => Search::Others(lent.iter().chain(&own).map(Copy::show).collect()),
+    })
+}
+
+/// The HAL that lies beside a kernel of the installed version: a service pack leaves its HALs their own versions.
+fn beside_kernel<'a>(work: &mut Work<'_>, hals: &'a [Copy], found: &Installed) -> Result<Option<&'a Copy>> {
+    let Some(version) = found.kernel_version else { return Ok(None) };
+    let hals: Vec<&Copy> =
+        hals.iter().filter(|hal| hal.version.is_some_and(|own| own.is_same_build(version))).collect();
+    if hals.is_empty() {
+        return Ok(None);
+    }
+    for name in KERNELS {
+        for kernel in media::copies(work, name)?.iter().filter(|kernel| kernel.version == Some(version)) {
+            if let Some(hal) = hals.iter().find(|hal| hal.folder() == kernel.folder()) {
+                return Ok(Some(hal));
+            }
         }
     }
-    cabinets::find(work.guest, &work.place, name)
+    Ok(None)
+}
+
+/// What the guest has of a file: its service pack's files, its driver cache, and what the service pack has replaced.
+fn own(work: &Work<'_>, name: &str) -> Result<Vec<Copy>> {
+    let mut copies = Vec::new();
+    for folder in ["ServicePackFiles/i386", "Driver Cache/i386"] {
+        let path = work.place.path(&format!("{folder}/{name}"));
+        if is_file(work.guest, &path) {
+            copies.push(Copy::new(path.clone(), work.guest.read_all(&path, FILE_MOST)?));
+        }
+    }
+    if let Some(bytes) = cabinets::find(work.guest, &work.place, name)? {
+        copies.push(Copy::new(work.place.path(&format!("Driver Cache/{name}")), bytes));
+    }
+    let path = work.place.path(&format!("{UNINSTALL}/{name}"));
+    if is_file(work.guest, &path) {
+        copies.push(Copy::new(path.clone(), work.guest.read_all(&path, FILE_MOST)?));
+    }
+    Ok(copies)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_programs() {
-        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
-        let program = [&[1, 2, 3, 4][..], &wide("OriginalFilename\0\0halmacpi.dll\0x")].concat();
-        assert_eq!(original_name(&program).as_deref(), Some("halmacpi.dll"));
-        assert_eq!(original_name(&wide("OriginalFilename\0")), None);
-    }
 
     #[test]
     fn switches_of_the_new_entry() {
@@ -277,6 +354,7 @@ mod tests {
             hal: HALS.iter().find(|hal| hal.file == file),
             name: file.to_owned(),
             multi: Some(multi),
+            ..Installed::default()
         };
         let file = |found: &Installed, platform| replacement(found, platform).map(|hal| hal.file);
         assert_eq!(file(&found("halsp.dll", true), Platform::Kvm), Some("halmps.dll"));

@@ -22,6 +22,11 @@ impl Slot {
         let new = Self { bus: hex(bus)?, device: hex(device)?, function: hex(function)? };
         (domain.bytes().all(|c| c == b'0') && new.device < 32 && new.function < 8).then_some(new)
     }
+
+    /// The bus, and the place on it as the kernel counts (`PCI_SLOT_NUMBER`): the device's number, and the function's above.
+    pub fn numbers(self) -> (u32, u32) {
+        (self.bus.into(), u32::from(self.function) << 5 | u32::from(self.device))
+    }
 }
 
 /// The path of the root bus's parent on a machine of QEMU; none where it is not known.
@@ -67,6 +72,7 @@ mod tests {
     fn instances() {
         let slot = Slot::parse("0000:00:08.0").unwrap();
         assert_eq!(instance("q35", slot).as_deref(), Some("3&11583659&0&40"));
+        assert_eq!(Slot::parse("0000:02:03.1").unwrap().numbers(), (2, 0x23));
         assert_eq!(instance("i440fx", slot).as_deref(), Some("3&267a616a&0&40"));
         assert_eq!(instance("vmx-19", slot), None);
         assert_eq!(instance("q35", Slot::parse("0000:01:00.0").unwrap()), None);

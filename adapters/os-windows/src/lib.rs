@@ -2,11 +2,13 @@
 //! there.
 
 mod adapt;
+mod adapters;
 pub mod addreg;
 mod arc;
 mod bcd;
 mod boot;
 mod bootini;
+pub mod cabinet;
 mod cabinets;
 mod cards;
 pub mod database;
@@ -25,15 +27,19 @@ pub mod import;
 pub mod inf;
 pub mod install;
 mod instance;
+mod media;
 mod network;
+mod nsi;
 pub mod package;
 mod packages;
 mod place;
+mod resource;
 mod roles;
 mod services;
 mod started;
 mod storage;
 mod system;
+pub mod szdd;
 mod tools;
 mod version;
 mod work;

@@ -2,16 +2,13 @@
 //! "How Windows selects a driver package for a device", "Identifier Score", "Feature Score").
 
 use crate::decoration::{Target, WORKSTATION};
+use crate::files;
 use crate::inf::{INF_MOST, Inf, number};
 use crate::install::{self, Model};
 use std::collections::BTreeMap;
 use wherry_sdk::image::Uuid;
-use wherry_sdk::{Error, ErrorKind, Kind, Result, Tree};
+use wherry_sdk::{Result, Tree};
 
-/// How deep folders are looked into, how many, and how many files: a virtio-win ISO has 1,200 files in 500 folders.
-const DEPTH_MOST: usize = 12;
-const FOLDERS_MOST: usize = 20_000;
-const FILES_MOST: usize = 200_000;
 /// The largest file of a package that is read.
 const FILE_MOST: u64 = 256 << 20;
 /// A device's ids are compared with those of an INF file that say more of it: the rank of such a match.
@@ -113,34 +110,21 @@ impl Package {
 
 /// All packages in a folder of the tree and below it, and what was not one: paths with the reason.
 pub fn find(tree: &dyn Tree, root: &str, language: u16) -> Result<(Vec<Package>, Vec<String>)> {
+    Ok(among(tree, &files::below(tree, root)?, language))
+}
+
+/// The packages among these files, in their order.
+pub fn among(tree: &dyn Tree, files: &[String], language: u16) -> (Vec<Package>, Vec<String>) {
     let (mut packages, mut odd) = (Vec::new(), Vec::new());
-    let mut pending = vec![(root.trim_end_matches('/').to_owned(), 0)];
-    let (mut folders, mut files) = (0, 0);
-    while let Some((folder, depth)) = pending.pop() {
-        folders += 1;
-        let entries = tree.entries(if folder.is_empty() { "/" } else { &folder })?;
-        files += entries.len();
-        if folders > FOLDERS_MOST || files > FILES_MOST {
-            let message = format!(
-                "{root} has more than {FOLDERS_MOST} folders or {FILES_MOST} files: name a smaller one"
-            );
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        for entry in entries {
-            let path = format!("{folder}/{}", entry.name);
-            if entry.meta.kind == Kind::Directory && depth < DEPTH_MOST {
-                pending.push((path, depth + 1));
-            } else if entry.meta.kind == Kind::File && entry.name.to_ascii_lowercase().ends_with(".inf") {
-                let bytes = tree.read_all(&path, INF_MOST as u64);
-                match bytes.and_then(|bytes| Package::parse(&folder, &entry.name, bytes, language)) {
-                    Ok(package) => packages.push(package),
-                    Err(e) => odd.push(format!("{path}: {}", e.message)),
-                }
-            }
+    for path in files.iter().filter(|path| path.to_ascii_lowercase().ends_with(".inf")) {
+        let (folder, name) = files::split(path);
+        let bytes = tree.read_all(path, INF_MOST as u64);
+        match bytes.and_then(|bytes| Package::parse(folder, name, bytes, language)) {
+            Ok(package) => packages.push(package),
+            Err(e) => odd.push(format!("{path}: {}", e.message)),
         }
     }
-    packages.sort_by_key(Package::path);
-    Ok((packages, odd))
+    (packages, odd)
 }
 
 /// What a device says of itself, the most specific first.

@@ -2,8 +2,10 @@
 
 use crate::decoration::{CONTROLLER, SERVER, Target, WORKSTATION};
 use crate::edit::{CONTROL_SET, Change, Edit, Hive, When};
+use crate::files;
 use crate::hives::{Store, filetime};
 use crate::import::{self, Import};
+use crate::media;
 use crate::package::{self, Device, Package};
 use crate::work::Work;
 use wherry_registry::{Kind, data};
@@ -13,24 +15,32 @@ use wherry_sdk::{Result, Tree, Volume, find as find_fact};
 const ENGLISH: u16 = 0x409;
 
 /// A place of the operator's drivers.
-#[derive(Clone)]
 pub struct Lent {
-    /// Where it is mounted.
-    path: String,
     /// What the operator called it.
     name: String,
+    /// Paths of its files in the tree.
+    pub files: Vec<String>,
 }
 
+/// A place that is mounted: its path and what the operator called it.
+pub type Mounted = (String, String);
+
 /// Mounts what is lent.
-pub fn mount(guest: &dyn Tree) -> Vec<Lent> {
+pub fn mount(guest: &dyn Tree) -> Vec<Mounted> {
     let lent = guest.volumes().into_iter().filter(|volume| volume.kind == "drivers").enumerate();
     let mount = |(number, volume): (usize, Volume)| {
         let path = format!("/[drivers {number}]");
         guest.mount(&volume.id, &path).ok()?;
         let name = find_fact(&volume.facts, "name").unwrap_or(&volume.id).to_owned();
-        Some(Lent { path, name })
+        Some((path, name))
     };
     lent.filter_map(mount).collect()
+}
+
+/// Looks for the files of these places.
+pub fn list(guest: &dyn Tree, places: &[Mounted]) -> Result<Vec<Lent>> {
+    let list = |(path, name): &Mounted| Ok(Lent { name: name.clone(), files: files::below(guest, path)? });
+    places.iter().map(list).collect()
 }
 
 /// All packages in these places.
@@ -38,8 +48,8 @@ pub fn find(work: &mut Work<'_>, places: &[Lent]) -> Result<Vec<Package>> {
     let language = language(work)?;
     let mut packages = Vec::new();
     for place in places {
-        let (found, odd) = package::find(work.guest, &place.path, language)?;
-        if found.is_empty() {
+        let (found, odd) = package::among(work.guest, &place.files, language);
+        if found.is_empty() && !media::is_among(&place.files) {
             work.block(
                 "windows.drivers.none",
                 format!("there are no driver packages (INF files) in {}", place.name),

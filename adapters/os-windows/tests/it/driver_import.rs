@@ -202,6 +202,56 @@ fn as_windows_has_it() {
     assert!(import.notes.iter().any(|note| note.contains("is not signed")), "{:?}", import.notes);
 }
 
+/// `PnpLockdownFiles` of dfwinreg's SOFTWARE hive of a Windows 8.1: a key for each file that VirtualBox' package has copied below
+/// Windows, class 5 where the INF file asks for no lock. distrobuilder's have class 4 where it does. What Vista and 7 keep there
+/// is not known well enough to be written.
+#[test]
+fn files_that_are_locked() {
+    let inf = |lock: &str| {
+        format!(
+            "[Version]\nClass=System\nClassGuid={{4D36E97D-E325-11CE-BFC1-08002BE10318}}\nProvider=o\n{lock}\n[Manufacturer]\no=m,NTamd64\n\
+             [m.NTamd64]\nd=i,PCI\\VEN_80ee&DEV_cafe\n[DestinationDirs]\ndrivers=12\nprograms=11\nother=16422,Oracle\n\
+             [i]\nCopyFiles=drivers,programs,other\n[drivers]\nVBoxGuest.sys\n[programs]\nVBoxTray.exe\n[other]\nVBox.txt\n\
+             [i.Services]\nAddService=,2\n"
+        )
+    };
+    let locked = |lock: &str, version: (u32, u32)| {
+        let volume = wherry_sdk::testing::MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+            .directory("/Windows/INF")
+            .file("/d/vboxguest.inf", inf(lock))
+            .file("/d/VBoxGuest.sys", "s")
+            .file("/d/VBoxTray.exe", "t")
+            .file("/d/VBox.txt", "o");
+        let tree = wherry_sdk::testing::MemoryTree::new(vec![volume]);
+        wherry_sdk::Tree::mount(&tree, "v", "/").unwrap();
+        let guest = guest(&tree, target(version.0, version.1, 9600, false));
+        let (packages, _) = os_windows::package::find(&tree, "/d", 0x409).unwrap();
+        let device = os_windows::package::Device::new(r"PCI\VEN_80EE&DEV_CAFE");
+        let choice = os_windows::package::best(&packages, &device, &guest.target).unwrap();
+        os_windows::import::import(&guest, &choice).unwrap()
+    };
+    let keys = |import: &Import| {
+        let all = import.edits.iter().filter(|edit| edit.path.contains("PnpLockdownFiles"));
+        all.map(|edit| edit.path.rsplit('\\').next().unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let import = locked("", (6, 3));
+    let names = ["%SystemRoot%/System32/VBoxTray.exe", "%SystemRoot%/System32/drivers/VBoxGuest.sys"];
+    assert_eq!(keys(&import).into_iter().collect::<Vec<_>>(), names);
+    let key = format!(r"Microsoft\Windows\CurrentVersion\Setup\PnpLockdownFiles\{}", names[1]);
+    assert_eq!(value(&import, &key, "Class"), [5, 0, 0, 0]);
+    let source = text_of(&import, &key, "Source");
+    assert!(source.starts_with(r"%SystemRoot%\System32\DriverStore\FileRepository\vboxguest.inf_amd64_"));
+    assert!(source.ends_with(r"\VBoxGuest.sys"));
+    let owners = Change::Append { name: "Owners".into(), texts: vec!["oem0.inf".into()] };
+    assert!(import.edits.iter().any(|edit| edit.path == key && edit.change == owners));
+    assert_eq!(value(&locked("PnpLockdown=1", (10, 0)), &key, "Class"), [4, 0, 0, 0]);
+    assert!(
+        keys(&locked("PnpLockdown=1", (6, 1))).is_empty()
+            && keys(&locked("PnpLockdown=1", (6, 0))).is_empty()
+    );
+}
+
 fn text_of(import: &Import, path: &str, name: &str) -> String {
     text(value(import, path, name))
 }

@@ -192,6 +192,9 @@ fn control(one: &Generation, set: &str) -> Values {
     if one.number() >= (5, 0) {
         all.extend(card(&at(""), one));
     }
+    if one.name == "nt4" {
+        all.extend(adapter(&at("")));
+    }
     if one.number().0 == 5 {
         all.push(dword(&at(r"Services\intelppm"), "Start", 1));
         let root = at(r"Enum\Root\ACPI_HAL\0000");
@@ -227,11 +230,55 @@ fn card(set: &str, one: &Generation) -> Values {
         sz(&device, "Driver", &format!(r"{NET}\0007")),
         sz(&device, "ClassGUID", NET),
     ];
+    if one.number().0 >= 6 {
+        all.extend(ipv6(set));
+    }
     if one.number() >= (6, 2) {
         let second = format!(r"{set}Control\NetworkSetup2\Interfaces\{CARD}\Kernel");
         all.push(sz(&second, "PnPInstanceId", OLD_CARD));
     }
     all
+}
+
+/// A fixed IPv6 address with a way out, as Vista and later keep them by the interface's LUID.
+fn ipv6(set: &str) -> Values {
+    let luid = "0000000700000600";
+    let store = format!(r"{set}Control\Nsi\{{eb004a01-9b1a-11d4-9123-0050047759bc}}");
+    let address = format!("{luid}20010db8000000000000000000000005");
+    let route = format!("{}{luid}{luid}fe800000000000000000000000000001", "0".repeat(96));
+    let mut data = [0xff; 44];
+    data[8..20].copy_from_slice(&[0x10, 0, 0, 0, 0x10, 0, 0, 0, 64, 0, 0, 0]);
+    let class = format!(r"{set}Control\Class\{NET}\0007");
+    let servers = format!(r"{set}Services\Tcpip6\Parameters\Interfaces\{CARD}");
+    vec![
+        dword(&class, "NetLuidIndex", 7),
+        dword(&class, "*IfType", 6),
+        (format!(r"{store}\10"), address, Kind::BINARY, data.to_vec()),
+        (format!(r"{store}\16"), route, Kind::BINARY, vec![0xff; 56]),
+        sz(&servers, "NameServer", "2001:db8::53"),
+    ]
+}
+
+/// The adapter that NT 4.0 has for VMware's card.
+fn adapter(set: &str) -> Values {
+    let (driver, service) = (format!(r"{set}Services\AMDPCN"), format!(r"{set}Services\AMDPCN1"));
+    let (parameters, address) = (format!(r"{service}\Parameters"), format!(r"{service}\Parameters\Tcpip"));
+    vec![
+        dword(&driver, "Start", 2),
+        dword(&driver, "Type", 1),
+        multi(&format!(r"{driver}\Linkage"), "Bind", &[r"\Device\AMDPCN1"]),
+        dword(&service, "Start", 3),
+        dword(&service, "Type", 4),
+        dword(&parameters, "BusType", 5),
+        dword(&parameters, "BusNumber", 0),
+        dword(&parameters, "SlotNumber", 17),
+        dword(&parameters, "TP", 0),
+        dword(&address, "EnableDHCP", 0),
+        multi(&address, "IPAddress", &["192.168.7.20"]),
+        multi(&address, "SubnetMask", &["255.255.255.0"]),
+        multi(&address, "DefaultGateway", &["192.168.7.1"]),
+        sz(&format!(r"{set}Services\Tcpip\Parameters"), "NameServer", "192.168.7.2"),
+    ]
 }
 
 /// SOFTWARE.
@@ -249,6 +296,11 @@ pub fn software(one: &Generation) -> Values {
         all.push(dword(nt, "CurrentMajorVersionNumber", 10));
         all.push(dword(nt, "CurrentMinorVersionNumber", 0));
         all.push(sz(nt, "EditionID", if one.server { "ServerStandard" } else { "Professional" }));
+    }
+    if one.name == "nt4" {
+        let card = r"Microsoft\Windows NT\CurrentVersion\NetworkCards\1";
+        all.push(sz(card, "ServiceName", "AMDPCN1"));
+        all.push(sz(card, "Title", "[1] AMD PCNET Family Ethernet Adapter"));
     }
     if matches!(one.name, "xp" | "7" | "2008r2" | "2003") {
         all.push(sz(nt, "CSDVersion", "Service Pack 1"));

@@ -1,6 +1,7 @@
 //! Windows guests of every generation.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cabinet;
 mod driver_import;
 mod exercise;
 mod first_boot;
@@ -11,6 +12,7 @@ mod hostile;
 mod identify;
 mod inf_exercise;
 mod inf_hostile;
+mod media;
 mod odd;
 mod packages;
 mod profiles;
