@@ -12,6 +12,7 @@ use crate::decoration::Target;
 use crate::directories::Directories;
 use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When};
 use crate::install::{self, Copy, Install, Library, Service, Text};
+use crate::loading;
 use crate::package::{Choice, Package};
 use std::collections::{BTreeMap, BTreeSet};
 use wherry_registry::Kind;
@@ -112,9 +113,12 @@ impl Import {
     }
 }
 
-/// Everything to be written so that the chosen package drives its device on the next start.
+/// Everything to be written so that the chosen package drives its device on the next start. [`ErrorKind::Unsupported`]: the
+/// package is not for this guest, another may be.
 pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
-    let parcel = read(guest, choice).map_err(|e| e.within(&choice.package.path()))?;
+    let parcel = read(guest, choice)
+        .and_then(|parcel| loading::check(&parcel, &guest.target).map(|()| parcel))
+        .map_err(|e| e.within(&choice.package.path()))?;
     let directories = directories(guest, &parcel.folder);
     let mut import = Import::default();
     let version = guest.target.version();

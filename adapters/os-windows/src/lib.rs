@@ -27,6 +27,7 @@ pub mod import;
 pub mod inf;
 pub mod install;
 mod instance;
+mod loading;
 mod media;
 mod network;
 mod nsi;

@@ -2,6 +2,7 @@
 //! reviewed line by line. `WHERRY_GOLDEN=write` writes them anew.
 
 use crate::generations::{ALL, Boot, Generation, tree, volumes};
+use crate::program::{self, AMD64, I386};
 use crate::{packages, profiles};
 use os_windows::Windows;
 use std::fmt::Write as _;
@@ -43,7 +44,7 @@ fn with_drivers(one: &Generation) -> MemoryTree {
             let folder = format!("/{driver}/{system}");
             lent = lent
                 .file(&format!("{folder}/{name}.inf"), text)
-                .file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"))
+                .file(&format!("{folder}/{name}.sys"), driver_of(system))
                 .file(&format!("{folder}/{name}.cat"), "placeholder of a catalog")
                 .file(&format!("{folder}/netkvmp.exe"), "placeholder of a service");
         }
@@ -51,6 +52,10 @@ fn with_drivers(one: &Generation) -> MemoryTree {
     let mut volumes = volumes(one);
     volumes.push(lent);
     MemoryTree::new(volumes)
+}
+
+fn driver_of(system: &str) -> Vec<u8> {
+    program::driver(if system.ends_with("x86") { I386 } else { AMD64 }, system)
 }
 
 fn story(one: &Generation, platform: &Platform) -> String {

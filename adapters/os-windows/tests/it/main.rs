@@ -16,3 +16,4 @@ mod media;
 mod odd;
 mod packages;
 mod profiles;
+mod program;

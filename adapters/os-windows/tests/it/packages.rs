@@ -1,10 +1,12 @@
 //! Driver packages on a disk laid out as virtio-win's, and guests without a driver for them.
 
+use crate::program::{self, AMD64};
+use crate::{generations, profiles};
 use os_windows::decoration::{Architecture, SERVER, Target, WORKSTATION};
 use os_windows::import::{Guest, Import, import};
 use os_windows::package::{self, Device};
-use wherry_sdk::Tree;
 use wherry_sdk::testing::{MemoryTree, MemoryVolume};
+use wherry_sdk::{Severity, SourceOs, Tree};
 
 pub const VIOSTOR: &str = include_str!("fixtures/viostor.inf");
 pub const VIOSCSI: &str = include_str!("fixtures/vioscsi.inf");
@@ -30,7 +32,7 @@ pub fn tree(infs: &[(&str, &str)]) -> MemoryTree {
             let name = driver.to_lowercase();
             let folder = format!("{DRIVERS}/{driver}/{system}/amd64");
             volume = volume.file(&format!("{folder}/{name}.inf"), text.as_bytes());
-            volume = volume.file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"));
+            volume = volume.file(&format!("{folder}/{name}.sys"), program::driver(AMD64, system));
             let signed = "placeholder, signed by Microsoft Windows Hardware Compatibility Publisher";
             volume = volume.file(&format!("{folder}/{name}.cat"), signed);
             volume = volume
@@ -60,7 +62,7 @@ pub fn guest(tree: &MemoryTree, target: Target) -> Guest<'_> {
 pub fn imported(guest: &Guest<'_>, device: &str) -> Import {
     let (packages, odd) = package::find(guest.tree, DRIVERS, 0x409).unwrap();
     assert_eq!(odd, [""; 0]);
-    let choice = package::best(&packages, &Device::new(device), &guest.target).unwrap();
+    let choice = package::ranked(&packages, &Device::new(device), &guest.target).remove(0);
     import(guest, &choice).unwrap()
 }
 
@@ -71,7 +73,7 @@ fn a_disk_is_searched() {
     assert_eq!((packages.len(), odd.len()), (21, 0));
     assert_eq!(package::summary(&packages), "21 packages (netkvm 7, vioscsi 7, viostor 7)");
     let chosen = |device: &str, target: Target| {
-        package::best(&packages, &Device::new(device), &target).map(|choice| choice.package.path())
+        package::ranked(&packages, &Device::new(device), &target).first().map(|choice| choice.package.path())
     };
     let at = |rest: &str| Some(format!("{DRIVERS}/{rest}"));
     let (viostor, vioscsi) = (r"PCI\VEN_1AF4&DEV_1001", r"PCI\VEN_1AF4&DEV_1048");
@@ -111,7 +113,8 @@ fn a_package_that_lacks_a_file_is_refused() {
         tree.mount("v", "/").unwrap();
         let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
         let guest = guest(&tree, target(10, 0, 17763, true));
-        let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+        let choice =
+            package::ranked(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).remove(0);
         let e = import(&guest, &choice).unwrap_err();
         assert!(e.message.contains(message), "{}", e.message);
     }
@@ -132,11 +135,14 @@ fn needs_are_taken_from_the_guest() {
         if with {
             volume = volume.file("/Windows/INF/machine.inf", machine);
         }
-        let tree = MemoryTree::new(vec![volume.file("/d/viostor.sys", "s").file("/d/viostor.cat", "c")]);
+        let tree = MemoryTree::new(vec![
+            volume.file("/d/viostor.sys", program::driver(AMD64, "s")).file("/d/viostor.cat", "c"),
+        ]);
         tree.mount("v", "/").unwrap();
         let guest = guest(&tree, target(10, 0, 17763, true));
         let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
-        let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+        let choice =
+            package::ranked(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).remove(0);
         import(&guest, &choice).unwrap()
     };
     let io = |import: &Import| import.edits.iter().any(|edit| edit.path.ends_with(r"Device\e5b3b5ac"));
@@ -157,7 +163,7 @@ fn a_file_of_qemus() {
     tree.mount("v", "/").unwrap();
     let guest = guest(&tree, target(10, 0, 17763, true));
     let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
-    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1B36&DEV_0002"), &guest.target).unwrap();
+    let choice = package::ranked(&packages, &Device::new(r"PCI\VEN_1B36&DEV_0002"), &guest.target).remove(0);
     assert_eq!(choice.model.section, "ComPort_inst1");
     let import = import(&guest, &choice).unwrap();
     let texts = format!("{:?}", import.edits);
@@ -178,7 +184,7 @@ fn signatures_that_an_update_is_needed_for() {
             .directory("/Windows/INF")
             .file("/d/viostor.inf", VIOSTOR);
         volume = volume
-            .file("/d/viostor.sys", "s")
+            .file("/d/viostor.sys", program::driver(AMD64, "s"))
             .file("/d/viostor.cat", b"..\x60\x86\x48\x01\x65\x03\x04\x02\x01..");
         if let Some(update) = update {
             volume = volume
@@ -196,6 +202,44 @@ fn signatures_that_an_update_is_needed_for() {
 fn imported_from(tree: &MemoryTree, target: Target) -> Import {
     let (packages, _) = package::find(tree, "/d", 0x409).unwrap();
     let guest = guest(tree, target);
-    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+    let choice = package::ranked(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).remove(0);
     import(&guest, &choice).unwrap()
+}
+
+/// A driver for other processors is passed over, whatever its INF file says; what is no program blocks.
+#[test]
+fn drivers_are_looked_at() {
+    let adapted = |one: Vec<u8>, other: Vec<u8>| {
+        let mut all = generations::volumes(generations::find("2019"));
+        let mut lent =
+            MemoryVolume::new("drivers:0", &[("name", "lent"), ("fs.kind", "iso9660")]).kind("drivers");
+        for (folder, bytes) in [("/2k19", one), ("/w10", other)] {
+            lent = lent
+                .file(&format!("{folder}/viostor.inf"), VIOSTOR)
+                .file(&format!("{folder}/viostor.cat"), "c")
+                .file(&format!("{folder}/viostor.sys"), bytes);
+        }
+        all.push(lent);
+        let tree = MemoryTree::new(all);
+        os_windows::Windows::identify(&tree).unwrap().unwrap();
+        let result = os_windows::Windows::adapt(&tree, &profiles::virtio("uefi", (10, 0)), &[]).unwrap();
+        let written = tree.read_all("/Windows/System32/drivers/viostor.sys", 1 << 20).ok();
+        let blocks: Vec<String> = result
+            .concerns
+            .iter()
+            .filter(|concern| concern.severity == Severity::Blocking)
+            .map(|concern| format!("{}: {}", concern.id, concern.message))
+            .collect();
+        (written, blocks, result.notes.join("\n"))
+    };
+    let (narrow, wide) = (program::driver(program::I386, "n"), program::driver(AMD64, "w"));
+    let (written, blocks, _) = adapted(narrow.clone(), wide.clone());
+    assert_eq!((written, blocks), (Some(wide), vec![]));
+    let (written, blocks, notes) = adapted(narrow.clone(), narrow);
+    assert_eq!(written, None);
+    assert!(blocks.len() == 1 && blocks[0].starts_with("windows.storage.driver-missing"), "{blocks:?}");
+    assert!(notes.contains("viostor.sys is for x86, and this Windows is for x86_64"), "{notes}");
+    let (written, blocks, _) = adapted(b"MZ, then text".to_vec(), vec![]);
+    assert_eq!(written, None);
+    assert!(blocks.len() == 1 && blocks[0].contains("viostor.sys is damaged"), "{blocks:?}");
 }
