@@ -11,26 +11,18 @@ use crate::database;
 use crate::decoration::Target;
 use crate::directories::Directories;
 use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When};
-use crate::install::{self, Copy, Install, Library, Service, Text};
-use crate::loading;
+use crate::install::{self, BOOT, Copy, Install, KERNEL, Library, Service, Text};
+use crate::loading::{self, Signing};
 use crate::package::{Choice, Package};
 use std::collections::{BTreeMap, BTreeSet};
 use wherry_registry::Kind;
 use wherry_registry::data::{multi_sz, sz};
-use wherry_sdk::{Error, ErrorKind, Kind as FileKind, Result, Tree};
+use wherry_sdk::{Concern, Error, ErrorKind, Kind as FileKind, Result, Tree};
 
 /// Where catalogs of drivers are (the subsystem's GUID, `DRIVER_ACTION_VERIFY`).
 const CATALOGS: &str = "System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
-/// id-sha256, as catalogs name it (RFC 5754).
-const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
-/// Updates that taught it to Vista and 7 (Microsoft Security Advisory 3033929; KB4474419).
-const SHA256_UPDATES: [&str; 2] = ["KB4474419", "KB3033929"];
 /// Files of one package.
 const FILES_MOST: usize = 2000;
-/// Drivers that the loader starts.
-const BOOT: u32 = 0;
-/// Types of services that run in the kernel.
-const KERNEL: [u32; 2] = [1, 2];
 /// Where miniports are in the order of `SCSI miniport`: behind Windows' own, as on machines that installed theirs.
 const MINIPORT_TAG: u32 = 0x21;
 
@@ -53,6 +45,8 @@ pub struct Guest<'a> {
     pub has_drivers_hive: bool,
     /// FILETIME of now.
     pub now: u64,
+    /// How it looks at signatures.
+    pub signing: Signing,
 }
 
 /// A package for a guest, read.
@@ -81,7 +75,7 @@ impl Parcel<'_> {
 }
 
 /// What has to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Import {
     /// Files, in an order that is good.
     pub files: Vec<NewFile>,
@@ -89,6 +83,8 @@ pub struct Import {
     pub edits: Vec<Edit>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// What speaks against it.
+    pub concerns: Vec<Concern>,
 }
 
 impl Import {
@@ -135,7 +131,13 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
         critical(&mut import, guest, &parcel, choice);
     }
     services(&mut import, guest, &parcel);
-    import.notes.extend(signature(guest, &parcel));
+    import.concerns = loading::concerns(guest, &parcel);
+    if parcel.catalog.is_none() && version >= (6, 0) && guest.target.architecture.is_wide() {
+        import.notes.push(format!(
+            "{} is not signed, and may be refused when it is installed again",
+            parcel.package.name
+        ));
+    }
     for name in &parcel.install.included {
         if !guest
             .tree
@@ -148,31 +150,6 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
         }
     }
     Ok(import)
-}
-
-/// What a person has to know of the signature: 64-bit Windows since Vista starts no driver without one that it can check.
-fn signature(guest: &Guest<'_>, parcel: &Parcel<'_>) -> Option<String> {
-    let (name, version) = (&parcel.package.name, guest.target.version());
-    if version < (6, 0) || !guest.target.architecture.is_wide() {
-        return None;
-    }
-    let Some(catalog) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) else {
-        return Some(format!(
-            "{name} is not signed: 64-bit Windows starts no such driver unless test signing is on"
-        ));
-    };
-    let newer = catalog.windows(SHA256.len()).any(|window| window == SHA256);
-    if !newer || version > (6, 1) {
-        return None;
-    }
-    let updates = guest.tree.entries(&format!("{}/servicing/Packages", guest.root)).unwrap_or_default();
-    let known = updates.iter().any(|entry| SHA256_UPDATES.iter().any(|update| entry.name.contains(update)));
-    (!known).then(|| {
-        format!(
-            "{name} is signed with SHA-2, which this Windows takes only with update KB4474419 (or KB3033929 on 7 and 2008 R2): \
-             install it before the move, or the driver is refused at the first start (0xc0000428)"
-        )
-    })
 }
 
 /// Directories as the package's INF file means them.

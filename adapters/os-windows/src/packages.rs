@@ -5,8 +5,10 @@ use crate::edit::{CONTROL_SET, Change, Edit, Hive, When};
 use crate::files;
 use crate::hives::{Store, filetime};
 use crate::import::{self, Import};
+use crate::loading::Signing;
 use crate::media;
 use crate::package::{self, Device, Package};
+use crate::updates;
 use crate::work::Work;
 use wherry_registry::{Kind, data};
 use wherry_sdk::{ErrorKind, Result, Tree, Volume, find as find_fact};
@@ -150,6 +152,11 @@ fn guest<'a>(work: &mut Work<'a>) -> Result<import::Guest<'a>> {
         boot_classes: classes.into_iter().filter(|name| name.starts_with('{')).collect(),
         has_drivers_hive: work.hives.exists(Store::Drivers),
         now: filetime(),
+        signing: Signing {
+            knows_sha2: updates::knows_sha2(work)?,
+            secure_boot: work.profile.firmware == "uefi-secure-boot",
+            trusted: work.option("driver-signatures") == Some("trusted"),
+        },
     })
 }
 
@@ -170,6 +177,9 @@ fn apply(work: &mut Work<'_>, import: Import) -> Result<()> {
         work.commit(last)?;
     }
     import.notes.into_iter().for_each(|note| work.note(note));
+    for one in import.concerns {
+        work.concern(one.severity, &one.id, one.message, &one.remedy.unwrap_or_default());
+    }
     Ok(())
 }
 

@@ -54,6 +54,7 @@ fn one(tree: &MemoryTree, packages: &[Package], target: Target) {
         boot_classes: Vec::new(),
         has_drivers_hive: true,
         now: 1,
+        signing: os_windows::loading::Signing::default(),
     };
     for device in [r"PCI\VEN_1AF4", r"PCI\VEN_1AF4&DEV_1000"] {
         let device = Device::new(device);

@@ -17,3 +17,4 @@ mod odd;
 mod packages;
 mod profiles;
 mod program;
+mod signature;

@@ -55,6 +55,7 @@ pub fn guest(tree: &MemoryTree, target: Target) -> Guest<'_> {
         boot_classes: vec!["{4d36e97b-e325-11ce-bfc1-08002be10318}".into()],
         has_drivers_hive: target.version() >= (6, 2),
         now: 0x01da_6700_0000_0000,
+        signing: os_windows::loading::Signing::default(),
     }
 }
 
@@ -174,36 +175,6 @@ fn a_file_of_qemus() {
     );
     // Nothing of it is copied but what is published: the driver is Windows' own.
     assert!(!import.files.iter().any(|file| file.path.contains("/drivers/")), "{:?}", import.files);
-}
-
-/// 7 and before do not know SHA-2 by themselves.
-#[test]
-fn signatures_that_an_update_is_needed_for() {
-    let notes = |major: u32, minor: u32, update: Option<&str>| {
-        let mut volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
-            .directory("/Windows/INF")
-            .file("/d/viostor.inf", VIOSTOR);
-        volume = volume
-            .file("/d/viostor.sys", program::driver(AMD64, "s"))
-            .file("/d/viostor.cat", b"..\x60\x86\x48\x01\x65\x03\x04\x02\x01..");
-        if let Some(update) = update {
-            volume = volume
-                .file(&format!("/Windows/servicing/Packages/Package_for_{update}~31bf3856ad364e35.mum"), "");
-        }
-        let tree = MemoryTree::new(vec![volume]);
-        tree.mount("v", "/").unwrap();
-        imported_from(&tree, target(major, minor, 7601, true)).notes
-    };
-    assert!(notes(6, 1, None)[0].contains("KB4474419"));
-    assert!(notes(6, 0, Some("KB1"))[0].contains("KB4474419"));
-    assert!(notes(6, 1, Some("KB3033929")).is_empty() && notes(6, 2, None).is_empty());
-}
-
-fn imported_from(tree: &MemoryTree, target: Target) -> Import {
-    let (packages, _) = package::find(tree, "/d", 0x409).unwrap();
-    let guest = guest(tree, target);
-    let choice = package::ranked(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).remove(0);
-    import(&guest, &choice).unwrap()
 }
 
 /// A driver for other processors is passed over, whatever its INF file says; what is no program blocks.
