@@ -1,10 +1,12 @@
 //! The offline import of a driver package: files and registry edits, as the release of Windows needs them.
 //!
 //! Windows 8 and later know a package by their driver database, which [`crate::database`] writes. Vista and 7 keep an index of
-//! their store in three files of no known format (`infpub.dat`, `infstor.dat`, `infstrng.dat`), so that a package is laid out
-//! for them and found by Plug and Play at the first start: the INF file is in `Windows\INF`, where they look for drivers, with
-//! its files beside it. They boot all the same: the service is there, and `CriticalDeviceDatabase` names it for the device. XP,
-//! Server 2003 and 2000 boot and find it in the same way, without a store. NT 4.0 has no Plug and Play: services and files.
+//! their store in three files of no known format (`infpub.dat`, `infstor.dat`, `infstrng.dat`), and 2000 to 2003 have none. To
+//! all of these the package is offered in a folder of its own that `DevicePath` names, where Plug and Play looks for drivers at
+//! the first start, as virt-v2v has done from XP to 7. It is not put into `Windows\INF`: Windows takes the place of the files of
+//! an `oemN.inf` there from its precompiled form (`SetupCopyOEMInf`), and asks for a disk where that is missing. They boot all the
+//! same: the service is there, and `CriticalDeviceDatabase` names it for the device. NT 4.0 has no Plug and Play: services and
+//! files.
 
 use crate::addreg::{Entry, Root};
 use crate::database;
@@ -21,6 +23,13 @@ use wherry_sdk::{Concern, Error, ErrorKind, Kind as FileKind, Result, Tree};
 
 /// Where catalogs of drivers are (the subsystem's GUID, `DRIVER_ACTION_VERIFY`).
 const CATALOGS: &str = "System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
+/// Where packages are offered to 2000 to 7, below Windows.
+const OFFERED: &str = "Drivers/Wherry";
+/// The key of `DevicePath`, and what the value is without us.
+const DEVICE_PATH: &str = r"Microsoft\Windows\CurrentVersion";
+const DEVICE_PATH_USUAL: &str = r"%SystemRoot%\inf";
+/// The first that knows directory 13, the store's (Microsoft, "Using Dirids").
+const STORE_FROM: (u32, u32) = (6, 3);
 /// Files of one package.
 const FILES_MOST: usize = 2000;
 /// Where miniports are in the order of `SCSI miniport`: behind Windows' own, as on machines that installed theirs.
@@ -119,15 +128,12 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
     let mut import = Import::default();
     let version = guest.target.version();
     drivers(&mut import, &parcel, &directories)?;
-    if version >= (6, 0) {
-        store(&mut import, &parcel, &directories);
-    }
     if version >= (6, 2) {
+        store(&mut import, &parcel, &directories);
         publish(&mut import, &parcel, &directories);
         database::write(&mut import, guest, &parcel)?;
     } else if version >= (5, 0) {
-        publish(&mut import, &parcel, &directories);
-        beside(&mut import, &parcel, &directories);
+        offer(&mut import, &parcel, &directories);
         critical(&mut import, guest, &parcel, choice);
     }
     services(&mut import, guest, &parcel);
@@ -156,8 +162,8 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
 fn directories(guest: &Guest<'_>, folder: &str) -> Directories {
     let store =
         format!(r"{}\System32\DriverStore\FileRepository\{folder}", guest.windows.trim_end_matches('\\'));
-    // Directory 13 came with Windows 8.1, where the store is what it means; before, an INF file with it is not for the system.
-    Directories::new(&guest.windows, &guest.root, Some(&store))
+    let store = (guest.target.version() >= STORE_FROM).then_some(store.as_str());
+    Directories::new(&guest.windows, &guest.root, store)
 }
 
 /// Reads all of a package.
@@ -217,7 +223,7 @@ fn installs(package: &Package, library: &Library, context: (&Target, &Directorie
 
 /// `viostor.inf_amd64_0123456789abcdef`. How Windows makes the digits is not public; it looks a folder up by the name that the
 /// database has for it, so that any other will do (virt-v2v's `guestor.inf_amd64_0000000000000000` and the constant names of
-/// distrobuilder work). These are of the content, so that the same package has the same name. 7 has `_neutral_` before them.
+/// distrobuilder work). These are of the content, so that the same package has the same name.
 fn folder_name(package: &Package, target: &Target, files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for (name, bytes) in files {
@@ -226,12 +232,7 @@ fn folder_name(package: &Package, target: &Target, files: &BTreeMap<String, Vec<
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
     }
-    let neutral = if target.version() == (6, 1) { "_neutral" } else { "" };
-    let name = package.name.to_lowercase();
-    if target.version() == (6, 0) {
-        return format!("{name}_{:08x}", hash >> 32);
-    }
-    format!("{name}_{}{neutral}_{hash:016x}", target.architecture.suffix())
+    format!("{}_{}_{hash:016x}", package.name.to_lowercase(), target.architecture.suffix())
 }
 
 /// The number of the guest's `oemN.inf` with this content, or the lowest that is free, as Windows chooses.
@@ -287,12 +288,19 @@ fn publish(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) 
     }
 }
 
-/// The package's other files beside the INF file, where Plug and Play looks for them at the first start.
-fn beside(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
-    let reason = format!("Plug and Play installs {} from here at the first start", parcel.published());
-    for (name, bytes) in parcel.files.iter().filter(|(name, _)| **name != parcel.package.name) {
-        import.file(directories.below(&format!("INF/{name}")), bytes, &reason);
+/// The package in a folder where Plug and Play looks for drivers at the first start.
+fn offer(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
+    let folder = format!("{OFFERED}/{}", parcel.folder);
+    let reason = format!("Plug and Play installs {} from here at the first start", parcel.package.name);
+    for (name, bytes) in &parcel.files {
+        import.file(directories.below(&format!("{folder}/{name}")), bytes, &reason);
     }
+    let change = Change::Extend {
+        name: "DevicePath".into(),
+        part: format!(r"%SystemRoot%\{}", folder.replace('/', r"\")),
+        usual: DEVICE_PATH_USUAL.into(),
+    };
+    import.edit(Hive::Software, DEVICE_PATH, change, &reason);
 }
 
 /// Devices that start before Plug and Play has installed anything: `CriticalDeviceDatabase` of 2000 to 7 (Microsoft's page of that
@@ -400,9 +408,9 @@ fn image(service: &Service, windows: &str) -> String {
     }
 }
 
-/// A text for people: Vista and later look a `%token%` up in the INF file.
+/// A text for people: a `%token%` is looked up in the INF file, which has its name here from Windows 8 on.
 fn shown(owner: &str, own: &Text, version: (u32, u32)) -> String {
-    match own.token.as_ref().filter(|_| version >= (6, 0)) {
+    match own.token.as_ref().filter(|_| version >= (6, 2)) {
         Some(token) => format!("@{owner},%{token}%;{}", own.text),
         None => own.text.clone(),
     }

@@ -224,6 +224,15 @@ fn change_key(work: &mut Work<'_>, store: Store, path: &str, change: &Change) ->
                 work.set(store, path, name, Kind::MULTI_SZ, &data::multi_sz(&all))
             }
         }
+        Change::Extend { name, part, usual } => {
+            let text = work.hives.text(store, path, name)?.filter(|text| !text.trim().is_empty());
+            let text = text.unwrap_or_else(|| usual.clone());
+            if text.split(';').any(|own| own.trim().eq_ignore_ascii_case(part)) {
+                return Ok(());
+            }
+            let text = format!("{};{part}", text.trim_end_matches([' ', ';']));
+            work.set(store, path, name, Kind::EXPAND_SZ, &data::sz(&text))
+        }
         Change::RemoveTexts { name, texts } => {
             let mut all = work.hives.texts(store, path, name)?;
             let before = all.len();
