@@ -1,6 +1,6 @@
 //! Driver packages on a disk laid out as virtio-win's, and guests without a driver for them.
 
-use crate::program::{self, AMD64};
+use crate::program::{self, AMD64, I386};
 use crate::{generations, profiles};
 use os_windows::decoration::{Architecture, SERVER, Target, WORKSTATION};
 use os_windows::import::{Guest, Import, import};
@@ -11,6 +11,66 @@ use wherry_sdk::{Severity, SourceOs, Tree};
 pub const VIOSTOR: &str = include_str!("fixtures/viostor.inf");
 pub const VIOSCSI: &str = include_str!("fixtures/vioscsi.inf");
 pub const NETKVM: &str = include_str!("fixtures/netkvm.inf");
+const VIOSTOR_NO_MSI: &str = include_str!("fixtures/viostor-no-msi.inf");
+const NETKVM_NDIS5: &str = include_str!("fixtures/netkvm-ndis5.inf");
+
+/// Folders of virtio-win: of 0.1.185, the last one for XP and 2003, and later ones.
+const OLD: [&str; 7] = ["xp/x86", "2k3/x86", "2k3/amd64", "2k8/x86", "2k8/amd64", "w7/x86", "w7/amd64"];
+const NEW: [&str; 9] = [
+    "2k8R2/amd64",
+    "2k12R2/amd64",
+    "w10/x86",
+    "w10/amd64",
+    "2k16/amd64",
+    "2k19/amd64",
+    "2k22/amd64",
+    "w11/amd64",
+    "2k25/amd64",
+];
+
+/// A disk with the packages for virtio's disks and cards, in the layout of virtio-win.
+pub fn lent() -> MemoryVolume {
+    let mut disk = MemoryVolume::new("drivers:0", &[("name", "/iso/virtio-win"), ("fs.kind", "iso9660")])
+        .kind("drivers");
+    for system in OLD.iter().chain(&NEW) {
+        let (release, processors) = system.split_once('/').unwrap();
+        let (machine, decoration) = if processors == "x86" { (I386, "NTx86") } else { (AMD64, "NTamd64") };
+        for (driver, text) in [("viostor", viostor(release)), ("NetKVM", netkvm(release))] {
+            let (name, folder) = (driver.to_lowercase(), format!("/{driver}/{system}"));
+            let text = text.replace("NTx86", decoration).replace("NTamd64", decoration);
+            disk = disk
+                .file(&format!("{folder}/{name}.inf"), text)
+                .file(&format!("{folder}/{name}.sys"), program::driver(machine, &format!("{name} {system}")))
+                .file(&format!("{folder}/{name}.cat"), "placeholder of a catalog");
+            if driver == "NetKVM" && !is_ndis5(release) {
+                disk = disk.file(&format!("{folder}/netkvmp.exe"), "placeholder of a service");
+            }
+        }
+    }
+    disk
+}
+
+fn viostor(release: &str) -> String {
+    if matches!(release, "xp" | "2k3" | "2k8") { VIOSTOR_NO_MSI.into() } else { VIOSTOR.into() }
+}
+
+fn is_ndis5(release: &str) -> bool {
+    matches!(release, "xp" | "2k3")
+}
+
+/// The card's driver goes to directory 13 from Windows 10 on, to 12 before. XP's has its models without a decoration, as old
+/// packages have.
+fn netkvm(release: &str) -> String {
+    match release {
+        "xp" => NETKVM_NDIS5.replace("NetKVM, NTx86", "NetKVM").replace("[NetKVM.NTx86]", "[NetKVM]"),
+        release if is_ndis5(release) => NETKVM_NDIS5.into(),
+        "2k8" | "w7" | "2k8R2" | "2k12R2" => {
+            let text = NETKVM.replace(r"%13%\netkvm.sys", r"%12%\netkvm.sys");
+            text.replace("kvmnet6.CopyFiles = 13", "kvmnet6.CopyFiles = 12")
+        }
+        _ => NETKVM.into(),
+    }
+}
 
 /// Where the operator's disk appears.
 pub const DRIVERS: &str = "/.wherry/drivers";
@@ -203,7 +263,7 @@ fn drivers_are_looked_at() {
             .collect();
         (written, blocks, result.notes.join("\n"))
     };
-    let (narrow, wide) = (program::driver(program::I386, "n"), program::driver(AMD64, "w"));
+    let (narrow, wide) = (program::driver(I386, "n"), program::driver(AMD64, "w"));
     let (written, blocks, _) = adapted(narrow.clone(), wide.clone());
     assert_eq!((written, blocks), (Some(wide), vec![]));
     let (written, blocks, notes) = adapted(narrow.clone(), narrow);

@@ -124,11 +124,22 @@ fn told(
     own: fn(&mut generations::Values),
 ) -> Vec<String> {
     let one = find(release);
-    let mut all = volumes(one);
     let mut software = generations::software(one);
     own(&mut software);
+    moved(one, (driver, secure), extra, &|volume| {
+        volume.file("/Windows/System32/config/SOFTWARE", generations::hive(one.regf, &software))
+    })
+}
+
+fn moved(
+    one: &generations::Generation,
+    (driver, secure): (&[u8], bool),
+    extra: &[Fact],
+    own: &dyn Fn(MemoryVolume) -> MemoryVolume,
+) -> Vec<String> {
+    let mut all = volumes(one);
     let volume = all.pop().unwrap();
-    all.push(volume.file("/Windows/System32/config/SOFTWARE", generations::hive(one.regf, &software)));
+    all.push(own(volume));
     let lent = MemoryVolume::new("drivers:0", &[("name", "lent"), ("fs.kind", "iso9660")]).kind("drivers");
     let lent =
         lent.file("/viostor.inf", packages::VIOSTOR).file("/viostor.cat", "c").file("/viostor.sys", driver);
@@ -169,6 +180,21 @@ fn what_windows_says_to_them() {
     assert_eq!(told("2019", &unsigned, true, &trusted, nothing), ["warn windows.driver.unsigned"]);
     // 32-bit Windows loads what is not signed.
     assert_eq!(says("7", &program::unsigned(program::I386, "x"), false), none);
+}
+
+/// 7 and 2008 R2 have a file that tells.
+#[test]
+fn the_file_of_the_update() {
+    let driver = program::signed(AMD64, "x", &program::signature(MICROSOFT, true));
+    let says = |revision: u16| {
+        let file = crate::media::program("wintrust.dll", [6, 1, 7601, revision], 0);
+        moved(find("2008r2"), (&driver, false), &[], &|volume| {
+            volume.file("/Windows/System32/wintrust.dll", &file)
+        })
+    };
+    assert_eq!(says(17514), ["block windows.driver.sha2"]);
+    assert_eq!(says(22380), ["block windows.driver.sha2"]);
+    assert_eq!((says(18741), says(24545)), (Vec::new(), Vec::new()));
 }
 
 fn package(values: &mut generations::Values, name: &str, state: u32) {
