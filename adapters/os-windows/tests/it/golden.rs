@@ -1,8 +1,8 @@
 //! Every release to every platform: what is changed, why, and what the operator is told, compared with files that were
 //! reviewed line by line. `WHERRY_GOLDEN=write` writes them anew.
 
-use crate::generations::{ALL, Boot, Generation, tree, volumes};
-use crate::{packages, profiles};
+use crate::generations::{ALL, Boot, Generation, find, tree, volumes};
+use crate::{leaving, packages, profiles};
 use os_windows::Windows;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -31,15 +31,14 @@ fn with_drivers(one: &Generation) -> MemoryTree {
     MemoryTree::new(volumes)
 }
 
-fn story(one: &Generation, platform: &Platform) -> String {
+fn story(one: &Generation, platform: &Platform, tree: &MemoryTree) -> String {
     let firmware = if one.boot == Boot::Uefi { "uefi" } else { "bios" };
     let profile = (platform.1)(firmware, one.number());
-    let tree = if platform.0 == "virtio" { with_drivers(one) } else { tree(one) };
-    let found = Windows::identify(&tree).unwrap().expect("a Windows");
-    let result = adapt(&tree, &profile);
+    let found = Windows::identify(tree).unwrap().expect("a Windows");
+    let result = adapt(tree, &profile);
     let edits = tree.edits();
     tree.forget();
-    let again = adapt(&tree, &profile);
+    let again = adapt(tree, &profile);
     assert_eq!(tree.edits(), [], "{} to {}: a second run changes something", one.name, platform.0);
     assert_eq!(again.concerns, result.concerns);
     let mut text = format!("{} ({}) to {}\n", found.product, found.version, platform.0);
@@ -66,24 +65,37 @@ fn show(edit: &Edit) -> String {
     head + &lines(&edit.before, '-') + &lines(&edit.after, '+')
 }
 
-#[test]
-fn every_release_to_every_platform() {
+/// Compares texts with the files of their names.
+fn compare(texts: impl IntoIterator<Item = (String, String)>) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let write = std::env::var("WHERRY_GOLDEN").is_ok_and(|value| value == "write");
     let mut wrong = Vec::new();
-    for one in ALL {
-        for platform in PLATFORMS {
-            let name = format!("{}-{}.txt", one.name, platform.0);
-            let text = story(one, platform);
-            if write {
-                std::fs::create_dir_all(&folder).unwrap();
-                std::fs::write(folder.join(&name), &text).unwrap();
-            }
-            let expected = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
-            if text != expected {
-                wrong.push(format!("{name} is now:\n{text}"));
-            }
+    for (name, text) in texts {
+        let path = folder.join(format!("{name}.txt"));
+        if write {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        if text != std::fs::read_to_string(&path).unwrap_or_default() {
+            wrong.push(format!("{name} is now:\n{text}"));
         }
     }
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_release_to_every_platform() {
+    let pairs = ALL.iter().flat_map(|one| PLATFORMS.iter().map(move |platform| (one, platform)));
+    compare(pairs.map(|(one, platform)| {
+        let tree = if platform.0 == "virtio" { with_drivers(one) } else { tree(one) };
+        (format!("{}-{}", one.name, platform.0), story(one, platform, &tree))
+    }));
+}
+
+#[test]
+fn every_hypervisor_that_is_left() {
+    let one = find("2008r2");
+    compare(leaving::ALL.iter().map(|old| {
+        (format!("from-{}", old.name), story(one, &("kvm", profiles::kvm), &leaving::tree(one, old)))
+    }));
 }

@@ -12,6 +12,7 @@ mod hostile;
 mod identify;
 mod inf_exercise;
 mod inf_hostile;
+mod leaving;
 mod media;
 mod odd;
 mod packages;
