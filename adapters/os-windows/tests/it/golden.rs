@@ -7,7 +7,7 @@ use os_windows::Windows;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use wherry_sdk::source::Adaptation;
-use wherry_sdk::testing::{Edit, MemoryTree, MemoryVolume};
+use wherry_sdk::testing::{Edit, MemoryTree};
 use wherry_sdk::{DeviceProfile, SourceOs};
 
 type Platform = (&'static str, fn(&str, (u32, u32)) -> DeviceProfile);
@@ -26,30 +26,8 @@ fn adapt(tree: &MemoryTree, profile: &DeviceProfile) -> Adaptation {
 
 /// The operator lends a disk in the layout of virtio-win, with INF files in the shape of its own.
 fn with_drivers(one: &Generation) -> MemoryTree {
-    let mut lent = MemoryVolume::new("drivers:0", &[("name", "/iso/virtio-win"), ("fs.kind", "iso9660")])
-        .kind("drivers");
-    for (driver, text) in [("viostor", packages::VIOSTOR), ("NetKVM", packages::NETKVM)] {
-        for system in [
-            "xp/x86",
-            "2k3/x86",
-            "w7/x86",
-            "w7/amd64",
-            "2k12R2/amd64",
-            "w10/amd64",
-            "2k16/amd64",
-            "2k22/amd64",
-        ] {
-            let name = driver.to_lowercase();
-            let folder = format!("/{driver}/{system}");
-            lent = lent
-                .file(&format!("{folder}/{name}.inf"), text)
-                .file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"))
-                .file(&format!("{folder}/{name}.cat"), "placeholder of a catalog")
-                .file(&format!("{folder}/netkvmp.exe"), "placeholder of a service");
-        }
-    }
     let mut volumes = volumes(one);
-    volumes.push(lent);
+    volumes.push(packages::lent());
     MemoryTree::new(volumes)
 }
 

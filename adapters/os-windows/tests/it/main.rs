@@ -18,3 +18,5 @@ mod odd;
 mod packages;
 mod packed_exercise;
 mod profiles;
+mod program;
+mod signature;
