@@ -28,6 +28,7 @@ pub mod inf;
 pub mod install;
 mod instance;
 mod media;
+mod models;
 mod network;
 mod nsi;
 pub mod package;

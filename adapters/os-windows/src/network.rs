@@ -5,13 +5,15 @@
 //! that would claim the addresses.
 
 use crate::adapters;
-use crate::cards::{self, Card, Model, NET};
+use crate::cards::{self, Card, NET};
 use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
 use crate::instance::{Slot, instance};
+use crate::models::{Model, model};
 use crate::packages;
 use crate::services;
 use crate::system::System;
+use crate::tools::Platform;
 use crate::version::{W2000, XP};
 use crate::work::Work;
 use std::net::Ipv6Addr;
@@ -60,7 +62,7 @@ pub fn show(card: &Card) -> String {
 /// Gives the new cards the old ones' configuration.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     let name = work.profile.nic_model.clone();
-    let Some(model) = cards::model(&name) else {
+    let Some(model) = model(&name, Platform::of(work.profile)) else {
         work.warn(
             "windows.network.unknown-model",
             format!("no Windows driver is known for {name} network cards"),
@@ -124,7 +126,7 @@ fn device(work: &Work<'_>, model: &Model, n: usize) -> Option<Option<String>> {
 
 /// Whether there is a driver.
 fn driver(work: &mut Work<'_>, model: &Model, name: &str) -> Result<()> {
-    if model.is_own(work.system.version) {
+    if model.is_own(work.system.version, work.system.machine) {
         return Ok(());
     }
     let set = work.system.current.clone();
