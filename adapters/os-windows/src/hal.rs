@@ -109,7 +109,7 @@ fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &Sy
 }
 
 /// The first hardware id of the device that stands for the computer.
-fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
+pub fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
     let root = format!(r"{}\Enum\Root", system.current);
     for device in hives.keys(Store::System, &root)? {
         for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {

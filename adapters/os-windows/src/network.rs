@@ -8,7 +8,7 @@ use crate::adapters;
 use crate::cards::{self, Card, NET};
 use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
-use crate::instance::{Slot, instance};
+use crate::instance;
 use crate::models::{Model, model};
 use crate::packages;
 use crate::services;
@@ -75,7 +75,8 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         return adapters::adapt(work, &model, &name);
     }
     let old = cards::known(&mut work.hives, &work.system)?;
-    let new: Vec<Option<String>> = (0..old.len()).map_while(|n| device(work, &model, n)).collect();
+    let count = (0..old.len()).take_while(|n| is_there(work, *n)).count();
+    let new = (0..count).map(|n| instance::device(work, &model, n)).collect::<Result<Vec<_>>>()?;
     let mut late = Vec::new();
     for (n, card) in old.iter().enumerate() {
         match new.get(n) {
@@ -113,15 +114,10 @@ fn unknown(work: &mut Work<'_>, card: &Card) {
     );
 }
 
-/// The new machine's card N: none where there is none, and no path where it is not known.
-fn device(work: &Work<'_>, model: &Model, n: usize) -> Option<Option<String>> {
+/// Whether the new machine has a card N.
+fn is_there(work: &Work<'_>, n: usize) -> bool {
     let slot = find(&work.profile.facts, &format!("nic.{n}.slot"));
-    if slot.is_none() && work.option(&format!("nic.{n}.mac")).is_none() {
-        return None;
-    }
-    let path =
-        || Some(format!(r"{}\{}", model.device?, instance(&work.profile.machine, Slot::parse(slot?)?)?));
-    Some(path())
+    slot.is_some() || work.option(&format!("nic.{n}.mac")).is_some()
 }
 
 /// Whether there is a driver.

@@ -46,7 +46,11 @@ pub fn vmware(firmware: &str, version: (u32, u32)) -> DeviceProfile {
         (6, 0 | 1) => ("lsi-sas", "e1000"),
         _ => ("lsi-sas", "e1000e"),
     };
-    profile(firmware, disk, nic, "vmx-19", &[])
+    let mut profile = profile(firmware, disk, nic, "vmx-19", &[]);
+    if nic != "e1000e" {
+        profile.facts.push(fact("nic.0.path", "11.0/01.0"));
+    }
+    profile
 }
 
 /// Xen's HVM machines.
