@@ -115,7 +115,7 @@ fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &Sy
 }
 
 /// The device that stands for the computer, and its first hardware id.
-fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
+pub fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
     let root = format!(r"{}\Enum\Root", system.current);
     for device in hives.keys(Store::System, &root)? {
         for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {

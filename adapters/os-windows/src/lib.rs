@@ -29,6 +29,7 @@ pub mod install;
 mod instance;
 pub mod loading;
 mod media;
+mod models;
 mod network;
 mod nsi;
 pub mod package;
