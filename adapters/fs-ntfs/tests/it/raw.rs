@@ -159,8 +159,9 @@ fn essence(bytes: &[u8], end: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A record without what is not defined, the bytes that fill up its attributes, and what is not logged, content.
+/// A record without what is not defined, the number of its next attribute and the bytes that fill up its attributes, and what is not logged, content.
 fn tidy(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes[0x28..0x2a].fill(0);
     let mut at = little(&bytes, 0x14, 2) as usize;
     while little(&bytes, at, 4) != 0xffff_ffff && at + 0x18 < bytes.len() {
         let length = little(&bytes, at + 4, 4) as usize;
