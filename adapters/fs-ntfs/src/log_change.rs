@@ -15,7 +15,6 @@ pub mod operation {
     pub const COMPENSATION: u16 = 0x01;
     pub const INITIALIZE_RECORD: u16 = 0x02;
     pub const FREE_RECORD: u16 = 0x03;
-    pub const WRITE_RECORD_END: u16 = 0x04;
     pub const CREATE_ATTRIBUTE: u16 = 0x05;
     pub const DELETE_ATTRIBUTE: u16 = 0x06;
     pub const UPDATE_RESIDENT: u16 = 0x07;

@@ -96,7 +96,6 @@ impl RecordTarget<'_, '_> {
         match code {
             operation::INITIALIZE_RECORD => self.initialize(),
             operation::FREE_RECORD => self.free(),
-            operation::WRITE_RECORD_END => self.write_end(),
             operation::CREATE_ATTRIBUTE => self.create(),
             operation::DELETE_ATTRIBUTE => self.delete(),
             operation::UPDATE_RESIDENT => self.update(),
@@ -122,18 +121,6 @@ impl RecordTarget<'_, '_> {
         // 0 stands for no number.
         let sequence = u16_at(&self.bytes, 0x10).checked_add(1).unwrap_or(1);
         put_u16(&mut self.bytes, 0x10, sequence);
-        Ok(())
-    }
-
-    fn write_end(&mut self) -> Result<()> {
-        self.attribute()?;
-        let (at, data) = (self.change.record_offset, self.data()?.to_vec());
-        let end = align(at + data.len());
-        if end > self.bytes.len() {
-            return Err(self.wrong("makes the file record too long"));
-        }
-        put(&mut self.bytes, at, &data);
-        put_u32(&mut self.bytes, 0x18, end as u32);
         Ok(())
     }
 

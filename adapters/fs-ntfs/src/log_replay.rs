@@ -56,7 +56,11 @@ impl Kind {
     fn of(code: u16) -> Option<Self> {
         use operation as op;
         match code {
-            op::INITIALIZE_RECORD..=op::UPDATE_RESIDENT
+            op::INITIALIZE_RECORD
+            | op::FREE_RECORD
+            | op::CREATE_ATTRIBUTE
+            | op::DELETE_ATTRIBUTE
+            | op::UPDATE_RESIDENT
             | op::UPDATE_PAIRS
             | op::SET_SIZES
             | op::ADD_ROOT_ENTRY

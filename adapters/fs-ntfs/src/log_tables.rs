@@ -226,7 +226,9 @@ impl Tables {
             operation::DELETE_DIRTY_CLUSTERS => self.give_back(change)?,
             operation::COMPENSATION | operation::END_TOP_LEVEL => {}
             operation::DUMP_ATTRIBUTES..=operation::DUMP_TRANSACTIONS => {}
-            operation::NONE..=operation::CLEAR_BITS
+            // 4, the end of a file record written anew, was never seen, and its sources differ.
+            operation::NONE..=operation::FREE_RECORD
+            | operation::CREATE_ATTRIBUTE..=operation::CLEAR_BITS
             | operation::UPDATE_ROOT_DATA
             | operation::UPDATE_BLOCK_DATA
             | operation::ZERO_RECORD_END => self.note_page(change)?,
@@ -264,10 +266,11 @@ impl Tables {
         if change.lcns.is_empty() {
             return Ok(());
         }
-        let first = change.vcn / self.clusters * self.clusters;
         if self.page(change.attribute, change.vcn).is_none() {
-            let lcns = vec![0; self.clusters as usize];
-            self.dirty.insert((change.attribute, first), DirtyPage { oldest: change.number, lcns });
+            let (first, slots) = (change.vcn / self.clusters * self.clusters, self.clusters as usize);
+            let new = DirtyPage { oldest: change.number, lcns: Vec::new() };
+            let page = self.dirty.entry((change.attribute, first)).or_insert(new);
+            page.lcns.resize(slots.max(page.lcns.len()), 0);
         }
         let range = (change.attribute, 0)..=(change.attribute, change.vcn);
         let slots = self.dirty.range_mut(range).next_back().and_then(|(&(_, first), page)| {

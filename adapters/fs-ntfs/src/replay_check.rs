@@ -11,6 +11,9 @@ use core::cmp::Ordering;
 use std::collections::BTreeSet;
 use wherry_sdk::{Error, ErrorKind, Result};
 
+/// Bits of `$Bitmap` that are looked at together.
+const MARKS: u64 = 1 << 20;
+
 fn wrong(number: u64, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("file record {number} {what}"))
 }
@@ -20,7 +23,6 @@ impl Volume<'_> {
     pub fn check_replayed(&mut self, replayed: &Replayed) -> Result<()> {
         let table = self.file(MFT)?;
         let used = self.whole(&table, BITMAP, &[])?.unwrap_or_default();
-        let free = self.free_map()?;
         let mut files = BTreeSet::new();
         for number in &replayed.records {
             let record = self.record(*number);
@@ -30,12 +32,16 @@ impl Volume<'_> {
                 return Err(wrong(*number, "is not in use as the table's bitmap says"));
             }
             if in_use {
-                let base = record?.base() & NUMBER;
+                let record = record?;
+                if record.pieces()?.iter().any(|piece| piece.id >= record.next_id()) {
+                    return Err(wrong(*number, "has attributes of numbers that were not given away"));
+                }
+                let base = record.base() & NUMBER;
                 files.insert(if base == 0 { *number } else { base });
             }
         }
         for number in files {
-            self.check_file(number, &free)?;
+            self.check_file(number)?;
         }
         for (number, name) in &replayed.indexes {
             self.check_index(*number, name)?;
@@ -43,22 +49,28 @@ impl Volume<'_> {
         Ok(())
     }
 
-    /// `$Bitmap`.
-    fn free_map(&mut self) -> Result<Vec<u8>> {
-        let bitmap = self.bitmap.clone();
-        let length = self.boot.clusters.div_ceil(8).min(bitmap.size) as usize;
-        self.stored_bytes(&bitmap, 0, length)
+    /// Whether `$Bitmap` has all of these clusters in use.
+    fn are_taken(&mut self, lcn: u64, length: u64) -> Result<bool> {
+        let (bitmap, mut at, end) = (self.bitmap.clone(), lcn, lcn + length);
+        while at < end {
+            let next = (at / MARKS * MARKS + MARKS).min(end);
+            let first = at / 8;
+            let marks = self.stored_bytes(&bitmap, first, (next.div_ceil(8) - first) as usize)?;
+            if !(at..next).all(|lcn| byte_at(&marks, (lcn / 8 - first) as usize) & 1 << (lcn % 8) != 0) {
+                return Ok(false);
+            }
+            at = next;
+        }
+        Ok(true)
     }
 
-    fn check_file(&mut self, number: u64, map: &[u8]) -> Result<()> {
+    fn check_file(&mut self, number: u64) -> Result<()> {
         let file = self.file(number)?;
         for attribute in &file.attributes {
             if let Value::Stored(stored) = &attribute.value {
                 for run in stored.runs.list() {
                     let Some(lcn) = run.lcn else { continue };
-                    let taken = (lcn..lcn + run.length)
-                        .all(|lcn| byte_at(map, (lcn / 8) as usize) & 1 << (lcn % 8) != 0);
-                    if !taken {
+                    if !self.are_taken(lcn, run.length)? {
                         return Err(wrong(number, "has clusters that are free"));
                     }
                 }

@@ -38,9 +38,8 @@ pub struct Piece {
     /// where it is, in parts
     pub places: Vec<u64>,
     pub changes: Vec<Change>,
-    /// as it is stored, before and after
+    /// as it was stored before
     pub before: Vec<u8>,
-    pub after: Vec<u8>,
     /// it knows its newest change
     pub numbered: bool,
 }
@@ -280,7 +279,6 @@ impl Spot<'_> {
             places: places.map(|at| two.place(self.runs, at)).collect(),
             changes: self.changes(two, steps),
             before,
-            after,
             numbered: word.is_some(),
         })
     }
@@ -321,9 +319,9 @@ pub fn describe(one: &Volume, two: &Volume) -> Vec<Piece> {
     pieces
 }
 
-/// Writes a piece as it was, or is afterwards, to a volume.
-pub fn write(volume: &Volume, piece: &Piece, bytes: &[u8]) {
-    for (place, sector) in piece.places.iter().zip(bytes.chunks(512)) {
+/// Writes a piece to a volume as it was before.
+pub fn write(volume: &Volume, piece: &Piece) {
+    for (place, sector) in piece.places.iter().zip(piece.before.chunks(512)) {
         volume.write(*place, sector).unwrap();
     }
 }

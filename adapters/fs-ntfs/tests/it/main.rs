@@ -17,6 +17,7 @@ mod raw;
 mod reading;
 mod recorded;
 mod replay;
+mod replay_hostile;
 mod states;
 mod states_exercise;
 mod states_hostile;

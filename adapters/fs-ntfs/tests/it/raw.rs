@@ -20,6 +20,8 @@ pub struct Volume {
     pub record: usize,
     pub mft: Vec<(u64, u64)>,
     pub mirror: Vec<(u64, u64)>,
+    /// bytes of the copy, and of the log
+    pub copied: usize,
     pub log: Vec<(u64, u64)>,
     pub size: usize,
 }
@@ -102,11 +104,12 @@ impl Volume {
             record,
             mft: vec![(little(&boot, 0x30, 8), 16)],
             mirror: Vec::new(),
+            copied: 0,
             log: Vec::new(),
             size: 0,
         };
         (volume.mft, _) = volume.data(0);
-        (volume.mirror, _) = volume.data(1);
+        (volume.mirror, volume.copied) = volume.data(1);
         (volume.log, volume.size) = volume.data(2);
         volume
     }

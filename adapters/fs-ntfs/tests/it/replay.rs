@@ -104,6 +104,20 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(volume: &Volume, style: Style) -> Self {
+        let clusters = (4096 / volume.cluster as usize).max(1);
+        let (opened, newest, dirty, log) = (Vec::new(), HashMap::new(), Vec::new(), Log::at_page(style.page));
+        Self { log, style, opened, newest, dirty, last: [0; 2], clusters }
+    }
+
+    /// Records of an earlier time; the last of them.
+    fn begin(&mut self) -> u64 {
+        (0..200).for_each(|_| self.forget(0));
+        self.last = [0; 2];
+        let forget = Self::bare(0x1b, 1, Vec::new(), Vec::new());
+        self.log.push(1, 0x18, 0, &Self::content(&forget, 0x18))
+    }
+
     fn content(change: &Change, attribute: u32) -> Vec<u8> {
         let redo = 0x20 + 8 * change.lcns.len().max(1);
         let shared = matches!(change.redo, 0x15 | 0x16);
@@ -265,15 +279,8 @@ impl Writer {
 
 /// Writes the log of two transactions to the volume, and gives the newest change of each piece.
 fn write_log(volume: &Volume, pieces: &[Vec<Piece>; 2], style: Style) -> HashMap<u64, u64> {
-    let clusters = (4096 / volume.cluster as usize).max(1);
-    let (opened, newest, dirty, log) = (Vec::new(), HashMap::new(), Vec::new(), Log::at_page(style.page));
-    let mut writer = Writer { log, style, opened, newest, dirty, last: [0; 2], clusters };
-    for _ in 0..200 {
-        writer.forget(0);
-    }
-    writer.last = [0; 2];
-    let start =
-        writer.log.push(1, 0x18, 0, &Writer::content(&Writer::bare(0x1b, 1, Vec::new(), Vec::new()), 0x18));
+    let mut writer = Writer::new(volume, style);
+    let start = writer.begin();
     let mut checkpoint = writer.checkpoint(None, start);
     let (mut oldest, half) = (start, pieces[0].len() / 2);
     let first = writer.log.next();
@@ -316,14 +323,14 @@ pub fn pending(
     for piece in pieces[1].iter().chain(&pieces[0]) {
         let first = piece.places[0];
         if *old.entry(first).or_insert_with(&mut *choose) {
-            write(&volume, piece, &piece.before);
+            write(&volume, piece);
         } else if piece.numbered && volume.read(first, 4).unwrap() != [0; 4] {
             let number = newest.get(&first).copied().unwrap_or_default();
             volume.write(first + 8, &number.to_le_bytes()).unwrap();
         }
     }
     // What was copied of the first records is not logged.
-    let records = volume.gather(&volume.mft, 0, 4 * volume.record);
+    let records = volume.gather(&volume.mft, 0, volume.copied);
     volume.scatter(&volume.mirror, 0, &records);
     volume.written.borrow_mut().clear();
     for piece in pieces.iter().flatten() {
@@ -343,13 +350,14 @@ fn styles() -> Vec<(&'static str, Style)> {
         ("512", Style { wide: false, middle: true, ..PLAIN }),
         ("512", Style { page: 509, copies: true, ..PLAIN }),
         ("1k", Style { middle: true, page: 507, ..PLAIN }),
+        ("64k", PLAIN),
     ]
 }
 
 #[test]
 fn what_was_committed_is_done() {
     let mut agreed = 0;
-    for flavour in ["4k", "512", "1k"] {
+    for flavour in ["4k", "512", "1k", "64k"] {
         if !mounts() {
             return;
         }
@@ -397,7 +405,7 @@ fn ntfsrecover_agrees(path: &Path, volume: &Volume, end: &Path) -> bool {
 
 #[test]
 fn what_was_not_committed_is_undone() {
-    for flavour in ["4k", "512", "1k"] {
+    for flavour in ["4k", "512", "1k", "64k"] {
         if !mounts() {
             return;
         }
@@ -454,6 +462,43 @@ fn a_replay_in_memory_writes_nothing() {
     crate::tree::assert_same(&tree(&path), &tree(&states.paths[2]), "on the device");
 }
 
+/// Clusters that were given back after they were changed may be anything by now, and are left alone.
+#[test]
+fn what_was_given_back_is_not_written() {
+    if !mounts() {
+        return;
+    }
+    let states = states("4k");
+    for gone in [false, true] {
+        let path = states.paths[0].with_extension("pending");
+        fs::copy(&states.paths[2], &path).unwrap();
+        let volume = Volume::open(&path);
+        // The last cluster is free.
+        let lcn = volume.size() / volume.cluster - 2;
+        let opened = Opened { file: 9 | 9 << 48, kind: 0x80, name: b"$\0S\0D\0S\0".to_vec(), block: 0 };
+        let change = |redo, undo, after, before| Change {
+            lcns: vec![lcn],
+            opened: opened.clone(),
+            record_offset: 16,
+            ..Writer::bare(redo, undo, after, before)
+        };
+        let mut writer = Writer::new(&volume, PLAIN);
+        let start = writer.begin();
+        let checkpoint = writer.checkpoint(None, start);
+        let attribute = writer.open(&opened, 0);
+        writer.add(&change(8, 8, vec![0x77; 100], vec![0; 100]), attribute, 0);
+        if gone {
+            let range = [lcn, 1].iter().flat_map(|number| number.to_le_bytes()).collect();
+            writer.add(&Writer::bare(0x0a, 0, range, Vec::new()), attribute, 0);
+        }
+        writer.forget(0);
+        volume.scatter(&volume.log, 0, &writer.log.finish_copied(checkpoint, start, false));
+        mount(&volume).unwrap();
+        let now = volume.read(lcn * volume.cluster + 16, 100).unwrap();
+        assert_eq!(now == [0x77; 100], !gone);
+    }
+}
+
 /// Changes the log's bytes on the volume and says why it is refused then.
 fn refusal(states: &States, harm: &dyn Fn(&Volume, &mut Vec<u8>)) -> String {
     let path = states.paths[0].with_extension("pending");
@@ -481,6 +526,25 @@ fn operation_at(log: &[u8], code: u16) -> usize {
     places.find(is).unwrap()
 }
 
+/// Where in the table the first file of a user is that is changed.
+fn changed_file(volume: &Volume, log: &[u8]) -> u64 {
+    let places = (4 * PAGE..log.len() - 0x50).step_by(8);
+    let mut offsets = places.filter_map(|at| {
+        let number = little(log, at, 8);
+        let record = (number << 45 >> 42) as usize == at && number != 0;
+        let change = record
+            && little(log, at + 0x48, 8) < 1 << 20
+            && matches!(little(log, at + 0x30, 2), 5..=7 | 0xb | 0xc);
+        let offset =
+            change.then(|| little(log, at + 0x48, 8) * volume.cluster + little(log, at + 0x44, 2) * 512);
+        offset.filter(|offset| *offset >= 24 * volume.record as u64)
+    });
+    offsets.next().unwrap()
+}
+
+/// A way to do harm to a volume and its log.
+type Harm = Box<dyn Fn(&Volume, &mut Vec<u8>)>;
+
 #[test]
 fn what_is_not_understood_is_refused() {
     if !mounts() {
@@ -493,9 +557,10 @@ fn what_is_not_understood_is_refused() {
             put(log, at + 0x30 + offset, new);
         }
     };
-    let cases: Vec<(Box<dyn Fn(&Volume, &mut Vec<u8>)>, &str)> = vec![
+    let cases: Vec<(Harm, &str)> = vec![
         (Box::new(poke(7, 0, &[0x23, 0])), "unknown operation"),
         (Box::new(poke(7, 0, &[0x17, 0])), "unknown operation"),
+        (Box::new(poke(7, 0, &[4, 0])), "unknown operation"),
         (Box::new(poke(7, 0x0c, &[0x18, 0x50])), "attribute that is not open"),
         (Box::new(poke(7, 0x10, &[0x3c, 0])), "attribute that is not there"),
         (Box::new(poke(0x0e, 0x12, &[0x44, 0])), "entry that is not there"),
@@ -519,9 +584,7 @@ fn what_is_not_understood_is_refused() {
         ),
         (
             Box::new(|volume, log| {
-                // The record that loses an attribute first.
-                let at = operation_at(log, 6) + 0x30;
-                let offset = little(log, at + 0x18, 8) * volume.cluster + little(log, at + 0x14, 2) * 512;
+                let offset = changed_file(volume, log);
                 volume.write(volume.place(&volume.mft, offset), b"BAAD").unwrap();
             }),
             "none",
