@@ -374,6 +374,11 @@ PYTHON
 # Driver packages, and disks that they come on.
 folder inf
 cp "$here"/adapters/os-windows/tests/it/fixtures/*.inf .
+folder cabinet
+head -c 30000 "$tree/etc/fstab" >atapi.sys
+gcab --create stored.cab atapi.sys && gcab --create --zip zip.cab atapi.sys
+cp stored.cab lzx.cab && printf "\003\017" | dd of=lzx.cab bs=1 seek=42 conv=notrunc status=none
+mscompress atapi.sys && rm atapi.sys
 folder iso9660
 for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
     # shellcheck disable=SC2086
@@ -384,9 +389,23 @@ folder windows
 cp "$out"/registry/* .
 printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
 
+# Runs of sectors, as the target takes them apart: mkntfs makes no volume of less than 1 MiB.
 folder ntfs
 for cluster in 512 4096; do
-    truncate -s 1M "ntfs$cluster"
-    mkntfs -F -Q -q -c "$cluster" -p 2048 -H 255 -S 63 "ntfs$cluster" 2>/dev/null
-    ntfscp -f -q "ntfs$cluster" "$tree/etc/fstab" fstab
+    blank "$scratch/ntfs" 1100K
+    mkntfs -F -Q -q -c "$cluster" -p 2048 -H 255 -S 63 "$scratch/ntfs" >/dev/null 2>&1
+    ntfscp -f -q "$scratch/ntfs" "$tree/etc/fstab" fstab
+    python3 - "$scratch/ntfs" "ntfs$cluster" <<'PYTHON'
+import itertools, struct, sys
+volume = open(sys.argv[1], 'rb').read()
+sectors = [volume[at:at + 512] for at in range(0, len(volume), 512)]
+fill = lambda sector: sector[0] if sector.count(sector[0]) == 512 else None
+with open(sys.argv[2], 'wb') as out:
+    for byte, run in itertools.groupby(range(len(sectors)), lambda at: fill(sectors[at])):
+        run = list(run)
+        if byte is None:
+            out.write(struct.pack('<HH', run[0], len(run)) + b''.join(sectors[at] for at in run))
+        elif byte:
+            out.write(struct.pack('<HHB', run[0], len(run) | 0x8000, byte))
+PYTHON
 done

@@ -2,7 +2,7 @@
 //! of the old hypervisor.
 
 use crate::work::Work;
-use crate::{bcd, disks, firmware, hal, network, place, roles, storage, tools};
+use crate::{bcd, boot, disks, firmware, hal, network, place, roles, storage, tools};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
 
@@ -26,10 +26,20 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     if !work.place.others.is_empty() {
         let others: Vec<String> =
             work.place.others.iter().map(|(volume, root)| format!("{root} on {volume}")).collect();
-        work.note(format!("further systems were left as they are: {}", others.join(", ")));
+        let others = others.join(", ");
+        if !work.place.is_started {
+            let message = format!(
+                "there are several Windows, and the boot configuration does not tell which one is started: {} is adapted, and not {others}",
+                work.place.root
+            );
+            let remedy = "make the right one the default entry on the source (boot.ini, bcdedit /default)";
+            work.warn("windows.several", message, remedy);
+        }
+        work.note(format!("further systems were left as they are: {others}"));
     }
     roles::adapt(&mut work)?;
     storage::adapt(&mut work)?;
+    boot::adapt(&mut work)?;
     hal::adapt(&mut work)?;
     firmware::adapt(&mut work)?;
     bcd::adapt(&mut work)?;
@@ -40,7 +50,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
 }
 
 /// What the operator may say, besides the addresses of cards.
-const OPTIONS: &[&str] = &["first-boot", "first-boot-commands", "hal", "keep-tools"];
+const OPTIONS: &[&str] = &["driver-signatures", "first-boot", "first-boot-commands", "hal", "keep-tools"];
 
 /// A word that nobody understands is not passed over.
 fn check_options(work: &mut Work<'_>) {

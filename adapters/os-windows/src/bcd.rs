@@ -1,9 +1,9 @@
 //! The boot configuration data store: what it offers, and whether the disks that it names are there.
 
-use crate::boot;
 use crate::hives::{self, Open};
 use crate::place::{Boot, Loader};
 use crate::work::Work;
+use crate::{boot, disks};
 use wherry_registry::bcd::{Element, Store, element};
 use wherry_registry::device::{DeviceKind, Partition};
 use wherry_sdk::image::Uuid;
@@ -42,6 +42,8 @@ fn show(kind: &DeviceKind) -> String {
 /// The disks of this machine, as a store names them.
 struct Disks {
     signatures: Vec<u32>,
+    /// Where partitions begin.
+    offsets: Vec<u64>,
     /// Each partition's own identifier, and its disk's.
     partitions: Vec<(Uuid, Uuid)>,
 }
@@ -49,23 +51,24 @@ struct Disks {
 impl Disks {
     fn of(volumes: &[Volume]) -> Self {
         let id = |volume: &Volume| find(&volume.facts, "table.id").map(str::to_owned);
-        let signature = |text: String| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok();
         let gpt = |volume: &Volume| {
             let own = Uuid::parse(find(&volume.facts, "partition.uuid")?)?;
             Some((own, Uuid::parse(&id(volume)?)?))
         };
-        let tables = volumes.iter().filter_map(id).filter_map(signature);
-        let mut signatures: Vec<u32> = tables.collect();
+        let mut signatures: Vec<u32> = volumes.iter().filter_map(disks::signature).collect();
         signatures.sort_unstable();
         signatures.dedup();
-        Self { signatures, partitions: volumes.iter().filter_map(gpt).collect() }
+        let offsets = volumes.iter().filter_map(disks::offset).collect();
+        Self { signatures, offsets, partitions: volumes.iter().filter_map(gpt).collect() }
     }
 
     /// What a partition has become that is not there under its name: the only disk's, or its own on a disk of another name.
     fn moved(&self, partition: &Partition) -> Option<Partition> {
         match *partition {
             Partition::Mbr { signature, offset } => match self.signatures[..] {
-                [only] if only != signature => Some(Partition::Mbr { signature: only, offset }),
+                [only] if only != signature && self.offsets.contains(&offset) => {
+                    Some(Partition::Mbr { signature: only, offset })
+                }
                 _ => None,
             },
             Partition::Gpt { disk, partition } => {
@@ -92,32 +95,40 @@ fn repair(work: &mut Work<'_>, start: &Boot, disks: &Disks) -> Result<()> {
     let mut hive = match opened {
         Ok(hive) => hive,
         Err(e) => {
-            let message = format!("the boot configuration {path} cannot be read: {}", e.message);
-            work.warn(
-                "windows.bcd.damaged",
-                message,
-                "repair it on the source (bootrec /rebuildbcd, bcdboot)",
-            );
+            damaged(work, &path, &e.message);
             return Ok(());
         }
     };
-    let moved = Store::open(&mut hive).and_then(|mut store| store.move_partitions(|one| disks.moved(one)));
-    match moved {
-        Err(e) => {
-            let message = format!("the boot configuration {path} cannot be read: {}", e.message);
-            work.warn(
-                "windows.bcd.damaged",
-                message,
-                "repair it on the source (bootrec /rebuildbcd, bcdboot)",
-            );
-        }
-        Ok(elements) if !elements.is_empty() => {
+    match mend(&mut hive, start.loader, disks) {
+        Err(e) => damaged(work, &path, &e.message),
+        Ok(None) => {}
+        Ok(Some(reason)) => {
             let taken = hive.take(r"HKEY_LOCAL_MACHINE\BCD00000000")?;
-            let reason =
-                "the boot configuration names a disk that is not there by this signature or identifier";
             work.guest.modify(&path, &taken.patches, Some(&taken.change), reason)?;
         }
-        Ok(_) => {}
     }
     Ok(())
+}
+
+/// What is wrong in a store, made right; why, if there was anything.
+fn mend(hive: &mut Open<'_>, loader: Loader, disks: &Disks) -> Result<Option<&'static str>> {
+    let mut store = Store::open(hive)?;
+    let moved = store.move_partitions(|one| disks.moved(one))?;
+    // On UEFI a loader that may not use graphics shows nothing, not even an error (virt-v2v, `fix_win_uefi_bcd`).
+    let dark = match store.default_entry()?.filter(|_| loader == Loader::BootmgrEfi) {
+        Some(entry) => store.unset(&entry, element::GRAPHICS_DISABLED)?,
+        None => false,
+    };
+    Ok(match (moved.is_empty(), dark) {
+        (true, false) => None,
+        (false, _) => {
+            Some("the boot configuration names a disk that is not there by this signature or identifier")
+        }
+        (true, true) => Some("the boot configuration forbids graphics, without which UEFI shows nothing"),
+    })
+}
+
+fn damaged(work: &mut Work<'_>, path: &str, what: &str) {
+    let message = format!("the boot configuration {path} cannot be read: {what}");
+    work.warn("windows.bcd.damaged", message, "repair it on the source (bootrec /rebuildbcd, bcdboot)");
 }

@@ -16,6 +16,8 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootIni {
     lines: Vec<String>,
+    /// The line that says what starts by itself.
+    default_line: Option<usize>,
     /// What starts by itself.
     pub default: Option<String>,
     /// Seconds.
@@ -28,7 +30,8 @@ impl BootIni {
     /// Reads it.
     pub fn parse(text: &str) -> Self {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let mut new = Self { default: None, timeout: None, entries: Vec::new(), lines: Vec::new() };
+        let mut new =
+            Self { default: None, default_line: None, timeout: None, entries: Vec::new(), lines: Vec::new() };
         let mut section = String::new();
         for (number, line) in lines.iter().enumerate() {
             let line = line.trim();
@@ -39,7 +42,9 @@ impl BootIni {
             let Some((key, value)) = line.split_once('=') else { continue };
             let (key, value) = (key.trim(), value.trim());
             match (section.as_str(), key.to_ascii_lowercase().as_str()) {
-                ("boot loader", "default") => new.default = Some(value.to_owned()),
+                ("boot loader", "default") => {
+                    (new.default, new.default_line) = (Some(value.to_owned()), Some(number));
+                }
                 ("boot loader", "timeout") => new.timeout = value.parse().ok(),
                 ("operating systems", _) => new.entries.push(entry(key, value, number)),
                 _ => {}
@@ -66,10 +71,13 @@ impl BootIni {
         self.entries.iter().map(show).collect()
     }
 
-    /// The text with one more entry in front of `before`, which makes the new one the default of their common path.
+    /// The text with one more entry in front of `before`, which is started by itself: the first one of the default's path.
     pub fn with(&self, before: &Entry, new: &Entry) -> String {
         let line = format!("{}=\"{}\" {}", new.path, new.title, new.switches).trim_end().to_owned();
         let mut lines = self.lines.clone();
+        if let Some(default) = self.default_line.and_then(|number| lines.get_mut(number)) {
+            *default = format!("default={}", new.path);
+        }
         lines.insert(before.line.min(lines.len()), line);
         lines.join("\r\n") + "\r\n"
     }
@@ -106,6 +114,16 @@ mod tests {
         assert_eq!(again.usual().unwrap().title, "new");
         assert_eq!(text.lines().count(), XP.lines().count() + 1);
         assert!(text.contains("; a comment"));
+    }
+
+    #[test]
+    fn an_entry_of_another_path_becomes_the_default() {
+        let ini = BootIni::parse(XP);
+        let usual = ini.usual().unwrap();
+        let path = r"multi(0)disk(0)rdisk(1)partition(2)\WINDOWS";
+        let new = Entry { title: "new".into(), path: path.into(), ..usual.clone() };
+        let again = BootIni::parse(&ini.with(usual, &new));
+        assert_eq!((again.usual().unwrap().title.as_str(), again.default.as_deref()), ("new", Some(path)));
     }
 
     #[test]

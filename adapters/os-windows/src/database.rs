@@ -260,7 +260,8 @@ fn descriptors(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     }
 }
 
-/// Files that nothing but the package may change: `PnpLockdown` of the INF file, else watched only.
+/// Files that nothing but the package may change: `PnpLockdown` of the INF file, else watched only. The keys are as in the hive
+/// of a Windows 8.1 (class 5) and in distrobuilder's of Windows 10 (class 4).
 fn lockdown(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
     let locked = parcel.package.inf.value("Version", "PnpLockdown").is_some_and(|text| text.trim() == "1");
     let class = if locked { 4_u32 } else { 5 };
@@ -272,7 +273,7 @@ fn lockdown(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
         let Some(rest) = rest.filter(|rest| !rest.contains(&parcel.folder)) else { continue };
         let path = format!("%SystemRoot%{}", rest.replace('\\', "/"));
         let key = format!(r"Microsoft\Windows\CurrentVersion\Setup\PnpLockdownFiles\{path}");
-        let reason = format!("nothing but {} changes its files", parcel.published());
+        let reason = format!("Windows protects this file as part of {} (PnpLockdown)", parcel.published());
         let place = (Hive::Software, key.as_str());
         let file = copy.source.replace('/', r"\");
         let source = format!(r"%SystemRoot%\System32\DriverStore\FileRepository\{}\{file}", parcel.folder);

@@ -1,9 +1,10 @@
 //! Which drivers of Windows' own find the disks of which controller: services, files, and since when.
 //!
 //! Sources: Microsoft KB 314082 ("You receive a Stop 0x0000007B error after you move the Windows XP system disk"), KB 922976
-//! (AHCI in Vista and 7), KB 2990941 (NVMe in 7), the driver lists of each release; `windows-conversion.md`.
+//! (AHCI in Vista and 7), KB 2990941 (NVMe in 7), the driver lists of each release, [Sysprep] BuildMassStorageSection and Azure Site
+//! Recovery's `registryupdater.cpp` (symmpi); `windows-conversion.md`.
 
-use crate::version::{BLUE, EIGHT, NT4, SEVEN, VISTA, Version, W2000, W2003};
+use crate::version::{BLUE, EIGHT, NT4, SEVEN, VISTA, Version, W2000, W2003, XP};
 
 /// A driver as a service.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct Driver {
     pub group: &'static str,
     /// Its place in the group; 0: none.
     pub tag: u32,
+    /// The device that 2000 to 7 have to take for known before Plug and Play has seen it; empty: none.
+    pub device: &'static str,
+    /// Whether it is a miniport that takes its devices from Plug and Play only where it is told to (`PnpInterface`).
+    pub is_miniport: bool,
 }
 
 const fn driver(
@@ -27,7 +32,17 @@ const fn driver(
     group: &'static str,
     tag: u32,
 ) -> Driver {
-    Driver { service, file, with, group, tag }
+    Driver { service, file, with, group, tag, device: "", is_miniport: false }
+}
+
+impl Driver {
+    const fn of(self, device: &'static str) -> Self {
+        Self { device, ..self }
+    }
+
+    const fn miniport(self) -> Self {
+        Self { is_miniport: true, ..self }
+    }
 }
 
 const MINIPORT: &str = "SCSI Miniport";
@@ -41,10 +56,14 @@ const PCIIDE: Driver = driver("pciide", "pciide.sys", &["pciidex.sys"], BUS, 3);
 const MSAHCI: Driver = driver("msahci", "msahci.sys", &["ataport.sys", "pciidex.sys"], BUS, 0);
 const STORAHCI: Driver = driver("storahci", "storahci.sys", &["storport.sys"], MINIPORT, 0);
 const STORNVME: Driver = driver("stornvme", "stornvme.sys", &["storport.sys"], MINIPORT, 0);
-const SYMMPI: Driver = driver("symmpi", "symmpi.sys", &[], MINIPORT, 0);
-const LSI_SCSI: Driver = driver("LSI_SCSI", "lsi_scsi.sys", &["storport.sys"], MINIPORT, 0);
-const LSI_SAS: Driver = driver("LSI_SAS", "lsi_sas.sys", &["storport.sys"], MINIPORT, 0);
-const BUSLOGIC: Driver = driver("BusLogic", "buslogic.sys", &[], MINIPORT, 0);
+const SYMMPI: Driver =
+    driver("symmpi", "symmpi.sys", &[], MINIPORT, 0x21).of("pci#ven_1000&dev_0030").miniport();
+const LSI_SCSI: Driver =
+    driver("LSI_SCSI", "lsi_scsi.sys", &["storport.sys"], MINIPORT, 0).of("pci#ven_1000&dev_0030");
+const LSI_SAS: Driver =
+    driver("LSI_SAS", "lsi_sas.sys", &["storport.sys"], MINIPORT, 0).of("pci#ven_1000&dev_0054");
+const BUSLOGIC: Driver =
+    driver("BusLogic", "buslogic.sys", &[], MINIPORT, 0).of("pci#ven_104b&dev_1040").miniport();
 const VMBUS: Driver = driver("vmbus", "vmbus.sys", &[], BUS, 0);
 const STORVSC: Driver = driver("storvsc", "storvsc.sys", &[], MINIPORT, 0);
 const STORFLT: Driver = driver("storflt", "vmstorfl.sys", &[], BUS, 0);
@@ -104,11 +123,13 @@ const AHCI: Vendor = Vendor {
     name: "AHCI",
     source: "Intel's Matrix Storage F6 floppy for XP and 2003; or choose IDE disks",
 };
+const NVME_SEVEN: Vendor =
+    Vendor { source: "Microsoft's KB 2990941 and KB 3087873; or choose AHCI or IDE disks", ..NVME };
 const NVME: Vendor = Vendor {
     services: &["stornvme"],
     devices: &[r"PCI\CC_010802"],
     name: "NVMe",
-    source: "Microsoft's KB 2990941 and KB 3087873 for 7 and 2008 R2; or choose AHCI or IDE disks",
+    source: "the controller's maker, if there is one for this Windows; or choose AHCI or IDE disks",
 };
 const LSI: Vendor = Vendor {
     services: &["symmpi", "LSI_SCSI", "lsi_scsi"],
@@ -141,6 +162,9 @@ const XEN: Vendor = Vendor {
     source: "https://xenproject.org/windows-pv-drivers/; or choose IDE disks, which Xen's HVM machines have",
 };
 
+/// What Hyper-V's disks are seen by, in the Windows that have it: the bus, its disks, and a filter between them.
+pub const HYPERV_GUEST: &[Driver] = &[VMBUS, STORVSC, STORFLT];
+
 /// What a disk bus needs in a version; none: no Windows finds disks there.
 pub fn storage(bus: &str, version: Version) -> Option<Answer> {
     let own = |drivers| Some(Answer::Own(drivers));
@@ -152,16 +176,17 @@ pub fn storage(bus: &str, version: Version) -> Option<Answer> {
         "ahci" | "sata" if version < VISTA => vendors(AHCI),
         "ahci" | "sata" if version < EIGHT => own(&[MSAHCI, PCIIDE, ATAPI_VISTA]),
         "ahci" | "sata" => own(&[STORAHCI]),
+        "nvme" if (SEVEN..EIGHT).contains(&version) => vendors(NVME_SEVEN),
         "nvme" if version < BLUE => vendors(NVME),
         "nvme" => own(&[STORNVME]),
         "lsi-scsi" if (W2003..VISTA).contains(&version) => own(&[SYMMPI]),
-        "lsi-scsi" if (VISTA..EIGHT).contains(&version) => own(&[LSI_SCSI]),
+        "lsi-scsi" if (VISTA..BLUE).contains(&version) => own(&[LSI_SCSI]),
         "lsi-scsi" => vendors(LSI),
         "lsi-sas" if version >= VISTA => own(&[LSI_SAS]),
         "lsi-sas" => vendors(LSISAS),
-        "buslogic" if (NT4..W2003).contains(&version) => own(&[BUSLOGIC]),
+        "buslogic" if (NT4..XP).contains(&version) => own(&[BUSLOGIC]),
         "buslogic" => vendors(LOGIC),
-        "hyperv-scsi" if version >= SEVEN => own(&[VMBUS, STORVSC, STORFLT]),
+        "hyperv-scsi" if version >= SEVEN => own(&[VMBUS, STORVSC]),
         "hyperv-scsi" => vendors(HYPERV),
         "virtio-blk" => vendors(VIOSTOR),
         "virtio-scsi" => vendors(VIOSCSI),
@@ -173,10 +198,13 @@ pub fn storage(bus: &str, version: Version) -> Option<Answer> {
 
 /// `ClassGUID` of controllers of hard disks (IDE).
 pub const HDC: &str = "{4D36E96A-E325-11CE-BFC1-08002BE10318}";
+/// `ClassGUID` of SCSI controllers.
+pub const SCSI: &str = "{4D36E97B-E325-11CE-BFC1-08002BE10318}";
 /// `ClassGUID` of disks.
 pub const DISKS: &str = "{4D36E967-E325-11CE-BFC1-08002BE10318}";
 
-/// Devices that 2000, XP and 2003 take for known before Plug and Play has seen them, with class and service (KB 314082).
+/// Devices that 2000, XP and 2003 take for known before Plug and Play has seen them, with class and service: those of KB 314082
+/// but for six controllers that no hypervisor has.
 pub const CRITICAL_IDE: &[(&str, &str, &str)] = &[
     ("primary_ide_channel", HDC, "atapi"),
     ("secondary_ide_channel", HDC, "atapi"),
@@ -223,7 +251,7 @@ pub fn has_driver_cache(version: Version) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::version::{TEN, XP};
+    use crate::version::TEN;
 
     fn services(bus: &str, version: Version) -> Vec<&'static str> {
         match storage(bus, version) {
@@ -241,8 +269,11 @@ mod tests {
         assert_eq!(services("ahci", TEN.build(26100)), ["storahci"]);
         assert_eq!(services("nvme", SEVEN), ["NVMe"]);
         assert_eq!(services("nvme", BLUE), ["stornvme"]);
-        assert_eq!(services("lsi-scsi", EIGHT), ["LSI Logic parallel SCSI"]);
-        assert_eq!(services("buslogic", W2003), ["BusLogic"]);
+        assert_eq!(services("lsi-scsi", W2003), ["symmpi"]);
+        assert_eq!(services("lsi-scsi", EIGHT), ["LSI_SCSI"]);
+        assert_eq!(services("lsi-scsi", BLUE), ["LSI Logic parallel SCSI"]);
+        assert_eq!(services("buslogic", W2000), ["BusLogic"]);
+        assert!(matches!(storage("buslogic", XP), Some(Answer::Vendors(_))), "XP's CD has none");
         assert_eq!(services("floppy", TEN), Vec::<&str>::new());
     }
 }

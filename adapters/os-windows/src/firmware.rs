@@ -3,6 +3,7 @@
 use crate::decoration::Architecture;
 use crate::files::{is_file, look};
 use crate::place::Loader;
+use crate::resource;
 use crate::work::Work;
 use wherry_sdk::Result;
 
@@ -33,27 +34,48 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     if !efi {
         return Ok(());
     }
+    if work.system.machine == Architecture::X86 {
+        // UEFI specification, 2.3: firmware starts images of its own kind of processor only.
+        work.block(
+            "windows.firmware",
+            "a 32-bit Windows starts by UEFI only on firmware of 32 bits, and the new machine's has 64"
+                .into(),
+            "choose a machine with BIOS, and convert the source first (bcdboot /f BIOS)",
+        );
+        return Ok(());
+    }
     let name = match work.system.machine {
         Architecture::Amd64 => "bootx64.efi",
         Architecture::Arm64 => "bootaa64.efi",
-        Architecture::X86 => "bootia32.efi",
-        Architecture::Arm | Architecture::Ia64 => return Ok(()),
+        Architecture::X86 | Architecture::Arm | Architecture::Ia64 => return Ok(()),
     };
     let boot = work.place.boots.iter().find(|boot| boot.loader == Loader::BootmgrEfi).unwrap_or(&first);
     let target = format!("{}/EFI/Boot/{name}", boot.path);
     let source = format!("{}/EFI/Microsoft/Boot/bootmgfw.efi", boot.path);
-    if look(work.guest, &target).is_some() {
-        return Ok(());
-    }
     if !is_file(work.guest, &source) {
         let message = format!("{source} is not there, so new firmware finds nothing to start");
         work.block("windows.efi.loader-missing", message, "run bcdboot on the source");
         return Ok(());
     }
     let bytes = work.guest.read_all(&source, LOADER_MOST)?;
+    let there = look(work.guest, &target).map(|_| work.guest.read_all(&target, LOADER_MOST)).transpose()?;
+    if there.is_some_and(|there| there != bytes && !is_windows(&there)) {
+        let message =
+            format!("{target} is not Windows' boot manager, and the new machine's firmware starts it");
+        let remedy =
+            "see that it starts Windows too (a GRUB with an entry for it), or remove it from the source";
+        work.warn("windows.efi.other-loader", message, remedy);
+        return Ok(());
+    }
     work.write(
         &target,
         &bytes,
         "the new machine's firmware has no boot entries, and starts what has this name",
     )
+}
+
+/// Whether a program is Windows' boot manager of any version, by the name in its version resource.
+fn is_windows(bytes: &[u8]) -> bool {
+    let name = resource::original_name(bytes).unwrap_or_default().to_ascii_lowercase();
+    name.starts_with("bootmgr") || name.starts_with("bootmgfw")
 }

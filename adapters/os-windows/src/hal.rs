@@ -7,7 +7,9 @@ use crate::cabinets;
 use crate::decoration::Architecture;
 use crate::files::{bytes, is_file, text};
 use crate::hives::{Hives, Store};
+use crate::media::{self, Copy, Fit, Search};
 use crate::place::{Loader, Place};
+use crate::resource::{self, FileVersion};
 use crate::system::System;
 use crate::tools::Platform;
 use crate::version::{VISTA, W2000};
@@ -19,6 +21,8 @@ use wherry_sdk::{Fact, Result, Tree, fact};
 const COMPUTER: &str = "{4D36E966-E325-11CE-BFC1-08002BE10318}";
 /// The largest kernel or HAL.
 const FILE_MOST: u64 = 16 << 20;
+/// Files that a service pack has replaced.
+const UNINSTALL: &str = "$NtServicePackUninstall$";
 /// What is put beside the originals: names that fit 8.3.
 const OUR_HAL: &str = "halwhy.dll";
 const OUR_KERNEL: &str = "krnlwhy.exe";
@@ -44,6 +48,13 @@ const fn hal(file: &'static str, device: &'static str, name: &'static str, multi
     Hal { file, device, name, multi, table }
 }
 
+impl Hal {
+    /// Whether it is one for ACPI machines.
+    fn is_acpi(&self) -> bool {
+        self.device.starts_with("acpi")
+    }
+}
+
 const HALS: &[Hal] = &[
     hal("hal.dll", "e_isa_up", "Standard PC", false, false),
     hal("halapic.dll", "mps_up", "MPS uniprocessor PC", false, true),
@@ -53,56 +64,70 @@ const HALS: &[Hal] = &[
     hal("halmacpi.dll", "acpiapic_mp", "ACPI multiprocessor PC", true, false),
 ];
 
+/// All of these files.
+pub fn files() -> impl Iterator<Item = &'static str> {
+    HALS.iter().map(|hal| hal.file).chain(media::KERNELS)
+}
+
 /// What is installed.
+#[derive(Default)]
 struct Installed {
     /// A known kind, if it is one.
     hal: Option<&'static Hal>,
     /// What it calls itself.
     name: String,
+    /// Whether Plug and Play has found the machine by ACPI.
+    acpi: bool,
     /// Whether the kernel is the one for several processors; none where it does not say.
     multi: Option<bool>,
+    /// Versions of the files.
+    hal_version: Option<FileVersion>,
+    kernel_version: Option<FileVersion>,
+}
+
+impl Installed {
+    /// What a file has to go with.
+    fn fit(&self, name: &str) -> Fit {
+        let own = self.hal_version.filter(|_| !media::KERNELS.contains(&name));
+        Fit { kernel: self.kernel_version, own }
+    }
 }
 
 fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &System) -> Result<Installed> {
-    let original = |file: &str| {
+    let program = |file: &str| {
         let path = place.path(&format!("System32/{file}"));
-        guest.read_all(&path, FILE_MOST).ok().and_then(|bytes| original_name(&bytes))
+        guest.read_all(&path, FILE_MOST).unwrap_or_default()
     };
-    let kernel = original("ntoskrnl.exe").map(|name| name.to_ascii_lowercase());
-    let multi = kernel.map(|name| matches!(name.as_str(), "ntkrnlmp.exe" | "ntkrpamp.exe"));
+    let (hal, kernel) = (program("hal.dll"), program("ntoskrnl.exe"));
+    let multi = resource::original_name(&kernel).map(|name| name.to_ascii_lowercase());
+    let multi = multi.map(|name| matches!(name.as_str(), "ntkrnlmp.exe" | "ntkrpamp.exe"));
+    let (hal_version, kernel_version) = (resource::version(&hal), resource::version(&kernel));
+    let known = Installed { multi, hal_version, kernel_version, ..Installed::default() };
     if system.version >= W2000
-        && let Some(device) = computer(hives, system)?
+        && let Some((root, device)) = computer(hives, system)?
     {
         let hal = HALS.iter().find(|hal| hal.device.eq_ignore_ascii_case(&device));
-        return Ok(Installed { hal, name: device, multi });
+        return Ok(Installed { hal, name: device, acpi: root.eq_ignore_ascii_case("ACPI_HAL"), ..known });
     }
-    let name = original("hal.dll").unwrap_or_default();
+    let name = resource::original_name(&hal).unwrap_or_default();
     let hal = HALS.iter().find(|hal| hal.file.eq_ignore_ascii_case(&name));
-    Ok(Installed { hal, name, multi })
+    Ok(Installed { hal, name, ..known })
 }
 
-/// The first hardware id of the device that stands for the computer.
-fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
+/// The device that stands for the computer, and its first hardware id.
+pub fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
     let root = format!(r"{}\Enum\Root", system.current);
     for device in hives.keys(Store::System, &root)? {
         for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {
             let key = format!(r"{root}\{device}\{instance}");
             let class = hives.text(Store::System, &key, "ClassGUID")?.unwrap_or_default();
             if class.eq_ignore_ascii_case(COMPUTER) {
-                return Ok(hives.texts(Store::System, &key, "HardwareID")?.into_iter().next());
+                let first = hives.texts(Store::System, &key, "HardwareID")?.into_iter().next();
+                return Ok(first.map(|id| (device, id)));
             }
         }
     }
     Ok(None)
-}
-
-/// `OriginalFilename` of a program's version resource (Microsoft, "String structure").
-fn original_name(program: &[u8]) -> Option<String> {
-    let key: Vec<u8> = "OriginalFilename\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let at = program.windows(key.len()).position(|window| window == key)? + key.len();
-    let units = program.get(at..)?.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).take(64);
-    let name: Vec<u16> = units.skip_while(|unit| *unit == 0).take_while(|unit| *unit != 0).collect();
-    String::from_utf16(&name).ok().filter(|name| !name.is_empty())
 }
 
 /// `hal`, `kernel`.
@@ -126,10 +151,13 @@ pub fn describe(
 
 /// Puts a HAL that fits beside one that does not, and stops drivers of processors that are left behind.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
-    if work.system.version >= VISTA || work.system.machine != Architecture::X86 {
+    if work.system.version >= VISTA {
         return Ok(());
     }
     processors(work)?;
+    if work.system.machine != Architecture::X86 {
+        return Ok(());
+    }
     let (place, system) = (work.place.clone(), work.system.clone());
     let found = installed(work.guest, &mut work.hives, &place, &system)?;
     let asked = work.option("hal");
@@ -149,6 +177,21 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         None => replacement(&found, Platform::of(work.profile)),
     };
     let Some(wanted) = wanted.filter(|wanted| found.hal != Some(wanted)) else { return Ok(()) };
+    if work.system.version < W2000 && wanted.multi && found.multi == Some(false) {
+        work.block(
+            "windows.hal.processors",
+            "NT 4.0 for one processor needs more than another HAL and kernel for several (KB 142660)".into(),
+            "give the machine one processor, or run uptomp.exe of the Resource Kit on the source",
+        );
+        return Ok(());
+    }
+    if work.system.version >= W2000 && wanted.is_acpi() != found.acpi {
+        work.warn(
+            "windows.hal.kind",
+            format!("{} and {} find their hardware in different ways (KB 309283)", said(&found), wanted.name),
+            "expect Windows to look for all of its hardware anew on the first start, or to stop there",
+        );
+    }
     beside(work, wanted, &found)
 }
 
@@ -156,9 +199,15 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 fn replacement(found: &Installed, platform: Platform) -> Option<&'static Hal> {
     match found.hal {
         None if found.name.is_empty() => None,
-        None => HALS
-            .iter()
-            .find(|hal| hal.file == if found.multi == Some(true) { "halmps.dll" } else { "hal.dll" }),
+        None => {
+            let file = match (found.acpi, found.multi == Some(true)) {
+                (true, true) => "halmacpi.dll",
+                (true, false) => "halaacpi.dll",
+                (false, true) => "halmps.dll",
+                (false, false) => "hal.dll",
+            };
+            HALS.iter().find(|hal| hal.file == file)
+        }
         Some(hal) if hal.table && platform == Platform::HyperV => {
             HALS.iter().find(|hal| hal.file == "hal.dll")
         }
@@ -176,7 +225,7 @@ fn processors(work: &mut Work<'_>) -> Result<()> {
         }
         Ok(())
     })?;
-    work.commit("drivers of one maker's processors stop Windows on another's (KB 953356), and do nothing in a virtual machine")
+    work.commit("processor drivers for one maker's machine stop Windows on another's (KB 953356), and do nothing in a virtual machine")
 }
 
 /// Adds files and an entry that starts them.
@@ -200,13 +249,12 @@ fn beside(work: &mut Work<'_>, wanted: &Hal, found: &Installed) -> Result<()> {
     for (source, name) in
         [Some((wanted.file, OUR_HAL)), kernel.map(|source| (source, OUR_KERNEL))].into_iter().flatten()
     {
-        let Some(bytes) = file(work, source)? else {
-            work.block(
-                "windows.hal.missing",
-                format!("{} does not start on the new machine, and {source} is not on this one", said(found)),
-                "name a directory with the i386 files of this Windows and service pack by --drivers",
-            );
-            return Ok(());
+        let bytes = match file(work, source, found)? {
+            Search::Found(bytes) => bytes,
+            Search::Others(others) => {
+                missing(work, source, found, &others);
+                return Ok(());
+            }
         };
         work.write(&work.place.path(&format!("System32/{name}")), &bytes, &reason)?;
     }
@@ -215,6 +263,9 @@ fn beside(work: &mut Work<'_>, wanted: &Hal, found: &Installed) -> Result<()> {
     (new.title, new.switches) = (format!("{} ({})", usual.title, wanted.name), switches);
     work.guest.write(&path, &bytes(&ini.with(usual, &new)), None, &reason)?;
     work.note(format!("boot.ini has a new entry, \"{}\"; the old one stays below it", new.title));
+    if kernel.is_some() {
+        work.note("later service packs refuse to run while boot.ini has /KERNEL= (KB 327101)".into());
+    }
     Ok(())
 }
 
@@ -238,28 +289,59 @@ fn switches(old: &str, kernel: bool) -> String {
     all.join(" ")
 }
 
-/// A file of the installation: from the service pack's files, else from the driver cache.
-fn file(work: &Work<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-    for folder in ["ServicePackFiles/i386", "Driver Cache/i386", "$NtServicePackUninstall$"] {
+fn missing(work: &mut Work<'_>, name: &str, found: &Installed, others: &[String]) {
+    let mut message =
+        format!("{} does not start on the new machine, and {name} is not on this one", said(found));
+    if !others.is_empty() {
+        message += &format!("; what was found is of another version: {}", others.join(", "));
+    }
+    let version = found.kernel_version.map_or(String::new(), |version| format!(" ({version})"));
+    let remedy = format!(
+        "name by --drivers the I386 directory or ISO of this Windows with its service pack, or a directory with {name} and the \
+         kernel{version} that belongs to it"
+    );
+    work.block("windows.hal.missing", message, &remedy);
+}
+
+/// A file of the installation, from the guest or what the operator lends: one that goes with the kernel, else the one of the
+/// guest's service pack, which updates may have gone beyond since.
+fn file(work: &mut Work<'_>, name: &str, found: &Installed) -> Result<Search> {
+    let (own, fit) = (own(work, name)?, found.fit(name));
+    if let Some(copy) = own.iter().find(|copy| fit.has(copy)) {
+        return Ok(Search::Found(copy.bytes.clone()));
+    }
+    let old = work.place.path(UNINSTALL);
+    Ok(match media::find(work, name, fit)? {
+        Search::Others(others) => match own.iter().find(|copy| copy.folder() != old) {
+            Some(copy) => Search::Found(copy.bytes.clone()),
+            None => Search::Others(others.into_iter().chain(own.iter().map(Copy::show)).collect()),
+        },
+        found => found,
+    })
+}
+
+/// What the guest has of a file: its service pack's files, its driver cache, and what the service pack has replaced.
+fn own(work: &Work<'_>, name: &str) -> Result<Vec<Copy>> {
+    let mut copies = Vec::new();
+    for folder in ["ServicePackFiles/i386", "Driver Cache/i386"] {
         let path = work.place.path(&format!("{folder}/{name}"));
         if is_file(work.guest, &path) {
-            return work.guest.read_all(&path, FILE_MOST).map(Some);
+            copies.push(Copy::new(path.clone(), work.guest.read_all(&path, FILE_MOST)?));
         }
     }
-    cabinets::find(work.guest, &work.place, name)
+    if let Some(bytes) = cabinets::find(work.guest, &work.place, name)? {
+        copies.push(Copy::new(work.place.path(&format!("Driver Cache/{name}")), bytes));
+    }
+    let path = work.place.path(&format!("{UNINSTALL}/{name}"));
+    if is_file(work.guest, &path) {
+        copies.push(Copy::new(path.clone(), work.guest.read_all(&path, FILE_MOST)?));
+    }
+    Ok(copies)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_programs() {
-        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
-        let program = [&[1, 2, 3, 4][..], &wide("OriginalFilename\0\0halmacpi.dll\0x")].concat();
-        assert_eq!(original_name(&program).as_deref(), Some("halmacpi.dll"));
-        assert_eq!(original_name(&wide("OriginalFilename\0")), None);
-    }
 
     #[test]
     fn switches_of_the_new_entry() {
@@ -277,11 +359,14 @@ mod tests {
             hal: HALS.iter().find(|hal| hal.file == file),
             name: file.to_owned(),
             multi: Some(multi),
+            ..Installed::default()
         };
         let file = |found: &Installed, platform| replacement(found, platform).map(|hal| hal.file);
         assert_eq!(file(&found("halsp.dll", true), Platform::Kvm), Some("halmps.dll"));
         assert_eq!(file(&found("halmps.dll", true), Platform::Kvm), None);
         assert_eq!(file(&found("halmps.dll", true), Platform::HyperV), Some("hal.dll"));
         assert_eq!(file(&found("halmacpi.dll", true), Platform::HyperV), None);
+        let maker = Installed { acpi: true, ..found("maker_acpi", true) };
+        assert_eq!(file(&maker, Platform::Kvm), Some("halmacpi.dll"));
     }
 }

@@ -169,10 +169,18 @@ impl<'a> Hives<'a> {
         Ok(self.keys(Store::System, "")?.into_iter().filter(|name| digits(name)).collect())
     }
 
-    /// The one that was used last.
+    /// The one that the loader uses at the next start, or any where `Select` names none that is there (Microsoft KB 102984).
     pub fn current(&mut self) -> Result<String> {
-        let number = self.number(Store::System, "Select", "Current")?.unwrap_or(1);
-        Ok(format!("ControlSet{number:03}"))
+        let sets = self.control_sets()?;
+        for name in ["Default", "Current", "LastKnownGood"] {
+            let number = self.number(Store::System, "Select", name)?.unwrap_or(0);
+            let named = format!("ControlSet{number:03}");
+            if let Some(set) = sets.iter().find(|set| set.eq_ignore_ascii_case(&named)) {
+                return Ok(set.clone());
+            }
+        }
+        let path = self.path(Store::System);
+        sets.into_iter().next().ok_or_else(|| Error::corrupt(0, format!("{path} has no control set")))
     }
 }
 

@@ -2,10 +2,13 @@
 //! there.
 
 mod adapt;
+mod adapters;
 pub mod addreg;
+mod arc;
 mod bcd;
 mod boot;
 mod bootini;
+pub mod cabinet;
 mod cabinets;
 mod cards;
 pub mod database;
@@ -24,15 +27,25 @@ pub mod import;
 pub mod inf;
 pub mod install;
 mod instance;
+pub mod loading;
+mod media;
+mod models;
 mod network;
+mod nsi;
 pub mod package;
 mod packages;
+mod packed;
 mod place;
+mod resource;
 mod roles;
 mod services;
+pub mod signature;
+mod started;
 mod storage;
 mod system;
+pub mod szdd;
 mod tools;
+mod updates;
 mod version;
 mod work;
 

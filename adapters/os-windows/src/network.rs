@@ -4,15 +4,19 @@
 //! marked to be installed (`CONFIGFLAG_REINSTALL`), with the old GUID; the old device's keys go, and with them the ghost
 //! that would claim the addresses.
 
-use crate::cards::{self, Card, Model, NET};
+use crate::adapters;
+use crate::cards::{self, Card, NET};
 use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
-use crate::instance::{Slot, instance};
+use crate::instance;
+use crate::models::{Model, model};
 use crate::packages;
 use crate::services;
 use crate::system::System;
+use crate::tools::Platform;
 use crate::version::{W2000, XP};
 use crate::work::Work;
+use std::net::Ipv6Addr;
 use wherry_registry::{Kind, data};
 use wherry_sdk::{Fact, Result, fact, find};
 
@@ -24,23 +28,33 @@ const KEPT: &[&str] =
 
 /// `network.N`: name, card, addresses.
 pub fn describe(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Fact>> {
-    let cards = cards::known(hives, system)?.into_iter().enumerate();
+    let cards = if system.version < W2000 { adapters::known } else { cards::known };
+    let cards = cards(hives, system)?.into_iter().enumerate();
     Ok(cards.map(|(n, card)| fact(format!("network.{n}"), show(&card))).collect())
 }
 
-fn show(card: &Card) -> String {
+/// For people: a card and its addresses.
+pub fn show(card: &Card) -> String {
     let mut text = format!("{} ({})", card.name, card.description);
     if card.addresses.is_empty() {
-        return text + " by DHCP";
+        text += " by DHCP";
     }
     for (address, mask) in &card.addresses {
         text += &format!(" {address}/{mask}");
     }
-    for gateway in &card.gateways {
+    for (address, length) in &card.ipv6.addresses {
+        text += &format!(" {address}/{length}");
+    }
+    let six = |list: &[Ipv6Addr]| list.iter().map(Ipv6Addr::to_string).collect::<Vec<_>>();
+    for gateway in card.gateways.iter().chain(&six(&card.ipv6.gateways)) {
         text += &format!(" by {gateway}");
     }
-    if !card.servers.is_empty() {
-        text += &format!(" names from {}", card.servers);
+    let servers = six(&card.ipv6.servers);
+    let servers: Vec<&str> =
+        std::iter::once(card.servers.as_str()).chain(servers.iter().map(String::as_str)).collect();
+    let servers: Vec<&str> = servers.into_iter().filter(|server| !server.is_empty()).collect();
+    if card.is_fixed() && !servers.is_empty() {
+        text += &format!(" names from {}", servers.join(","));
     }
     text
 }
@@ -48,7 +62,7 @@ fn show(card: &Card) -> String {
 /// Gives the new cards the old ones' configuration.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     let name = work.profile.nic_model.clone();
-    let Some(model) = cards::model(&name) else {
+    let Some(model) = model(&name, Platform::of(work.profile)) else {
         work.warn(
             "windows.network.unknown-model",
             format!("no Windows driver is known for {name} network cards"),
@@ -58,20 +72,18 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     };
     driver(work, &model, &name)?;
     if work.system.version < W2000 {
-        work.note(format!(
-            "Windows NT finds no cards by itself: add the {name} card in the Network control panel"
-        ));
-        return firstboot::adapt(work, &[]);
+        return adapters::adapt(work, &model, &name);
     }
     let old = cards::known(&mut work.hives, &work.system)?;
-    let new: Vec<Option<String>> = (0..old.len()).map_while(|n| device(work, &model, n)).collect();
+    let count = (0..old.len()).take_while(|n| is_there(work, *n)).count();
+    let new = (0..count).map(|n| instance::device(work, &model, n)).collect::<Result<Vec<_>>>()?;
     let mut late = Vec::new();
     for (n, card) in old.iter().enumerate() {
         match new.get(n) {
             Some(Some(device)) if device.eq_ignore_ascii_case(&card.device) => {}
             Some(Some(device)) => give(work, card, device, &model)?,
-            Some(None) if !card.addresses.is_empty() => late.push((n, card)),
-            None if !card.addresses.is_empty() => work.warn(
+            Some(None) if card.is_fixed() => late.push((n, card)),
+            None if card.is_fixed() => work.warn(
                 "windows.network.no-card",
                 format!("{} has a fixed address, and the new machine has no card for it", show(card)),
                 "give the new machine as many cards (--nic)",
@@ -102,20 +114,15 @@ fn unknown(work: &mut Work<'_>, card: &Card) {
     );
 }
 
-/// The new machine's card N: none where there is none, and no path where it is not known.
-fn device(work: &Work<'_>, model: &Model, n: usize) -> Option<Option<String>> {
+/// Whether the new machine has a card N.
+fn is_there(work: &Work<'_>, n: usize) -> bool {
     let slot = find(&work.profile.facts, &format!("nic.{n}.slot"));
-    if slot.is_none() && work.option(&format!("nic.{n}.mac")).is_none() {
-        return None;
-    }
-    let path =
-        || Some(format!(r"{}\{}", model.device?, instance(&work.profile.machine, Slot::parse(slot?)?)?));
-    Some(path())
+    slot.is_some() || work.option(&format!("nic.{n}.mac")).is_some()
 }
 
 /// Whether there is a driver.
 fn driver(work: &mut Work<'_>, model: &Model, name: &str) -> Result<()> {
-    if model.is_own(work.system.version) {
+    if model.is_own(work.system.version, work.system.machine) {
         return Ok(());
     }
     let set = work.system.current.clone();
@@ -165,8 +172,7 @@ fn give(work: &mut Work<'_>, card: &Card, device: &str, model: &Model) -> Result
         }
         Ok(())
     })?;
-    let what =
-        if card.addresses.is_empty() { "its name and bindings" } else { "its addresses, name and bindings" };
+    let what = if card.is_fixed() { "its addresses, name and bindings" } else { "its name and bindings" };
     work.commit(&format!(
         "the new card at {device} takes over the identity of {}, and with it {what}",
         card.name

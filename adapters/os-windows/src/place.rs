@@ -1,6 +1,7 @@
 //! Where Windows is among the volumes, and where the files are that start it.
 
 use crate::files::{is_directory, is_file, names};
+use crate::started;
 use wherry_sdk::{Tree, Volume, find};
 
 /// Where the system partition appears if it is another than Windows' own.
@@ -45,6 +46,8 @@ pub struct Place {
     pub boots: Vec<Boot>,
     /// Further systems: volume and directory.
     pub others: Vec<(String, String)>,
+    /// Whether a loader starts this one by itself, or there is no other.
+    pub is_started: bool,
 }
 
 impl Place {
@@ -59,15 +62,23 @@ pub fn mount(guest: &dyn Tree) -> Option<Place> {
     guest.unmount_all();
     let volumes = guest.volumes();
     let mut systems = Vec::new();
-    let mut starts = Vec::new();
+    let (mut starts, mut started) = (Vec::new(), Vec::new());
     for volume in volumes.iter().filter(|volume| is_files(volume)) {
         if guest.mount(&volume.id, "/").is_err() {
             continue;
         }
         systems.extend(roots(guest).into_iter().map(|root| (volume.id.clone(), root)));
-        starts.extend(loaders(guest, volume).into_iter().map(|loader| (volume.clone(), loader)));
+        for loader in loaders(guest, volume) {
+            started.extend(started::read(guest, loader).map(|one| (volume.clone(), one)));
+            starts.push((volume.clone(), loader));
+        }
         guest.unmount_all();
     }
+    let is_started = |(volume, root): &(String, String)| {
+        started.iter().any(|(from, one)| one.is(&volumes, from, (volume, root)))
+    };
+    systems.sort_by_key(|one| !is_started(one));
+    let is_started = systems.len() == 1 || systems.first().is_some_and(is_started);
     let (volume, root) = systems.first().cloned()?;
     guest.mount(&volume, "/").ok()?;
     let disk = volumes.iter().find(|one| one.id == volume).and_then(|one| disk(one));
@@ -90,7 +101,7 @@ pub fn mount(guest: &dyn Tree) -> Option<Place> {
         boots.push(Boot { volume: one.id.clone(), path, loader });
     }
     let others = systems.split_off(1);
-    Some(Place { volume, root, boots, others })
+    Some(Place { volume, root, boots, others, is_started })
 }
 
 fn is_files(volume: &Volume) -> bool {

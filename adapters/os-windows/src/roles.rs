@@ -38,6 +38,11 @@ fn roles(hives: &mut Hives<'_>, system: &System) -> Result<Vec<&'static str>> {
     Ok(found)
 }
 
+/// Whether this machine is a node of a cluster.
+pub fn is_cluster(hives: &mut Hives<'_>, system: &System) -> Result<bool> {
+    Ok(roles(hives, system)?.contains(&"cluster"))
+}
+
 /// Why Windows wants to be started again, if it does.
 fn pending(
     guest: &dyn Tree,

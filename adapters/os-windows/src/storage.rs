@@ -1,13 +1,15 @@
 //! Windows must find its disks at the first start: the driver of the new controller is loaded by the loader, in every control
 //! set, from a file that is there.
 
-use crate::drivers::{self, Answer, CRITICAL_IDE, Driver, Vendor};
+use crate::decoration::Architecture;
+use crate::drivers::{self, Answer, CRITICAL_IDE, Driver, HYPERV_GUEST, SCSI, Vendor};
 use crate::files::{is_file, names};
 use crate::hives::Store;
+use crate::media::{self, Fit, Search};
 use crate::packages;
 use crate::services::{self, BOOT};
 use crate::tools::Platform;
-use crate::version::VISTA;
+use crate::version::{SEVEN, VISTA, W2000};
 use crate::work::Work;
 use wherry_registry::{Kind, data};
 use wherry_sdk::{Error, Result};
@@ -16,6 +18,10 @@ use wherry_sdk::{Error, Result};
 const DRIVER_MOST: u64 = 32 << 20;
 /// `Type` of a driver.
 const KERNEL_DRIVER: u32 = 1;
+/// INTERFACE_TYPE PCIBus.
+const PCI: &str = "5";
+/// STORAGE_BUS_TYPE BusTypeScsi.
+const SCSI_BUS: u32 = 1;
 
 /// Makes the disks of the profile's bus be found.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
@@ -27,17 +33,16 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         Answer::Own(list) => own(work, list, &bus)?,
         Answer::Vendors(vendor) => vendors(work, &vendor, &bus)?,
     }
-    // The generation 1 machines of Hyper-V start from IDE, and go on with drivers that see them faster.
-    if Platform::of(work.profile) == Platform::HyperV && bus == "ide" {
+    if Platform::of(work.profile) == Platform::HyperV && work.system.version >= SEVEN {
         guest_drivers(work)?;
     }
     Ok(())
 }
 
-/// Drivers of Hyper-V, where this Windows has them.
+/// Drivers of Hyper-V, where this Windows has them. Its generation 1 machines start from IDE, and go on with drivers that see
+/// the disks faster.
 fn guest_drivers(work: &mut Work<'_>) -> Result<()> {
-    let Some(Answer::Own(list)) = drivers::storage("hyperv-scsi", work.system.version) else { return Ok(()) };
-    for driver in list {
+    for driver in HYPERV_GUEST {
         if is_file(work.guest, &file(work, driver.file)) {
             start(work, driver)?;
         }
@@ -46,13 +51,16 @@ fn guest_drivers(work: &mut Work<'_>) -> Result<()> {
 }
 
 fn own(work: &mut Work<'_>, list: &'static [Driver], bus: &str) -> Result<()> {
-    for driver in list {
-        for name in std::iter::once(&driver.file).chain(driver.with) {
-            if !ensure_file(work, name, bus)? {
-                return Ok(());
-            }
+    for name in list.iter().flat_map(|driver| std::iter::once(&driver.file).chain(driver.with)) {
+        if !ensure_file(work, name, bus)? {
+            return Ok(());
         }
+    }
+    for driver in list {
         start(work, driver)?;
+        if !driver.device.is_empty() && drivers::has_critical_devices(work.system.version) {
+            critical_devices(work, &[(driver.device, SCSI, driver.service)])?;
+        }
     }
     if bus == "ide" && drivers::has_critical_devices(work.system.version) && work.system.version < VISTA {
         critical_devices(work, CRITICAL_IDE)?;
@@ -83,8 +91,22 @@ fn start(work: &mut Work<'_>, driver: &Driver) -> Result<()> {
             let path = data::sz(&format!(r"system32\drivers\{}", driver.file));
             work.set(Store::System, &key, "ImagePath", Kind::EXPAND_SZ, &path)?;
         }
+        if driver.is_miniport && work.system.version >= W2000 {
+            plug_and_play(work, &key)?;
+        }
         enable(work, set, driver.service)
     })
+}
+
+/// Has a SCSI miniport take its devices from Plug and Play on PCI, not look for them by itself (Microsoft, "SCSI miniport INF
+/// files").
+fn plug_and_play(work: &mut Work<'_>, key: &str) -> Result<()> {
+    let parameters = format!(r"{key}\Parameters");
+    work.set_number(Store::System, &format!(r"{parameters}\PnpInterface"), PCI, 1)?;
+    if work.hives.number(Store::System, &parameters, "BusType")?.is_none() {
+        work.set_number(Store::System, &parameters, "BusType", SCSI_BUS)?;
+    }
+    Ok(())
 }
 
 /// Starts a service that is there with the loader.
@@ -122,10 +144,24 @@ fn ensure_file(work: &mut Work<'_>, name: &str, bus: &str) -> Result<bool> {
         work.write(&path, &bytes, &format!("the driver of {bus} disks is not unpacked yet"))?;
         return Ok(true);
     }
-    let message =
+    let mut message =
         format!("Windows needs {name} for {bus} disks, and neither {path} nor a copy of it is there");
-    let remedy = if drivers::has_driver_cache(work.system.version) {
-        "copy it from the installation CD of this Windows and service pack (i386 folder, expand) into System32\\drivers"
+    let on_cd = work.system.version < VISTA && work.system.machine == Architecture::X86;
+    if on_cd {
+        let fit = Fit { kernel: media::kernel_version(work), own: None };
+        match media::find(work, name, fit)? {
+            Search::Found(bytes) => {
+                work.write(&path, &bytes, &format!("the driver of {bus} disks comes from what was lent"))?;
+                return Ok(true);
+            }
+            Search::Others(others) if !others.is_empty() => {
+                message += &format!("; what was lent is of another version: {}", others.join(", "));
+            }
+            Search::Others(_) => {}
+        }
+    }
+    let remedy = if on_cd {
+        "name by --drivers the I386 directory or ISO of this Windows with its service pack"
     } else {
         "copy it from a Windows of the same build into System32\\drivers, or choose another disk bus"
     };
@@ -165,7 +201,13 @@ fn vendors(work: &mut Work<'_>, vendor: &Vendor, bus: &str) -> Result<()> {
             continue;
         }
         let image = image(work, &set, service)?;
-        if is_file(work.guest, &file(work, &image)) {
+        let path = file(work, &image);
+        if !is_file(work.guest, &path)
+            && let Some(bytes) = find(work, &image)?
+        {
+            work.write(&path, &bytes, &format!("the driver of {bus} disks is not unpacked yet"))?;
+        }
+        if is_file(work.guest, &path) {
             work.in_sets(|work, set| enable(work, set, service))?;
             return work
                 .commit(&format!("{} is installed, and has to be started by the loader", vendor.name));

@@ -39,7 +39,10 @@ impl Platform {
         } else if machine.starts_with("vmx") || profile.nic_model == "vmxnet3" || profile.disk_bus == "pvscsi"
         {
             Self::VmWare
-        } else if profile.disk_bus == "xen" || profile.nic_model.starts_with("xen") {
+        } else if machine.starts_with("xen")
+            || profile.disk_bus == "xen"
+            || profile.nic_model.starts_with("xen")
+        {
             Self::Xen
         } else {
             Self::Kvm
@@ -62,8 +65,8 @@ pub struct Tool {
     filters: &'static [&'static str],
     /// Values of `Run` keys.
     starts: &'static [&'static str],
-    /// How it is called among the installed programs.
-    product: &'static str,
+    /// How its names begin among the installed programs.
+    products: &'static [&'static str],
 }
 
 const TOOLS: &[Tool] = &[
@@ -73,6 +76,10 @@ const TOOLS: &[Tool] = &[
         marks: &["VMTools", "vmmouse", "vmci"],
         services: &[
             "VMTools",
+            "VMware Physical Disk Helper Service",
+            "VMUpgradeHelper",
+            "TPAutoConnSvc",
+            "TPVCGateway",
             "VGAuthService",
             "vmvss",
             "VMwareCAF",
@@ -99,10 +106,14 @@ const TOOLS: &[Tool] = &[
             "vsepflt",
             "glxgi",
             "vmStatsProvider",
+            "VMAudio",
+            "vmxnet",
+            "vmscsi",
+            "LGTO_Sync",
         ],
         filters: &["vsepflt", "vnetflt", "vmmouse", "vmusbmouse"],
         starts: &["VMware User Process", "VMware Tools", "VMware VM3DService Process"],
-        product: "VMware Tools",
+        products: &["VMware Tools"],
     },
     Tool {
         name: "VirtualBox Guest Additions",
@@ -119,7 +130,7 @@ const TOOLS: &[Tool] = &[
         ],
         filters: &["VBoxMouse"],
         starts: &["VBoxTray"],
-        product: "Oracle VM VirtualBox Guest Additions",
+        products: &["Oracle VM VirtualBox Guest Additions", "Oracle VirtualBox Guest Additions"],
     },
     Tool {
         name: "Xen paravirtual drivers",
@@ -156,7 +167,14 @@ const TOOLS: &[Tool] = &[
         ],
         filters: &["xenfilt", "xencrsh", "xendisk", "scsifilt", "rhelfltr"],
         starts: &[],
-        product: "XenServer Tools",
+        products: &[
+            "XenServer Tools",
+            "XenServer VM Tools",
+            "Citrix XenServer",
+            "Citrix Hypervisor PV",
+            "Citrix Tools for Virtual Machines",
+            "XCP-ng",
+        ],
     },
     Tool {
         name: "Parallels Tools",
@@ -183,7 +201,7 @@ const TOOLS: &[Tool] = &[
         ],
         filters: &["prl_strg", "prl_mouf"],
         starts: &["Parallels Tools Center", "SharedIntApp"],
-        product: "Parallels Tools",
+        products: &["Parallels Tools"],
     },
     Tool {
         name: "QEMU guest agent",
@@ -192,10 +210,12 @@ const TOOLS: &[Tool] = &[
         services: &["QEMU-GA", "QEMU Guest Agent VSS Provider", "vdservice", "spice-agent", "BalloonService"],
         filters: &[],
         starts: &[],
-        product: "QEMU guest agent",
+        products: &["QEMU guest agent"],
     },
 ];
 
+/// Where devices may have filters of their own (`Enum`).
+const BUSES: &[&str] = &["ACPI", "HID", "IDE", "PCI", "PCIIDE", "SCSI", "STORAGE", "USB", "XENBUS"];
 /// Services of Hyper-V that are part of Windows: they stay, and do nothing elsewhere.
 const HYPERV_MARK: &str = "vmicheartbeat";
 
@@ -225,8 +245,8 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
             continue;
         }
         remove(work, tool)?;
-        work.commit(&format!("{} has no hardware left to work with", tool.name))?;
-        work.note(format!("{} is taken out of the registry; its files are left where they are", tool.name));
+        work.commit(&format!("the new machine has no hardware for {}", tool.name))?;
+        work.note(format!("taken out of the registry: {}; the files are left where they are", tool.name));
     }
     let current = format!(r"{}\Services\{HYPERV_MARK}", work.system.current);
     if home != Platform::HyperV
@@ -255,26 +275,40 @@ fn remove(work: &mut Work<'_>, tool: &Tool) -> Result<()> {
     product(work, tool)
 }
 
-/// Takes a tool's names out of the lists of class filters: a missing filter keeps every device of its class from starting.
+/// Takes a tool's names out of the filters of device classes and of single devices: a missing filter keeps each of them from
+/// starting.
 fn filters(work: &mut Work<'_>, set: &str, tool: &Tool) -> Result<()> {
     if tool.filters.is_empty() {
         return Ok(());
     }
     let classes = format!(r"{set}\Control\Class");
     for class in work.hives.keys(Store::System, &classes)? {
-        let key = format!(r"{classes}\{class}");
-        for list in ["UpperFilters", "LowerFilters"] {
-            let old = work.hives.texts(Store::System, &key, list)?;
-            let new: Vec<&str> =
-                old.iter().map(String::as_str).filter(|name| !is_one(tool.filters, name)).collect();
-            if new.len() == old.len() {
-                continue;
+        unfilter(work, &format!(r"{classes}\{class}"), tool)?;
+    }
+    for bus in BUSES {
+        let devices = format!(r"{set}\Enum\{bus}");
+        for device in work.hives.keys(Store::System, &devices)? {
+            for instance in work.hives.keys(Store::System, &format!(r"{devices}\{device}"))? {
+                unfilter(work, &format!(r"{devices}\{device}\{instance}"), tool)?;
             }
-            if new.is_empty() {
-                work.unset(Store::System, &key, list)?;
-            } else {
-                work.set(Store::System, &key, list, Kind::MULTI_SZ, &data::multi_sz(&new))?;
-            }
+        }
+    }
+    Ok(())
+}
+
+/// The same in one key.
+fn unfilter(work: &mut Work<'_>, key: &str, tool: &Tool) -> Result<()> {
+    for list in ["UpperFilters", "LowerFilters"] {
+        let old = work.hives.texts(Store::System, key, list)?;
+        let new: Vec<&str> =
+            old.iter().map(String::as_str).filter(|name| !is_one(tool.filters, name)).collect();
+        if new.len() == old.len() {
+            continue;
+        }
+        if new.is_empty() {
+            work.unset(Store::System, key, list)?;
+        } else {
+            work.set(Store::System, key, list, Kind::MULTI_SZ, &data::multi_sz(&new))?;
         }
     }
     Ok(())
@@ -291,7 +325,7 @@ fn product(work: &mut Work<'_>, tool: &Tool) -> Result<()> {
         for name in work.hives.keys(Store::Software, &uninstall)? {
             let key = format!(r"{uninstall}\{name}");
             let shown = work.hives.text(Store::Software, &key, "DisplayName")?.unwrap_or_default();
-            if !shown.starts_with(tool.product) {
+            if !tool.products.iter().any(|product| shown.starts_with(product)) {
                 continue;
             }
             work.remove(Store::Software, &key)?;

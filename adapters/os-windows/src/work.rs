@@ -3,7 +3,7 @@
 use crate::files::is_directory;
 use crate::hives::{Hives, Store};
 use crate::package::Package;
-use crate::packages::{self, Lent};
+use crate::packages::{self, Lent, Mounted};
 use crate::place::Place;
 use crate::system::System;
 use std::collections::BTreeSet;
@@ -29,7 +29,9 @@ pub struct Work<'a> {
     /// Concerns and notes so far.
     pub result: Adaptation,
     /// Where the operator's drivers are.
-    supplies: Vec<Lent>,
+    supplies: Vec<Mounted>,
+    /// Their files, once they have been looked for.
+    lent: Option<Rc<Vec<Lent>>>,
     /// The packages there, once they have been looked for.
     packages: Option<Rc<Vec<Package>>>,
     /// Hives with edits that are not in the guest yet.
@@ -57,6 +59,7 @@ impl<'a> Work<'a> {
             hives,
             result,
             supplies,
+            lent: None,
             packages: None,
             pending: BTreeSet::new(),
         })
@@ -67,10 +70,20 @@ impl<'a> Work<'a> {
         if let Some(packages) = &self.packages {
             return Ok(packages.clone());
         }
-        let supplies = self.supplies.clone();
-        let packages = Rc::new(packages::find(self, &supplies)?);
+        let lent = self.lent()?;
+        let packages = Rc::new(packages::find(self, &lent)?);
         self.packages = Some(packages.clone());
         Ok(packages)
+    }
+
+    /// What the operator lends.
+    pub fn lent(&mut self) -> Result<Rc<Vec<Lent>>> {
+        if let Some(lent) = &self.lent {
+            return Ok(lent.clone());
+        }
+        let lent = Rc::new(packages::list(self.guest, &self.supplies)?);
+        self.lent = Some(lent.clone());
+        Ok(lent)
     }
 
     /// What the operator said.

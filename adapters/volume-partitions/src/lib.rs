@@ -97,6 +97,7 @@ fn describe(index: u32, size: u64, mut table: Table, layout: &mut Layout) {
         }
         let mut facts = vec![fact("table.kind", table.kind), fact("table.id", &table.id)];
         facts.push(fact("partition.number", entry.number));
+        facts.push(fact("partition.offset", entry.start));
         facts.extend(entry.facts);
         layout.parts.push(Part { id, kind: "partition".into(), segments, facts });
     }
@@ -140,12 +141,6 @@ fn problem(entry: &Entry, floor: u64, size: u64, spans: &[(u32, Range<u64>)]) ->
         *number != entry.number && other.start < span.end && span.start < other.end
     };
     spans.iter().find(overlaps).map(|(other, _)| format!("overlaps partition {other}"))
-}
-
-/// The little-endian number of `length` bytes at `at`; zero where the bytes are missing.
-fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    let bytes = bytes.get(at..at.saturating_add(length)).unwrap_or_default();
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// The device's logical sector size in bytes.

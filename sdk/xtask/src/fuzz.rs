@@ -20,16 +20,24 @@ fn place() -> PathBuf {
     root().join("target/fuzz")
 }
 
-/// Fuzzes every target for `seconds`; an input that crashes one is kept, named, and an error.
-pub fn fuzz(seconds: u64) -> Result<()> {
+/// Fuzzes every target, or those of these names, for `seconds` each; an input that crashes one is kept, named, and an
+/// error.
+pub fn fuzz(seconds: u64, names: &[&str]) -> Result<()> {
     packages::install(TESTS)?;
     packages::install(NEEDS)?;
-    let targets = targets(&root().join("tests/fuzz/fuzz_targets"))?;
+    let mut targets = targets(&root().join("tests/fuzz/fuzz_targets"))?;
+    if let Some(name) = names.iter().find(|name| !targets.iter().any(|target| target == *name)) {
+        bail!("no fuzz target is called `{name}`; there are {}", targets.join(", "));
+    }
+    targets.retain(|target| names.is_empty() || names.contains(&target.as_str()));
     let corpora = place().join("corpus");
-    if !corpora.is_dir() {
+    if targets.iter().any(|target| !corpora.join(target).is_dir()) {
         let made = place().join("seeds");
+        if made.exists() {
+            std::fs::remove_dir_all(&made)?;
+        }
         run(Command::new("sh").arg(root().join("tests/fuzz/seeds.sh")).arg(&made))?;
-        std::fs::rename(made, &corpora)?;
+        add(&made, &corpora, &targets)?;
     }
     build(&place().join("build"))?;
     let mut reports = Vec::new();
@@ -48,6 +56,16 @@ pub fn fuzz(seconds: u64) -> Result<()> {
         bail!("fuzzing found something: see the logs in {}", place().join("log").display());
     }
     Ok(())
+}
+
+/// Gives the targets that have no corpus yet their seeds, and removes the others.
+fn add(seeds: &Path, corpora: &Path, targets: &[String]) -> Result<()> {
+    std::fs::create_dir_all(corpora)?;
+    for target in targets.iter().filter(|target| !corpora.join(target).is_dir()) {
+        std::fs::rename(seeds.join(target), corpora.join(target))
+            .with_context(|| format!("seeds.sh makes no seeds for {target}"))?;
+    }
+    Ok(std::fs::remove_dir_all(seeds)?)
 }
 
 /// The names of the files in the targets' folder.

@@ -7,6 +7,7 @@ mod demo;
 mod disk;
 mod fuzz;
 mod image;
+mod kernel;
 mod lvm;
 mod matrix;
 mod packages;
@@ -31,7 +32,9 @@ cargo xtask bench-windows    measures a Windows with many files
 cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
-cargo xtask fuzz [SECONDS]   fuzzes every parser, each for 600 s or as long as is said
+cargo xtask kernel           makes the kernel that tests ask what Linux makes of a volume, once
+cargo xtask fuzz [SECONDS [NAME...]]
+                             fuzzes every parser, or those named, each for 600 s or as long as is said
 cargo xtask demo [--record]  the whole story, from a disk to a machine that boots; with --record as docs/demo.svg";
 
 fn main() -> ExitCode {
@@ -51,13 +54,14 @@ fn main() -> ExitCode {
         ["image"] => image::build(&image::KINDS[0]).map(drop),
         ["image", "all"] => image::KINDS.iter().try_for_each(|kind| image::build(kind).map(drop)),
         ["image", kind] => image::Kind::named(kind).and_then(image::build).map(drop),
+        ["kernel"] => kernel::build(),
         ["boot", disk] => login(disk, "virtio-blk"),
         ["boot", disk, hardware] => login(disk, hardware),
-        ["fuzz"] => fuzz::fuzz(600),
-        ["fuzz", seconds] => seconds
+        ["fuzz"] => fuzz::fuzz(600, &[]),
+        ["fuzz", seconds, names @ ..] => seconds
             .parse()
             .with_context(|| format!("`{seconds}` is no number of seconds"))
-            .and_then(fuzz::fuzz),
+            .and_then(|seconds| fuzz::fuzz(seconds, names)),
         ["demo"] => demo::run_demo(false),
         ["demo", "--record"] => demo::run_demo(true),
         _ => {

@@ -1,6 +1,6 @@
 //! Every test, in the order in which a failure is cheapest, with the time each step took.
 
-use crate::{adapters, cargo, matrix, packages, run};
+use crate::{adapters, cargo, kernel, matrix, packages, run};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ fn steps(all: bool, times: &mut Times) -> Result<()> {
     times.of("packages", || {
         [packages::TESTS, packages::IMAGE, packages::BOOT].into_iter().try_for_each(packages::install)
     })?;
+    times.of("kernel", kernel::build)?;
     times.of("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     times.of("build", || run(cargo().args(["build", "--release", "--workspace"])))?;
     times.of("adapters", adapters::build)?;

@@ -2,7 +2,7 @@
 
 use crate::raw::{Volume, fixed};
 use wherry_sdk::Blob;
-use wherry_sdk::image::{field, little};
+use wherry_sdk::bytes::{field, little};
 
 /// An attribute that is open.
 #[derive(Clone, Debug, PartialEq)]

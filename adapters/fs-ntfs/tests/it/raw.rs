@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
-use wherry_sdk::image::little;
+use wherry_sdk::bytes::little;
 use wherry_sdk::testing::FileBlob;
 use wherry_sdk::{Blob, FileSystem, Range, Result};
 

@@ -7,7 +7,7 @@ use crate::raw::{PAGE, Volume, differences, forget, mount, protected};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wherry_sdk::Blob;
-use wherry_sdk::image::{little, put};
+use wherry_sdk::bytes::{little, put};
 
 /// A log in which records are found and changed.
 struct Log<'v> {

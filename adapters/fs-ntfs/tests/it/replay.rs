@@ -6,15 +6,16 @@ use crate::described::{Change, Opened, Piece, describe, write};
 use crate::idle::Log;
 use crate::images::{Image, empty, find};
 use crate::raw::{PAGE, Volume, differences, mount};
-use crate::tools::{self, Mount, mounts};
-use crate::tree::bytes;
+use crate::tools::{self, mounted};
+use crate::tree::from_adapter;
 use fs_ntfs::Ntfs;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wherry_sdk::image::{little, put};
-use wherry_sdk::testing::{FileBlob, Random};
+use wherry_sdk::bytes::{little, put};
+use wherry_sdk::testing::filesystem::assert_same;
+use wherry_sdk::testing::{FileBlob, Random, can_fuse, noise};
 use wherry_sdk::{Blob, ErrorKind, FileSystem, find as fact};
 
 /// A volume in three states, one after the other.
@@ -27,19 +28,19 @@ fn populate(root: &Path) {
     fs::create_dir(root.join("many")).unwrap();
     for number in 0..150 {
         let name = root.join(format!("many/a rather long name of a file, number {number}"));
-        fs::write(name, bytes(number, number as usize * 7)).unwrap();
+        fs::write(name, noise(number, number as usize * 7)).unwrap();
     }
     for (name, length) in
         [("small", 100), ("large", 50_000), ("grows", 300), ("shrinks", 90_000), ("gone", 9000)]
     {
-        fs::write(root.join(name), bytes(length, length as usize)).unwrap();
+        fs::write(root.join(name), noise(length, length as usize)).unwrap();
     }
 }
 
 fn change(root: &Path) {
-    fs::write(root.join("grows"), bytes(1, 70_000)).unwrap();
-    fs::write(root.join("shrinks"), bytes(2, 8000)).unwrap();
-    fs::write(root.join("small"), bytes(3, 220)).unwrap();
+    fs::write(root.join("grows"), noise(1, 70_000)).unwrap();
+    fs::write(root.join("shrinks"), noise(2, 8000)).unwrap();
+    fs::write(root.join("small"), noise(3, 220)).unwrap();
     fs::rename(root.join("large"), root.join("renamed to something else")).unwrap();
     fs::hard_link(root.join("small"), root.join("linked")).unwrap();
     fs::remove_file(root.join("gone")).unwrap();
@@ -47,17 +48,17 @@ fn change(root: &Path) {
         fs::remove_file(root.join(format!("many/a rather long name of a file, number {number}"))).unwrap();
     }
     fs::create_dir(root.join("new directory")).unwrap();
-    fs::write(root.join("new directory/new"), bytes(4, 40)).unwrap();
+    fs::write(root.join("new directory/new"), noise(4, 40)).unwrap();
 }
 
 fn change_again(root: &Path) {
-    fs::write(root.join("new directory/other"), bytes(5, 30_000)).unwrap();
+    fs::write(root.join("new directory/other"), noise(5, 30_000)).unwrap();
     fs::rename(root.join("linked"), root.join("many/linked")).unwrap();
     fs::remove_file(root.join("new directory/new")).unwrap();
     for number in 200..240 {
-        fs::write(root.join(format!("many/another name, number {number}")), bytes(number, 20)).unwrap();
+        fs::write(root.join(format!("many/another name, number {number}")), noise(number, 20)).unwrap();
     }
-    fs::write(root.join("grows"), bytes(6, 120_000)).unwrap();
+    fs::write(root.join("grows"), noise(6, 120_000)).unwrap();
 }
 
 /// The states, with clusters as that flavour has them.
@@ -67,7 +68,7 @@ pub fn states(flavour: &str) -> States {
     let mut last = image.path.clone();
     for (path, step) in paths.iter().zip([populate, change, change_again]) {
         fs::copy(&last, path).unwrap();
-        step(&Mount::new(path, "").path);
+        step(&mounted(path, "").path);
         last.clone_from(path);
     }
     States { _image: image, paths }
@@ -358,7 +359,7 @@ fn styles() -> Vec<(&'static str, Style)> {
 fn what_was_committed_is_done() {
     let mut agreed = 0;
     for flavour in ["4k", "512", "1k", "64k"] {
-        if !mounts() {
+        if !can_fuse() {
             return;
         }
         let states = states(flavour);
@@ -405,7 +406,7 @@ fn ntfsrecover_agrees(path: &Path, volume: &Volume, end: &Path) -> bool {
 #[test]
 fn what_was_not_committed_is_undone() {
     for flavour in ["4k", "512", "1k", "64k"] {
-        if !mounts() {
+        if !can_fuse() {
             return;
         }
         let states = states(flavour);
@@ -431,7 +432,7 @@ fn what_was_not_committed_is_undone() {
 /// A volume that is only read shows what the replay makes of it, and keeps its log.
 #[test]
 fn a_replay_in_memory_writes_nothing() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     let states = states("4k");
@@ -444,9 +445,9 @@ fn a_replay_in_memory_writes_nothing() {
     assert!(!identity.clean && fact(&identity.facts, "doubt").is_none());
     let tree = |path: &Path| {
         let mut fs = Ntfs::mount(Box::new(FileBlob::open(path).unwrap()), false).unwrap();
-        crate::tree::from_adapter(&mut fs)
+        from_adapter(&mut fs)
     };
-    crate::tree::assert_same(&tree(&path), &tree(&states.paths[2]), "in memory");
+    assert_same(&tree(&path), &tree(&states.paths[2]), "in memory");
     assert!(fs::read(&path).unwrap() == before);
     // On the device, the log is closed and clean afterwards.
     let device = FileBlob::open(&path).unwrap();
@@ -458,13 +459,13 @@ fn a_replay_in_memory_writes_nothing() {
     assert!(identity.clean && fact(&identity.facts, "ntfs.log") == Some("clean"));
     drop(device);
     tools::check(&path);
-    crate::tree::assert_same(&tree(&path), &tree(&states.paths[2]), "on the device");
+    assert_same(&tree(&path), &tree(&states.paths[2]), "on the device");
 }
 
 /// Clusters that were given back after they were changed may be anything by now, and are left alone.
 #[test]
 fn what_was_given_back_is_not_written() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     let states = states("4k");
@@ -546,7 +547,7 @@ type Harm = Box<dyn Fn(&Volume, &mut Vec<u8>)>;
 
 #[test]
 fn what_is_not_understood_is_refused() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     let states = states("4k");

@@ -3,10 +3,9 @@
 use crate::check::check;
 use crate::raw::{PAGE, Volume, fixed, mount, protected};
 use crate::replay::{PLAIN, States, Style, pending, states};
-use crate::tools::mounts;
 use fs_ntfs::Ntfs;
 use std::path::PathBuf;
-use wherry_sdk::testing::{Random, damage};
+use wherry_sdk::testing::{Random, can_fuse, damage};
 use wherry_sdk::{ErrorKind, FileSystem, find};
 
 /// Cases of damage within pages.
@@ -50,7 +49,7 @@ fn exercise(volume: &Volume, reading: bool) -> bool {
 /// Pages that were not written, or in part, or are those of another time, as power failures leave them.
 #[test]
 fn cut_and_torn_logs() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     let states = states("512");
@@ -97,7 +96,7 @@ fn cut_and_torn_logs() {
 /// Bytes that are others: in half of the cases the update sequence fits them.
 #[test]
 fn damaged_logs_that_are_replayed() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     let states = states("512");

@@ -192,6 +192,9 @@ fn control(one: &Generation, set: &str) -> Values {
     if one.number() >= (5, 0) {
         all.extend(card(&at(""), one));
     }
+    if one.name == "nt4" {
+        all.extend(adapter(&at("")));
+    }
     if one.number().0 == 5 {
         all.push(dword(&at(r"Services\intelppm"), "Start", 1));
         let root = at(r"Enum\Root\ACPI_HAL\0000");
@@ -205,6 +208,11 @@ fn control(one: &Generation, set: &str) -> Values {
     let class = at(r"Control\Class\{4d36e96f-e325-11ce-bfc1-08002be10318}");
     all.push(multi(&class, "UpperFilters", &["vmmouse", "mouclass"]));
     all
+}
+
+/// What ACPI's devices without a number are called; a later installation has counted its image's.
+fn acpi(one: &Generation) -> &'static str {
+    if one.number() < (6, 0) { "2&daba3ff&0" } else { "2&daba3ff&1" }
 }
 
 fn card(set: &str, one: &Generation) -> Values {
@@ -224,14 +232,64 @@ fn card(set: &str, one: &Generation) -> Values {
         multi(&address, "SubnetMask", &["255.255.255.0"]),
         multi(&address, "DefaultGateway", &["192.168.7.1"]),
         sz(&address, "NameServer", "192.168.7.2,192.168.7.3"),
+        sz(&format!(r"{set}Enum\ACPI_HAL\PNP0C08\0"), "ParentIdPrefix", acpi(one)),
         sz(&device, "Driver", &format!(r"{NET}\0007")),
         sz(&device, "ClassGUID", NET),
     ];
+    if one.number().0 >= 6 {
+        all.extend(ipv6(set));
+    }
     if one.number() >= (6, 2) {
         let second = format!(r"{set}Control\NetworkSetup2\Interfaces\{CARD}\Kernel");
         all.push(sz(&second, "PnPInstanceId", OLD_CARD));
     }
     all
+}
+
+/// A fixed IPv6 address with a way out, as Vista and later keep them by the interface's LUID.
+fn ipv6(set: &str) -> Values {
+    let luid = "0000000700000600";
+    let store = format!(r"{set}Control\Nsi\{{eb004a01-9b1a-11d4-9123-0050047759bc}}");
+    let address = format!("{luid}20010db8000000000000000000000005");
+    let route = format!("{}{luid}{luid}fe800000000000000000000000000001", "0".repeat(96));
+    let mut data = [0xff; 44];
+    data[8..20].copy_from_slice(&[0x10, 0, 0, 0, 0x10, 0, 0, 0, 64, 0, 0, 0]);
+    let class = format!(r"{set}Control\Class\{NET}\0007");
+    let servers = format!(r"{set}Services\Tcpip6\Parameters\Interfaces\{CARD}");
+    vec![
+        dword(&class, "NetLuidIndex", 7),
+        dword(&class, "*IfType", 6),
+        (format!(r"{store}\10"), address, Kind::BINARY, data.to_vec()),
+        (format!(r"{store}\16"), route, Kind::BINARY, vec![0xff; 56]),
+        sz(&servers, "NameServer", "2001:db8::53"),
+    ]
+}
+
+/// The adapter that NT 4.0 has for VMware's card.
+fn adapter(set: &str) -> Values {
+    let (driver, service) = (format!(r"{set}Services\AMDPCN"), format!(r"{set}Services\AMDPCN1"));
+    let (parameters, address) = (format!(r"{service}\Parameters"), format!(r"{service}\Parameters\Tcpip"));
+    vec![
+        dword(&driver, "Start", 2),
+        dword(&driver, "Type", 1),
+        multi(&format!(r"{driver}\Linkage"), "Bind", &[r"\Device\AMDPCN1"]),
+        dword(&service, "Start", 3),
+        dword(&service, "Type", 4),
+        dword(&parameters, "BusType", 5),
+        dword(&parameters, "BusNumber", 0),
+        dword(&parameters, "SlotNumber", 17),
+        dword(&parameters, "TP", 0),
+        dword(&address, "EnableDHCP", 0),
+        multi(&address, "IPAddress", &["192.168.7.20"]),
+        multi(&address, "SubnetMask", &["255.255.255.0"]),
+        multi(&address, "DefaultGateway", &["192.168.7.1"]),
+        sz(&format!(r"{set}Services\Tcpip\Parameters"), "NameServer", "192.168.7.2"),
+    ]
+}
+
+/// DRIVERS, of 8.1 and later.
+fn drivers_hive() -> Values {
+    vec![dword("DriverDatabase", "Architecture", 9)]
 }
 
 /// SOFTWARE.
@@ -242,6 +300,10 @@ pub fn software(one: &Generation) -> Values {
         sz(nt, "CurrentBuildNumber", one.build),
         sz(nt, "SystemRoot", &format!(r"C:\{}", one.root)),
     ];
+    if one.number() >= (5, 0) {
+        let path = (r"Microsoft\Windows\CurrentVersion".into(), "DevicePath".into());
+        all.push((path.0, path.1, Kind::EXPAND_SZ, data::sz(r"%SystemRoot%\inf")));
+    }
     if !one.product.is_empty() {
         all.push(sz(nt, "ProductName", one.product));
     }
@@ -249,6 +311,11 @@ pub fn software(one: &Generation) -> Values {
         all.push(dword(nt, "CurrentMajorVersionNumber", 10));
         all.push(dword(nt, "CurrentMinorVersionNumber", 0));
         all.push(sz(nt, "EditionID", if one.server { "ServerStandard" } else { "Professional" }));
+    }
+    if one.name == "nt4" {
+        let card = r"Microsoft\Windows NT\CurrentVersion\NetworkCards\1";
+        all.push(sz(card, "ServiceName", "AMDPCN1"));
+        all.push(sz(card, "Title", "[1] AMD PCNET Family Ethernet Adapter"));
     }
     if matches!(one.name, "xp" | "7" | "2008r2" | "2003") {
         all.push(sz(nt, "CSDVersion", "Service Pack 1"));
@@ -277,6 +344,7 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
         ("fs.kind", kind),
         ("disk.index", "0"),
         ("partition.number", number),
+        ("partition.offset", "1048576"),
         ("partition.uuid", own),
         ("table.kind", table),
         ("table.id", id),
@@ -287,6 +355,9 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
         .file(&format!("{config}/SOFTWARE"), hive(one.regf, &software(one)))
         .file(&format!("{root}/System32/ntoskrnl.exe"), program("ntoskrnl.exe"))
         .file(&format!("{root}/System32/hal.dll"), program("halaacpi.dll"));
+    if one.number() >= (6, 3) {
+        volume = volume.file(&format!("{config}/DRIVERS"), hive(one.regf, &drivers_hive()));
+    }
     for file in files(one) {
         volume = volume.file(&format!("{root}/System32/drivers/{file}"), format!("placeholder for {file}"));
     }

@@ -62,6 +62,11 @@ fn facts_of_an_old_one() {
         )
     );
     assert!(fact(&os, "entry.0").unwrap().contains("(default)"));
+    let both = "Ethernet0 (Intel(R) PRO/1000 MT Network Connection) 192.168.7.20/255.255.255.0 2001:db8::5/64 by 192.168.7.1 by fe80::1 \
+                names from 192.168.7.2,192.168.7.3,2001:db8::53";
+    assert_eq!(fact(&identify("2019"), "network.0"), Some(both));
+    let adapter = "AMDPCN1 ([1] AMD PCNET Family Ethernet Adapter) 192.168.7.20/255.255.255.0 by 192.168.7.1 names from 192.168.7.2";
+    assert_eq!(fact(&identify("nt4"), "network.0"), Some(adapter));
 }
 
 #[test]

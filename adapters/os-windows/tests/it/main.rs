@@ -1,8 +1,10 @@
 //! Windows guests of every generation.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cabinet;
 mod driver_import;
 mod exercise;
+mod first_boot;
 mod generations;
 mod golden;
 mod hal;
@@ -10,5 +12,11 @@ mod hostile;
 mod identify;
 mod inf_exercise;
 mod inf_hostile;
+mod leaving;
+mod media;
+mod odd;
 mod packages;
+mod packed_exercise;
 mod profiles;
+mod program;
+mod signature;

@@ -38,6 +38,7 @@ fn agrees_with_sfdisk(image: &Image) {
         let number = text(&described["node"]).rsplit("disk.img").next().unwrap().to_owned();
         let fact = |key: &str| find(&part.facts, key).unwrap_or_default();
         assert_eq!(fact("partition.number"), number);
+        assert_eq!(fact("partition.offset"), sector("start").to_string());
         let kind = text(&described["type"]);
         assert_eq!(fact("partition.type"), if kind.len() == 1 { format!("0{kind}") } else { kind });
         assert_eq!(fact("partition.label"), described["name"].as_str().unwrap_or_default());

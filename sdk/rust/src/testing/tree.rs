@@ -68,6 +68,14 @@ impl MemoryVolume {
         self
     }
 
+    /// Another value of a fact.
+    #[must_use]
+    pub fn fact(mut self, key: &str, value: &str) -> Self {
+        self.volume.facts.retain(|fact| fact.key != key);
+        self.volume.facts.push(fact(key, value));
+        self
+    }
+
     /// Free room in bytes.
     #[must_use]
     pub fn room(mut self, free: u64) -> Self {

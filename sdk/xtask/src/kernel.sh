@@ -1,0 +1,21 @@
+#!/busybox sh
+# The only process of the machine in which tests let Linux mount a volume: /dev/vda, by the driver that the kernel's command
+# line names. Everything in it goes to /dev/vdb as tar, what the kernel says to the console, and the last line says how it
+# went.
+/busybox mount -t devtmpfs dev /dev
+/busybox mount -t proc proc /proc
+for module in $(/busybox cat /modules/order); do
+	/busybox insmod "/modules/$module"
+done
+word() {
+	/busybox sed -n "s/.*wherry\.$1=\([^ ]*\).*/\1/p" /proc/cmdline
+}
+end=failed
+/busybox insmod "/modules/$(word driver).ko"
+if /busybox mount -t "$(word driver)" -o "$(word options)" /dev/vda /volume; then
+	/busybox tar -cf /dev/vdb -C /volume . && /busybox umount /volume && end=complete
+fi
+/busybox sync
+/busybox dmesg | /busybox grep -F "$(word driver)"
+echo "wherry: $end"
+/busybox poweroff -f
