@@ -3,7 +3,7 @@
 use crate::bytes::{part, put};
 use crate::log_pages::refusal;
 use std::collections::BTreeMap;
-use wherry_sdk::{Blob, READ_MOST, Range, Result};
+use wherry_sdk::{Blob, Range, Result};
 
 /// Bytes of a piece.
 const PIECE: u64 = 512;
@@ -59,21 +59,10 @@ impl Changes {
         }
     }
 
-    /// Writes all of it to the device, neighbours together.
+    /// Writes all of it to the device.
     pub fn write_to(&self, device: &dyn Blob) -> Result<()> {
-        let (mut first, mut run) = (0, Vec::new());
-        for (number, piece) in &self.0 {
-            let follows = first + run.len() as u64 == number * PIECE;
-            if !follows || run.len() + piece.len() > READ_MOST as usize {
-                if !run.is_empty() {
-                    device.write(first, &run)?;
-                }
-                run.clear();
-                first = number * PIECE;
-            }
-            run.extend_from_slice(piece);
-        }
-        if run.is_empty() { Ok(()) } else { device.write(first, &run) }
+        let pieces = self.0.iter().map(|(number, piece)| (number * PIECE, piece.as_slice()));
+        device.write_many(&pieces.collect::<Vec<_>>())
     }
 }
 

@@ -114,6 +114,12 @@ impl Volume {
         volume
     }
 
+    /// The same, the file table as it is now.
+    pub fn reopened(mut self) -> Self {
+        (self.mft, _) = self.data(0);
+        self
+    }
+
     pub fn place(&self, runs: &[(u64, u64)], mut offset: u64) -> u64 {
         for (lcn, count) in runs {
             if offset < count * self.cluster {

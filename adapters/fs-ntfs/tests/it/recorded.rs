@@ -56,7 +56,8 @@ impl<'v> Log<'v> {
 
     /// Where byte `offset` of a record is.
     fn spot(&self, number: u64, offset: usize) -> (usize, usize) {
-        let (mut home, at) = self.records[&number];
+        // One that is not there is beyond all pages.
+        let (mut home, at) = self.records.get(&number).copied().unwrap_or_default();
         let mut at = at + offset;
         while at >= PAGE {
             at = at - PAGE + 0x40;
@@ -70,12 +71,15 @@ impl<'v> Log<'v> {
 
     fn field(&self, number: u64, offset: usize, length: usize) -> u64 {
         let (home, at) = self.spot(number, offset);
-        little(&self.pages[&home].0, at, length)
+        // Pages may be lost.
+        self.pages.get(&home).map_or(0, |(page, _)| little(page, at, length))
     }
 
     fn poke(&mut self, number: u64, offset: usize, bytes: &[u8]) {
         let (home, at) = self.spot(number, offset);
-        put(&mut self.pages.get_mut(&home).unwrap().0, at, bytes);
+        if let Some((page, _)) = self.pages.get_mut(&home) {
+            put(page, at, bytes);
+        }
     }
 
     fn checkpoints(&self) -> Vec<u64> {
@@ -109,7 +113,7 @@ impl<'v> Log<'v> {
         let half = |at| self.field(dump, at, 4);
         let oldest =
             used.map(|at| at + if wide { 0x18 } else { 0x1c }).map(|at| half(at) | half(at + 4) << 32);
-        oldest.min().unwrap().min(start)
+        oldest.min().unwrap_or(start).min(start)
     }
 
     /// Opens the log as of that checkpoint.
@@ -188,9 +192,85 @@ struct Count {
     refused: usize,
     /// those on which `ntfsrecover` agrees
     theirs: usize,
+    /// logs that were cut within a transaction
+    cut: usize,
     wrong: usize,
     /// operations of the records that were undone and done again
     operations: BTreeMap<(u64, u64), usize>,
+}
+
+impl Log<'_> {
+    /// Ends the log with that record, as if nothing behind it had been written.
+    fn end_with(&mut self, end: u64) {
+        let length = 0x30 + self.field(end, 0x18, 4) as usize;
+        let (home, at) = self.spot(end, length - 1);
+        for (page, (bytes, places)) in &mut self.pages {
+            if *page == home {
+                put(bytes, 8, &end.to_le_bytes());
+                put(bytes, 0x10, &[1]);
+                put(bytes, 0x20, &end.to_le_bytes());
+                bytes[(at + 1).next_multiple_of(8)..].fill(0);
+            }
+            let behind = *page != home && little(bytes, 8, 8).max(little(bytes, 0x20, 8)) > end;
+            for place in places {
+                let copy = *place < 4 * PAGE;
+                let bytes = if behind || copy { vec![0xff; PAGE] } else { protected(bytes.clone()) };
+                self.volume.scatter(&self.volume.log, *place as u64, &bytes);
+            }
+            if *page == home {
+                self.volume.scatter(&self.volume.log, home as u64, &protected(bytes.clone()));
+            }
+        }
+    }
+}
+
+/// Cuts the log within transactions, over a volume as it was at the checkpoint: what is undone then leaves what there is if
+/// the log ends before the transaction.
+fn cut_within(path: &Path, checkpoint: u64, end: u64, count: &mut Count) {
+    let volume = Volume::open(path);
+    let log = Log::open(&volume).unwrap();
+    let changes = log.records.range(checkpoint + 1..=end).map(|(number, _)| *number);
+    let changes: Vec<u64> = changes.filter(|number| log.field(*number, 0x20, 4) == 1).collect();
+    let forgets = |number: &u64| log.field(*number, 0x30, 2) == 0x1b;
+    let replayed = |end: u64| {
+        let copy = Volume::open(path);
+        Log::open(&copy).unwrap().end_with(end);
+        Log::open(&copy).unwrap().rewind(checkpoint, checkpoint);
+        copy.written.borrow_mut().clear();
+        mount(&copy).map(|()| copy.reopened())
+    };
+    // Times and what a directory said of a file are logged with what Windows had in mind before, not with what was there.
+    let vague = |number: &u64| match log.field(*number, 0x30, 2) {
+        0x13 | 0x14 => true,
+        7 => log.field(*number, 0x40, 2) == 0x38,
+        _ => false,
+    };
+    let (mut before, mut tried) = (None, 0);
+    for (index, number) in changes.iter().enumerate() {
+        if forgets(number) {
+            before = Some(*number);
+        } else if vague(number) {
+            before = None;
+        } else if let Some(before) = before
+            && index % 23 == 3
+            && tried < 6
+        {
+            tried += 1;
+            match (replayed(before), replayed(*number)) {
+                (Ok(one), Ok(two)) => {
+                    let list = differences(&two, &one);
+                    println!("    cut at {number:x}, undone to {before:x}: {list:?}");
+                    count.cut += 1;
+                    count.wrong += usize::from(!list.is_empty());
+                }
+                (one, two) => println!(
+                    "    cut at {number:x}: {:?} {:?}",
+                    one.err().as_ref().map(reason),
+                    two.err().as_ref().map(reason)
+                ),
+            }
+        }
+    }
 }
 
 fn reason(error: &wherry_sdk::Error) -> String {
@@ -243,8 +323,13 @@ fn look(path: &Path, checkpoint: u64, end: u64, count: &mut Count) {
         volume.scatter(&volume.log, at as u64, &original.gather(&original.log, at as u64, PAGE));
     }
     Log::open(&volume).unwrap().rewind(checkpoint, end);
-    if back > 0 {
-        ask_ntfsrecover(path, &volume, &original, count);
+    if back > 0 && volume.size() <= 64 << 20 {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("volume");
+        std::fs::copy(path, &copy).unwrap();
+        volume.blob.apply(&copy).unwrap();
+        cut_within(&copy, checkpoint, end, count);
+        ask_ntfsrecover(&copy, &volume, &original, count);
     }
     match mount(&volume) {
         Ok(()) => {
@@ -262,14 +347,7 @@ fn look(path: &Path, checkpoint: u64, end: u64, count: &mut Count) {
 
 /// What `ntfsrecover` makes of a volume with an open log, compared with the volume that it should become.
 fn ask_ntfsrecover(path: &Path, volume: &Volume, original: &Volume, count: &mut Count) {
-    if volume.size() > 64 << 20 {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let copy = directory.path().join("volume");
-    std::fs::copy(path, &copy).unwrap();
-    volume.blob.apply(&copy).unwrap();
-    let output = std::process::Command::new("ntfsrecover").args(["-s", "-v"]).arg(&copy).output().unwrap();
+    let output = std::process::Command::new("ntfsrecover").args(["-s", "-v"]).arg(path).output().unwrap();
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -278,7 +356,7 @@ fn ask_ntfsrecover(path: &Path, volume: &Volume, original: &Volume, count: &mut 
         println!("    ntfsrecover refuses: {why:?}");
         return;
     }
-    let theirs = Volume::open(&copy);
+    let theirs = Volume::open(path);
     theirs.written.borrow_mut().extend(volume.written.borrow().iter());
     let list = differences(&theirs, original);
     println!("    ntfsrecover: {list:?}");
