@@ -4,9 +4,10 @@
 //! Sources: Microsoft KB 102999 (network adapter cards' entries); reports of NT 4.0 guests with QEMU's PCnet card: the driver
 //! takes `BusNumber` and `SlotNumber` as they are, finds the card by them, and sends nothing where they are wrong.
 
-use crate::cards::{Card, Model};
+use crate::cards::Card;
 use crate::hives::{Hives, Store};
 use crate::instance::Slot;
+use crate::models::Model;
 use crate::system::System;
 use crate::work::Work;
 use crate::{firstboot, network};
@@ -119,11 +120,13 @@ fn place(work: &mut Work<'_>, card: &Card, n: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cards::model;
+    use crate::models::model;
+    use crate::tools::Platform;
 
     #[test]
     fn services_of_drivers() {
-        let (pcnet, tulip) = (model("pcnet").unwrap(), model("tulip").unwrap());
+        let (pcnet, tulip) =
+            (model("pcnet", Platform::Kvm).unwrap(), model("tulip", Platform::HyperV).unwrap());
         assert!(drives(&pcnet, "AMDPCN1") && drives(&pcnet, "amdpcn12") && !drives(&pcnet, "AMDPCN1X"));
         assert!(drives(&tulip, "DC21X41") && !drives(&tulip, "DC21X") && !drives(&pcnet, "E100B1"));
     }

@@ -7,7 +7,7 @@ use crate::cabinets;
 use crate::decoration::Architecture;
 use crate::files::{bytes, is_file, text};
 use crate::hives::{Hives, Store};
-use crate::media::{self, Copy};
+use crate::media::{self, Copy, Fit, Search};
 use crate::place::{Loader, Place};
 use crate::resource::{self, FileVersion};
 use crate::system::System;
@@ -48,9 +48,6 @@ const fn hal(file: &'static str, device: &'static str, name: &'static str, multi
     Hal { file, device, name, multi, table }
 }
 
-/// Kernels, as they are called on the installation CD: for one and for several processors, and the same with PAE.
-const KERNELS: [&str; 4] = ["ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe"];
-
 impl Hal {
     /// Whether it is one for ACPI machines.
     fn is_acpi(&self) -> bool {
@@ -69,7 +66,7 @@ const HALS: &[Hal] = &[
 
 /// All of these files.
 pub fn files() -> impl Iterator<Item = &'static str> {
-    HALS.iter().map(|hal| hal.file).chain(KERNELS)
+    HALS.iter().map(|hal| hal.file).chain(media::KERNELS)
 }
 
 /// What is installed.
@@ -89,10 +86,10 @@ struct Installed {
 }
 
 impl Installed {
-    /// Whether a file of this version goes with what is installed.
-    fn fits(&self, name: &str, version: Option<FileVersion>) -> bool {
-        let same = |own: Option<FileVersion>| own.is_some() && own == version;
-        same(self.kernel_version) || (!KERNELS.contains(&name) && same(self.hal_version))
+    /// What a file has to go with.
+    fn fit(&self, name: &str) -> Fit {
+        let own = self.hal_version.filter(|_| !media::KERNELS.contains(&name));
+        Fit { kernel: self.kernel_version, own }
     }
 }
 
@@ -118,7 +115,7 @@ fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &Sy
 }
 
 /// The device that stands for the computer, and its first hardware id.
-fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
+pub fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
     let root = format!(r"{}\Enum\Root", system.current);
     for device in hives.keys(Store::System, &root)? {
         for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {
@@ -292,14 +289,6 @@ fn switches(old: &str, kernel: bool) -> String {
     all.join(" ")
 }
 
-/// What came of looking for a file.
-enum Search {
-    /// One that goes with what is installed.
-    Found(Vec<u8>),
-    /// Only these, which do not: path and version.
-    Others(Vec<String>),
-}
-
 fn missing(work: &mut Work<'_>, name: &str, found: &Installed, others: &[String]) {
     let mut message =
         format!("{} does not start on the new machine, and {name} is not on this one", said(found));
@@ -317,39 +306,18 @@ fn missing(work: &mut Work<'_>, name: &str, found: &Installed, others: &[String]
 /// A file of the installation, from the guest or what the operator lends: one that goes with the kernel, else the one of the
 /// guest's service pack, which updates may have gone beyond since.
 fn file(work: &mut Work<'_>, name: &str, found: &Installed) -> Result<Search> {
-    let own = own(work, name)?;
-    if let Some(copy) = own.iter().find(|copy| found.fits(name, copy.version)) {
+    let (own, fit) = (own(work, name)?, found.fit(name));
+    if let Some(copy) = own.iter().find(|copy| fit.has(copy)) {
         return Ok(Search::Found(copy.bytes.clone()));
     }
     let old = work.place.path(UNINSTALL);
-    let lent = media::copies(work, name)?;
-    let mut fitting = lent.iter().find(|copy| found.fits(name, copy.version));
-    if fitting.is_none() && !KERNELS.contains(&name) {
-        fitting = beside_kernel(work, &lent, found)?;
-    }
-    let fitting = fitting.or_else(|| own.iter().find(|copy| copy.folder() != old));
-    Ok(match fitting {
-        Some(copy) => Search::Found(copy.bytes.clone()),
-        None => Search::Others(lent.iter().chain(&own).map(Copy::show).collect()),
+    Ok(match media::find(work, name, fit)? {
+        Search::Others(others) => match own.iter().find(|copy| copy.folder() != old) {
+            Some(copy) => Search::Found(copy.bytes.clone()),
+            None => Search::Others(others.into_iter().chain(own.iter().map(Copy::show)).collect()),
+        },
+        found => found,
     })
-}
-
-/// The HAL that lies beside a kernel of the installed version: a service pack leaves its HALs their own versions.
-fn beside_kernel<'a>(work: &mut Work<'_>, hals: &'a [Copy], found: &Installed) -> Result<Option<&'a Copy>> {
-    let Some(version) = found.kernel_version else { return Ok(None) };
-    let hals: Vec<&Copy> =
-        hals.iter().filter(|hal| hal.version.is_some_and(|own| own.is_same_build(version))).collect();
-    if hals.is_empty() {
-        return Ok(None);
-    }
-    for name in KERNELS {
-        for kernel in media::copies(work, name)?.iter().filter(|kernel| kernel.version == Some(version)) {
-            if let Some(hal) = hals.iter().find(|hal| hal.folder() == kernel.folder()) {
-                return Ok(Some(hal));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// What the guest has of a file: its service pack's files, its driver cache, and what the service pack has replaced.

@@ -16,6 +16,7 @@ use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When};
 use crate::install::{self, BOOT, Copy, Install, KERNEL, Library, Service, Text};
 use crate::loading::{self, Signing};
 use crate::package::{Choice, Package};
+use crate::packed;
 use std::collections::{BTreeMap, BTreeSet};
 use wherry_registry::Kind;
 use wherry_registry::data::{multi_sz, sz};
@@ -182,7 +183,7 @@ fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
         return Err(Error::new(ErrorKind::Limit, format!("more than {FILES_MOST} files")));
     }
     for name in optional.iter().chain(&catalog) {
-        if let Some(bytes) = package.read(guest.tree, name)? {
+        if let Some(bytes) = fetch(guest, package, name)? {
             files.insert(name.clone(), bytes);
         }
     }
@@ -195,14 +196,25 @@ fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
     let install = Install::read(&package.inf, &library, &choice.model.section, context)?;
     for Copy { source, .. } in &install.copies {
         if !files.contains_key(source) {
-            let bytes =
-                package.read(guest.tree, source)?.ok_or_else(|| missing(source, "which it copies"))?;
+            let bytes = fetch(guest, package, source)?.ok_or_else(|| missing(source, "which it copies"))?;
             files.insert(source.clone(), bytes);
         }
     }
     let installs = installs(package, &library, context)?;
     let number = number(guest, &package.bytes)?;
     Ok(Parcel { package, install, installs, files, catalog, folder, number })
+}
+
+/// A file of the package. Before Vista it may be packed; later, packages are signed and kept as they are.
+fn fetch(guest: &Guest<'_>, package: &Package, name: &str) -> Result<Option<Vec<u8>>> {
+    let plain = package.read(guest.tree, name)?;
+    if plain.is_some() || guest.target.version() >= (6, 0) {
+        return Ok(plain);
+    }
+    match package.read(guest.tree, &packed::name(name))? {
+        Some(bytes) => packed::unpack(bytes, name).map_err(|e| e.within(&packed::name(name))),
+        None => Ok(None),
+    }
 }
 
 fn missing(name: &str, what: &str) -> Error {

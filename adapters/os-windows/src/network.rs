@@ -5,13 +5,15 @@
 //! that would claim the addresses.
 
 use crate::adapters;
-use crate::cards::{self, Card, Model, NET};
+use crate::cards::{self, Card, NET};
 use crate::firstboot::{self, Address};
 use crate::hives::{Hives, Store};
-use crate::instance::{Slot, instance};
+use crate::instance;
+use crate::models::{Model, model};
 use crate::packages;
 use crate::services;
 use crate::system::System;
+use crate::tools::Platform;
 use crate::version::{W2000, XP};
 use crate::work::Work;
 use std::net::Ipv6Addr;
@@ -60,7 +62,7 @@ pub fn show(card: &Card) -> String {
 /// Gives the new cards the old ones' configuration.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     let name = work.profile.nic_model.clone();
-    let Some(model) = cards::model(&name) else {
+    let Some(model) = model(&name, Platform::of(work.profile)) else {
         work.warn(
             "windows.network.unknown-model",
             format!("no Windows driver is known for {name} network cards"),
@@ -73,7 +75,8 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         return adapters::adapt(work, &model, &name);
     }
     let old = cards::known(&mut work.hives, &work.system)?;
-    let new: Vec<Option<String>> = (0..old.len()).map_while(|n| device(work, &model, n)).collect();
+    let count = (0..old.len()).take_while(|n| is_there(work, *n)).count();
+    let new = (0..count).map(|n| instance::device(work, &model, n)).collect::<Result<Vec<_>>>()?;
     let mut late = Vec::new();
     for (n, card) in old.iter().enumerate() {
         match new.get(n) {
@@ -111,20 +114,15 @@ fn unknown(work: &mut Work<'_>, card: &Card) {
     );
 }
 
-/// The new machine's card N: none where there is none, and no path where it is not known.
-fn device(work: &Work<'_>, model: &Model, n: usize) -> Option<Option<String>> {
+/// Whether the new machine has a card N.
+fn is_there(work: &Work<'_>, n: usize) -> bool {
     let slot = find(&work.profile.facts, &format!("nic.{n}.slot"));
-    if slot.is_none() && work.option(&format!("nic.{n}.mac")).is_none() {
-        return None;
-    }
-    let path =
-        || Some(format!(r"{}\{}", model.device?, instance(&work.profile.machine, Slot::parse(slot?)?)?));
-    Some(path())
+    slot.is_some() || work.option(&format!("nic.{n}.mac")).is_some()
 }
 
 /// Whether there is a driver.
 fn driver(work: &mut Work<'_>, model: &Model, name: &str) -> Result<()> {
-    if model.is_own(work.system.version) {
+    if model.is_own(work.system.version, work.system.machine) {
         return Ok(());
     }
     let set = work.system.current.clone();

@@ -1,6 +1,6 @@
 //! What the operator may wish for, and the device profile that follows from it.
 
-use crate::{machine, system};
+use crate::{machine, system, vmx};
 use wherry_sdk::guest::Guest;
 use wherry_sdk::platform::{
     check_cards, check_name, firmware_assumed, offered, other_architecture, same_macs, unknown_wishes, wished,
@@ -107,9 +107,15 @@ pub fn offer(machine: &Machine) -> Offer {
         nic_model: nic_model.into(),
         architecture: ARCHITECTURE.into(),
         machine: format!("vmx-{version}"),
-        facts: Vec::new(),
+        facts: paths(machine, nic_model),
     };
     Offer { profile, concerns }
+}
+
+/// Where the cards will be. A server chooses that by itself.
+fn paths(machine: &Machine, nic_model: &str) -> Vec<Fact> {
+    let path = |n: usize| Some(fact(format!("nic.{n}.path"), vmx::path(nic_model, n)?));
+    if is_live(machine) { Vec::new() } else { (0..machine.nics.len()).filter_map(path).collect() }
 }
 
 /// The version of the virtual hardware that was wished for, else 13; none: no such version.

@@ -8,6 +8,21 @@ use wherry_sdk::platform::identity;
 /// Bridges that PCI Express devices need since hardware 7.
 const BRIDGES: [usize; 4] = [4, 5, 6, 7];
 
+/// Where VMware puts the bridge that PCI devices are behind; its number on the root bus.
+const BRIDGE_SLOT: usize = 0x11;
+/// `pciSlotNumber` of the first place behind that bridge.
+const BRIDGED: usize = 32;
+
+/// The place of a card behind the bridge. Those of PCI Express are elsewhere.
+fn slot(nic_model: &str, number: usize) -> Option<usize> {
+    ["e1000", "pcnet"].contains(&nic_model).then_some(1 + number)
+}
+
+/// What the profile says of a card's place: the bridge's on the root bus, and its own on the bridge's bus.
+pub fn path(nic_model: &str, number: usize) -> Option<String> {
+    Some(format!("{BRIDGE_SLOT:02x}.0/{:02x}.0", slot(nic_model, number)?))
+}
+
 /// The file for `plan`.
 pub fn configuration(plan: &Plan, key: &str) -> String {
     let choice = &plan.choice;
@@ -31,6 +46,7 @@ pub fn configuration(plan: &Plan, key: &str) -> String {
         lines.push(entry("uefi.secureBoot.enabled", "TRUE"));
     }
     lines.extend(["disk.EnableUUID", "hpet0.present", "vmci0.present", "pciBridge0.present"].map(yes));
+    lines.push(entry("pciBridge0.pciSlotNumber", BRIDGE_SLOT));
     for bridge in BRIDGES {
         lines.push(yes(&format!("pciBridge{bridge}.present")));
         lines.push(entry(&format!("pciBridge{bridge}.virtualDev"), "pcieRootPort"));
@@ -108,6 +124,9 @@ fn card_lines(plan: &Plan, number: usize, card: &Card) -> Vec<String> {
         entry(&key("connectionType"), "bridged"),
         entry(&key("networkName"), &card.network),
     ];
+    lines.extend(
+        slot(&plan.choice.nic_model, number).map(|slot| entry(&key("pciSlotNumber"), BRIDGED + slot)),
+    );
     match &card.mac {
         None => lines.push(entry(&key("addressType"), "generated")),
         Some(mac) => {

@@ -304,6 +304,34 @@ fn hives() {
     );
 }
 
+/// Files of a driver's floppy may be packed by themselves, where the release unpacks them.
+#[test]
+fn packed_files() {
+    use crate::media::packed;
+    // mscompress spoils files of less than 18 bytes.
+    let driver = program::driver(program::AMD64, "viostor");
+    let catalog = "viostor.cat".repeat(9).into_bytes();
+    let volume = wherry_sdk::testing::MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+        .directory("/Windows/INF")
+        .file("/d/viostor.inf", VIOSTOR)
+        .file("/d/VIOSTOR.SY_", packed("viostor.sys", &driver, false))
+        .file("/d/viostor.ca_", packed("viostor.cat", &catalog, true));
+    let tree = wherry_sdk::testing::MemoryTree::new(vec![volume]);
+    wherry_sdk::Tree::mount(&tree, "v", "/").unwrap();
+    let (packages, _) = os_windows::package::find(&tree, "/d", 0x409).unwrap();
+    let device = os_windows::package::Device::new(r"PCI\VEN_1AF4&DEV_1001");
+    let import = |major, minor| {
+        let guest = guest(&tree, target(major, minor, 3790, true));
+        let choice = os_windows::package::ranked(&packages, &device, &guest.target).remove(0);
+        os_windows::import::import(&guest, &choice)
+    };
+    let files = import(5, 2).unwrap().files;
+    let bytes = |end: &str| &files.iter().find(|file| file.path.ends_with(end)).unwrap().bytes;
+    assert!(*bytes("/System32/drivers/viostor.sys") == driver);
+    assert!(*bytes(".cat") == catalog);
+    assert!(import(6, 1).unwrap_err().message.contains("lacks viostor"));
+}
+
 /// NT 4.0 knows nothing but services; its drivers' INF files have the same sections.
 #[test]
 fn nt4() {

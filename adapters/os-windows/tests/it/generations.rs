@@ -210,6 +210,11 @@ fn control(one: &Generation, set: &str) -> Values {
     all
 }
 
+/// What ACPI's devices without a number are called; a later installation has counted its image's.
+fn acpi(one: &Generation) -> &'static str {
+    if one.number() < (6, 0) { "2&daba3ff&0" } else { "2&daba3ff&1" }
+}
+
 fn card(set: &str, one: &Generation) -> Values {
     let class = format!(r"{set}Control\Class\{NET}\0007");
     let connection = format!(r"{set}Control\Network\{NET}\{CARD}\Connection");
@@ -227,6 +232,7 @@ fn card(set: &str, one: &Generation) -> Values {
         multi(&address, "SubnetMask", &["255.255.255.0"]),
         multi(&address, "DefaultGateway", &["192.168.7.1"]),
         sz(&address, "NameServer", "192.168.7.2,192.168.7.3"),
+        sz(&format!(r"{set}Enum\ACPI_HAL\PNP0C08\0"), "ParentIdPrefix", acpi(one)),
         sz(&device, "Driver", &format!(r"{NET}\0007")),
         sz(&device, "ClassGUID", NET),
     ];

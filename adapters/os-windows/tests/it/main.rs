@@ -16,6 +16,7 @@ mod leaving;
 mod media;
 mod odd;
 mod packages;
+mod packed_exercise;
 mod profiles;
 mod program;
 mod signature;

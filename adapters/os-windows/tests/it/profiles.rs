@@ -19,7 +19,7 @@ pub fn kvm(firmware: &str, version: (u32, u32)) -> DeviceProfile {
     match version {
         (4, _) => profile(firmware, "ide", "pcnet", "i440fx", &["0000:00:03.0"]),
         (0..6, _) => profile(firmware, "ide", "rtl8139", "i440fx", &["0000:00:03.0"]),
-        _ => profile(firmware, "ahci", "e1000e", "q35", &["0000:00:03.0"]),
+        _ => profile(firmware, "ahci", "e1000", "q35", &["0000:00:03.0"]),
     }
 }
 
@@ -44,9 +44,14 @@ pub fn vmware(firmware: &str, version: (u32, u32)) -> DeviceProfile {
         (4, _) | (5, 0) => ("buslogic", "pcnet"),
         (5, 1) => ("ide", "pcnet"),
         (5, _) => ("ide", "e1000"),
+        (6, 0 | 1) => ("lsi-sas", "e1000"),
         _ => ("lsi-sas", "e1000e"),
     };
-    profile(firmware, disk, nic, "vmx-19", &[])
+    let mut profile = profile(firmware, disk, nic, "vmx-19", &[]);
+    if nic != "e1000e" {
+        profile.facts.push(fact("nic.0.path", "11.0/01.0"));
+    }
+    profile
 }
 
 /// Xen's HVM machines.

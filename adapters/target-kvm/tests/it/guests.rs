@@ -154,9 +154,10 @@ fn windows_gets_what_it_knows() {
     let cases = [
         ("4.0.1381", "ide", "pcnet", "i440fx"),
         ("5.0.2195", "ide", "rtl8139", "i440fx"),
-        ("5.2.3790", "ide", "e1000", "i440fx"),
+        ("5.1.2600", "ide", "rtl8139", "i440fx"),
+        ("5.2.3790", "ide", "rtl8139", "i440fx"),
         ("6.0.6002", "ahci", "e1000", "q35"),
-        ("10.0.20348", "ahci", "e1000e", "q35"),
+        ("10.0.20348", "ahci", "e1000", "q35"),
     ];
     for (version, bus, nic, board) in cases {
         let output = Directory::new(&format!("windows {version}"));

@@ -123,6 +123,31 @@ fn client_editions_get_two_sockets() {
     assert_eq!((cores(WINDOWS_7, 2).as_str(), cores(WINDOWS_2022, 8).as_str()), ("1", "1"));
 }
 
+/// Windows is told where the cards will be, in the places that are written down for VMware. A server chooses by itself.
+#[test]
+fn cards_are_where_the_profile_says() {
+    let paths = |machine: &Machine| -> Vec<String> {
+        let profile = profile(machine).unwrap().profile;
+        let paths = profile.facts.iter().filter(|fact| fact.key.ends_with(".path"));
+        paths.map(|fact| format!("{} {}", fact.key, fact.value)).collect()
+    };
+    for system in [NT4, WINDOWS_7] {
+        let machine = machine(system, &[]);
+        let text = vmx(&machine);
+        let found = paths(&machine);
+        assert_eq!(found.len(), machine.nics.len());
+        assert!(text.contains("pciBridge0.pciSlotNumber = \"17\"\n"), "{text}");
+        for (n, found) in found.iter().enumerate() {
+            assert_eq!(*found, format!("nic.{n}.path 11.0/{:02x}.0", n + 1));
+            let pinned = format!("ethernet{n}.pciSlotNumber = \"{}\"\n", 32 + n + 1);
+            assert!(text.contains(&pinned), "{pinned}");
+        }
+    }
+    assert!(paths(&machine(WINDOWS_2022, &[])).is_empty());
+    assert!(!vmx(&machine(WINDOWS_2022, &[])).contains("ethernet0.pciSlotNumber"));
+    assert!(paths(&machine(WINDOWS_7, &[("target.name", "vsphere")])).is_empty());
+}
+
 #[test]
 fn sinks_carry_the_format_and_its_options() {
     let output = Directory::new("sinks");
