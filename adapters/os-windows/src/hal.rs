@@ -48,6 +48,13 @@ const fn hal(file: &'static str, device: &'static str, name: &'static str, multi
     Hal { file, device, name, multi, table }
 }
 
+impl Hal {
+    /// Whether it is one for ACPI machines.
+    fn is_acpi(&self) -> bool {
+        self.device.starts_with("acpi")
+    }
+}
+
 const HALS: &[Hal] = &[
     hal("hal.dll", "e_isa_up", "Standard PC", false, false),
     hal("halapic.dll", "mps_up", "MPS uniprocessor PC", false, true),
@@ -69,6 +76,8 @@ struct Installed {
     hal: Option<&'static Hal>,
     /// What it calls itself.
     name: String,
+    /// Whether Plug and Play has found the machine by ACPI.
+    acpi: bool,
     /// Whether the kernel is the one for several processors; none where it does not say.
     multi: Option<bool>,
     /// Versions of the files.
@@ -95,25 +104,26 @@ fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &Sy
     let (hal_version, kernel_version) = (resource::version(&hal), resource::version(&kernel));
     let known = Installed { multi, hal_version, kernel_version, ..Installed::default() };
     if system.version >= W2000
-        && let Some(device) = computer(hives, system)?
+        && let Some((root, device)) = computer(hives, system)?
     {
         let hal = HALS.iter().find(|hal| hal.device.eq_ignore_ascii_case(&device));
-        return Ok(Installed { hal, name: device, ..known });
+        return Ok(Installed { hal, name: device, acpi: root.eq_ignore_ascii_case("ACPI_HAL"), ..known });
     }
     let name = resource::original_name(&hal).unwrap_or_default();
     let hal = HALS.iter().find(|hal| hal.file.eq_ignore_ascii_case(&name));
     Ok(Installed { hal, name, ..known })
 }
 
-/// The first hardware id of the device that stands for the computer.
-fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
+/// The device that stands for the computer, and its first hardware id.
+fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
     let root = format!(r"{}\Enum\Root", system.current);
     for device in hives.keys(Store::System, &root)? {
         for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {
             let key = format!(r"{root}\{device}\{instance}");
             let class = hives.text(Store::System, &key, "ClassGUID")?.unwrap_or_default();
             if class.eq_ignore_ascii_case(COMPUTER) {
-                return Ok(hives.texts(Store::System, &key, "HardwareID")?.into_iter().next());
+                let first = hives.texts(Store::System, &key, "HardwareID")?.into_iter().next();
+                return Ok(first.map(|id| (device, id)));
             }
         }
     }
@@ -141,10 +151,13 @@ pub fn describe(
 
 /// Puts a HAL that fits beside one that does not, and stops drivers of processors that are left behind.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
-    if work.system.version >= VISTA || work.system.machine != Architecture::X86 {
+    if work.system.version >= VISTA {
         return Ok(());
     }
     processors(work)?;
+    if work.system.machine != Architecture::X86 {
+        return Ok(());
+    }
     let (place, system) = (work.place.clone(), work.system.clone());
     let found = installed(work.guest, &mut work.hives, &place, &system)?;
     let asked = work.option("hal");
@@ -164,6 +177,21 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         None => replacement(&found, Platform::of(work.profile)),
     };
     let Some(wanted) = wanted.filter(|wanted| found.hal != Some(wanted)) else { return Ok(()) };
+    if work.system.version < W2000 && wanted.multi && found.multi == Some(false) {
+        work.block(
+            "windows.hal.processors",
+            "NT 4.0 for one processor needs more than another HAL and kernel for several (KB 142660)".into(),
+            "give the machine one processor, or run uptomp.exe of the Resource Kit on the source",
+        );
+        return Ok(());
+    }
+    if work.system.version >= W2000 && wanted.is_acpi() != found.acpi {
+        work.warn(
+            "windows.hal.kind",
+            format!("{} and {} find their hardware in different ways (KB 309283)", said(&found), wanted.name),
+            "expect Windows to look for all of its hardware anew on the first start, or to stop there",
+        );
+    }
     beside(work, wanted, &found)
 }
 
@@ -171,9 +199,15 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 fn replacement(found: &Installed, platform: Platform) -> Option<&'static Hal> {
     match found.hal {
         None if found.name.is_empty() => None,
-        None => HALS
-            .iter()
-            .find(|hal| hal.file == if found.multi == Some(true) { "halmps.dll" } else { "hal.dll" }),
+        None => {
+            let file = match (found.acpi, found.multi == Some(true)) {
+                (true, true) => "halmacpi.dll",
+                (true, false) => "halaacpi.dll",
+                (false, true) => "halmps.dll",
+                (false, false) => "hal.dll",
+            };
+            HALS.iter().find(|hal| hal.file == file)
+        }
         Some(hal) if hal.table && platform == Platform::HyperV => {
             HALS.iter().find(|hal| hal.file == "hal.dll")
         }
@@ -191,7 +225,7 @@ fn processors(work: &mut Work<'_>) -> Result<()> {
         }
         Ok(())
     })?;
-    work.commit("drivers of one maker's processors stop Windows on another's (KB 953356), and do nothing in a virtual machine")
+    work.commit("processor drivers for one maker's machine stop Windows on another's (KB 953356), and do nothing in a virtual machine")
 }
 
 /// Adds files and an entry that starts them.
@@ -229,6 +263,9 @@ fn beside(work: &mut Work<'_>, wanted: &Hal, found: &Installed) -> Result<()> {
     (new.title, new.switches) = (format!("{} ({})", usual.title, wanted.name), switches);
     work.guest.write(&path, &bytes(&ini.with(usual, &new)), None, &reason)?;
     work.note(format!("boot.ini has a new entry, \"{}\"; the old one stays below it", new.title));
+    if kernel.is_some() {
+        work.note("later service packs refuse to run while boot.ini has /KERNEL= (KB 327101)".into());
+    }
     Ok(())
 }
 
@@ -329,5 +366,7 @@ mod tests {
         assert_eq!(file(&found("halmps.dll", true), Platform::Kvm), None);
         assert_eq!(file(&found("halmps.dll", true), Platform::HyperV), Some("hal.dll"));
         assert_eq!(file(&found("halmacpi.dll", true), Platform::HyperV), None);
+        let maker = Installed { acpi: true, ..found("maker_acpi", true) };
+        assert_eq!(file(&maker, Platform::Kvm), Some("halmacpi.dll"));
     }
 }

@@ -6,7 +6,7 @@ use os_windows::cabinet::unpack;
 use std::path::Path;
 use std::process::Command;
 use wherry_sdk::ErrorKind;
-use wherry_sdk::image::little;
+use wherry_sdk::bytes::little;
 use wherry_sdk::testing::{Random, damage};
 
 /// A driver cache: names as Windows has them, contents with matches near and far, over many blocks.

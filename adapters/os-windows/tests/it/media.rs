@@ -179,22 +179,32 @@ fn the_guests_own_files_are_chosen_by_version() {
     assert!(result.concerns.iter().any(|concern| concern.message.contains("(4.0.1381.4)")), "{result:?}");
 }
 
-/// A kernel for several processors is only taken in the installed one's version.
+/// A kernel for one processor is only taken in the installed one's version.
 #[test]
 fn a_kernel_comes_with_the_hal() {
-    let hal = ("/I386/HALMPS.DLL", program("halmps.dll", SP6, 0));
+    let hal = ("/I386/HALAPIC.DLL", program("halapic.dll", SP6, 0));
+    let options = [profiles::options(), vec![fact("hal", "mps_up")]].concat();
     for (version, there) in [(SP6, true), (NEWER, false)] {
-        let kernel = program("ntkrnlmp.exe", version, 0);
-        let tree = guest(SP6, &[hal.clone(), ("/I386/NTKRNLMP.EX_", packed("ntkrnlmp.exe", &kernel, true))]);
+        let kernel = program("ntoskrnl.exe", version, 0);
+        let tree = guest(SP6, &[hal.clone(), ("/I386/NTOSKRNL.EX_", packed("ntoskrnl.exe", &kernel, true))]);
         Windows::identify(&tree).unwrap().unwrap();
-        tree.write("/WINNT/System32/ntoskrnl.exe", &program("ntoskrnl.exe", SP6, 0), None, "test").unwrap();
-        let options = [profiles::options(), vec![fact("hal", "mps_mp")]].concat();
         let result = Windows::adapt(&tree, &profiles::kvm("bios", (4, 0)), &options).unwrap();
         let written = tree.read_all("/WINNT/System32/krnlwhy.exe", 1 << 20).ok();
-        assert_eq!(written, there.then_some(kernel));
+        assert!(written == there.then_some(kernel));
         assert_eq!(result.concerns.is_empty(), there, "{:?}", result.concerns);
         assert_eq!(tree.text("/boot.ini").contains("/HAL=halwhy.dll /KERNEL=krnlwhy.exe"), there);
     }
+}
+
+/// NT 4.0 for several processors has other libraries too.
+#[test]
+fn no_second_processor_for_nt_4() {
+    let tree = guest(SP6, &[("/I386/HALMPS.DLL", program("halmps.dll", SP6, 0))]);
+    Windows::identify(&tree).unwrap().unwrap();
+    tree.write("/WINNT/System32/ntoskrnl.exe", &program("ntoskrnl.exe", SP6, 0), None, "test").unwrap();
+    let options = [profiles::options(), vec![fact("hal", "mps_mp")]].concat();
+    let result = Windows::adapt(&tree, &profiles::kvm("bios", (4, 0)), &options).unwrap();
+    assert!(result.concerns.iter().any(|concern| concern.id == "windows.hal.processors"), "{result:?}");
 }
 
 #[test]
