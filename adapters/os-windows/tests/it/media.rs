@@ -24,7 +24,7 @@ type Programs = Mutex<BTreeMap<(String, [u16; 4], u32), Vec<u8>>>;
 static PROGRAMS: Programs = Mutex::new(BTreeMap::new());
 
 /// A 32-bit DLL with a version resource: name, version, flags of the file. It is made once.
-fn program(name: &str, version: [u16; 4], flags: u32) -> Vec<u8> {
+pub fn program(name: &str, version: [u16; 4], flags: u32) -> Vec<u8> {
     let mut programs = PROGRAMS.lock().unwrap();
     let key = (name.to_owned(), version, flags);
     programs.entry(key).or_insert_with(|| link(name, version, flags)).clone()
