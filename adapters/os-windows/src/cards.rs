@@ -62,11 +62,12 @@ pub fn known(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Card>> {
         let key = format!(r"{}\Services\Tcpip\Parameters\Interfaces\{}", system.current, card.guid);
         card.read_addresses(hives, &key)?;
         card.ipv6 = ipv6(hives, system, &card)?;
-        let waits = !is_there && ghosts::remembered(hives, &mut card)?;
-        if is_there || waits {
+        if is_there {
             card.mac = instance::mac(&card.device);
             let location = hives.text(Store::System, &enumerated, "LocationInformation")?;
             card.place = location.and_then(|location| pairs::place(&location));
+        }
+        if is_there || ghosts::remembered(hives, &mut card)? {
             cards.push(card);
         }
     }

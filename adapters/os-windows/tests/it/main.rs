@@ -13,6 +13,7 @@ mod identify;
 mod inf_exercise;
 mod inf_hostile;
 mod media;
+mod network;
 mod odd;
 mod packages;
 mod profiles;
