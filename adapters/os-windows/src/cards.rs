@@ -1,7 +1,10 @@
 //! Network cards that Windows knows, and those that the new machine has.
 
+use crate::ghosts;
 use crate::hives::{Hives, Store};
+use crate::instance;
 use crate::nsi::{self, Ipv6};
+use crate::pairs;
 use crate::system::System;
 use crate::version::{EIGHT, Version};
 use wherry_sdk::Result;
@@ -34,6 +37,10 @@ pub struct Card {
     pub servers: String,
     /// The same of IPv6.
     pub ipv6: Ipv6,
+    /// Its hardware address, where its device is called by it.
+    pub mac: Option<String>,
+    /// Bus, device and function, where it is on a PCI bus.
+    pub place: Option<[u32; 3]>,
 }
 
 /// The cards of the control set in use, in the order of their names as people count.
@@ -50,10 +57,17 @@ pub fn known(hives: &mut Hives<'_>, system: &System) -> Result<Vec<Card>> {
         let description = hives.text(Store::System, &key, "DriverDesc")?.unwrap_or_default();
         let mut card = Card { guid, number, description, ..Card::default() };
         connection(hives, system, &mut card)?;
+        let enumerated = format!(r"{}\Enum\{}", system.current, card.device);
+        let is_there = !card.device.is_empty() && hives.has(Store::System, &enumerated)?;
         let key = format!(r"{}\Services\Tcpip\Parameters\Interfaces\{}", system.current, card.guid);
         card.read_addresses(hives, &key)?;
         card.ipv6 = ipv6(hives, system, &card)?;
-        if !card.device.is_empty() {
+        if is_there {
+            card.mac = instance::mac(&card.device);
+            let location = hives.text(Store::System, &enumerated, "LocationInformation")?;
+            card.place = location.and_then(|location| pairs::place(&location));
+        }
+        if is_there || ghosts::remembered(hives, &mut card)? {
             cards.push(card);
         }
     }
@@ -86,19 +100,24 @@ impl Card {
 
     /// Takes fixed addresses from an interface's key.
     pub fn read_addresses(&mut self, hives: &mut Hives<'_>, key: &str) -> Result<()> {
-        if hives.number(Store::System, key, "EnableDHCP")?.unwrap_or(1) != 0 {
-            return Ok(());
+        match hives.number(Store::System, key, "EnableDHCP")? {
+            Some(0) => self.take_addresses(hives, Store::System, key),
+            _ => Ok(()),
         }
-        let addresses = hives.texts(Store::System, key, "IPAddress")?;
-        let masks = hives.texts(Store::System, key, "SubnetMask")?;
+    }
+
+    /// Takes the addresses that a key has.
+    pub fn take_addresses(&mut self, hives: &mut Hives<'_>, store: Store, key: &str) -> Result<()> {
+        let addresses = hives.texts(store, key, "IPAddress")?;
+        let masks = hives.texts(store, key, "SubnetMask")?;
         let real = addresses
             .into_iter()
             .zip(masks)
             .filter(|(address, _)| address != "0.0.0.0" && !address.is_empty());
         self.addresses = real.collect();
-        self.gateways = hives.texts(Store::System, key, "DefaultGateway")?;
+        self.gateways = hives.texts(store, key, "DefaultGateway")?;
         self.gateways.retain(|gateway| !gateway.is_empty());
-        self.servers = hives.text(Store::System, key, "NameServer")?.unwrap_or_default();
+        self.servers = hives.text(store, key, "NameServer")?.unwrap_or_default();
         Ok(())
     }
 }

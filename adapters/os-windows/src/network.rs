@@ -7,10 +7,12 @@
 use crate::adapters;
 use crate::cards::{self, Card, NET};
 use crate::firstboot::{self, Address};
+use crate::ghosts;
 use crate::hives::{Hives, Store};
 use crate::instance;
 use crate::models::{Model, model};
 use crate::packages;
+use crate::pairs::{self, New, Pairs};
 use crate::services;
 use crate::system::System;
 use crate::tools::Platform;
@@ -18,10 +20,12 @@ use crate::version::{W2000, XP};
 use crate::work::Work;
 use std::net::Ipv6Addr;
 use wherry_registry::{Kind, data};
-use wherry_sdk::{Fact, Result, fact, find};
+use wherry_sdk::{Fact, Result, Severity, fact, find};
 
 /// The device is to be installed when it is seen (Microsoft, cfgmgr32.h).
 const REINSTALL: u32 = 0x20;
+/// New cards that are looked for.
+const CARDS_MOST: usize = 64;
 /// What stays of an interface's driver key; the rest is the old driver's.
 const KEPT: &[&str] =
     &["NetCfgInstanceId", "NetLuidIndex", "Characteristics", "*IfType", "*MediaType", "*PhysicalMediaType"];
@@ -75,33 +79,86 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         return adapters::adapt(work, &model, &name);
     }
     let old = cards::known(&mut work.hives, &work.system)?;
-    let count = (0..old.len()).take_while(|n| is_there(work, *n)).count();
-    let new = (0..count).map(|n| instance::device(work, &model, n)).collect::<Result<Vec<_>>>()?;
+    let count = (0..CARDS_MOST).take_while(|n| is_there(work, *n)).count();
+    let new = (0..count).map(|n| new(work, &model, n)).collect::<Result<Vec<_>>>()?;
+    let pairs = pairs::pair(&old, &new);
+    guessed(work, &old, &pairs);
     let mut late = Vec::new();
-    for (n, card) in old.iter().enumerate() {
-        match new.get(n) {
-            Some(Some(device)) if device.eq_ignore_ascii_case(&card.device) => {}
-            Some(Some(device)) => give(work, card, device, &model)?,
-            Some(None) if card.is_fixed() => late.push((n, card)),
-            None if card.is_fixed() => work.warn(
+    // Where addresses come by DHCP there is nothing to carry, and Windows installs the new card by itself.
+    for (card, n) in old.iter().zip(&pairs.new).filter(|(card, _)| card.is_fixed()) {
+        let Some(found) = n.and_then(|n| new.get(n)) else {
+            work.warn(
                 "windows.network.no-card",
                 format!("{} has a fixed address, and the new machine has no card for it", show(card)),
                 "give the new machine as many cards (--nic)",
-            ),
-            _ => {}
+            );
+            continue;
+        };
+        let Some(device) = &found.device else {
+            late.push((card, found));
+            continue;
+        };
+        if !device.eq_ignore_ascii_case(&card.device) {
+            give(work, card, device, &model)?;
         }
+        prepared(work, card, device)?;
     }
     late_addresses(work, &late)
 }
 
+fn new(work: &mut Work<'_>, model: &Model, n: usize) -> Result<New> {
+    let mac = work.option(&format!("nic.{n}.mac")).map(str::to_owned);
+    Ok(New { mac, device: instance::device(work, model, n)? })
+}
+
+/// Says how cards were told apart if only their names do.
+fn guessed(work: &mut Work<'_>, old: &[Card], pairs: &Pairs) {
+    let fixed = |n: &&usize| old.get(**n).is_some_and(Card::is_fixed);
+    let fixed: Vec<usize> = pairs.guessed.iter().filter(fixed).copied().collect();
+    let said = fixed.iter().filter_map(|n| {
+        let (card, new) = (old.get(*n)?, (*pairs.new.get(*n)?)?);
+        Some(format!("{} becomes card {new}", card.name))
+    });
+    let said: Vec<String> = said.collect();
+    if said.len() > 1 {
+        work.warn(
+            "windows.network.order",
+            format!("which new card is which was told by names alone: {}", said.join(", ")),
+            "compare with the cards' networks, and order --nic so that they fit",
+        );
+    }
+}
+
+/// A person has to know what is not certain as long as Windows has not seen the device.
+fn prepared(work: &mut Work<'_>, card: &Card, device: &str) -> Result<()> {
+    let key = format!(r"{}\Enum\{device}", work.system.current);
+    let flags = work.hives.number(Store::System, &key, "ConfigFlags")?.unwrap_or(0);
+    if flags & u64::from(REINSTALL) != 0 {
+        work.concern(
+            Severity::Information,
+            "windows.network.prepared",
+            format!(
+                "the new card is prepared to take over the identity of {}, which no real Windows was seen to do yet",
+                card.name
+            ),
+            "if the card does not work at the first start, remove it in the Device Manager, look for new hardware, and set \
+             the address by hand",
+        );
+    }
+    Ok(())
+}
+
 /// Addresses of cards whose place is not known: a script finds them by their hardware addresses, if the operator wants one.
-fn late_addresses(work: &mut Work<'_>, late: &[(usize, &Card)]) -> Result<()> {
-    let mac = |n: usize| work.option(&format!("nic.{n}.mac"));
-    let known: Vec<Address<'_>> =
-        late.iter().filter_map(|(n, card)| Some(Address { card, mac: mac(*n)? })).collect();
-    firstboot::adapt(work, &known)?;
-    if !firstboot::is_wanted(work) || work.system.version < XP {
-        late.iter().for_each(|(_, card)| unknown(work, card));
+fn late_addresses(work: &mut Work<'_>, late: &[(&Card, &New)]) -> Result<()> {
+    let known = late.iter().filter_map(|(card, new)| Some(Address { card: *card, mac: new.mac.as_deref()? }));
+    firstboot::adapt(work, &known.collect::<Vec<_>>())?;
+    let has_script = firstboot::is_wanted(work) && work.system.version >= XP;
+    for (card, new) in late {
+        if has_script && new.mac.is_some() {
+            ghosts::release(work, card)?;
+        } else {
+            unknown(work, card);
+        }
     }
     Ok(())
 }

@@ -79,15 +79,15 @@ impl Generation {
     }
 }
 
-fn sz(path: &str, name: &str, text: &str) -> (String, String, Kind, Vec<u8>) {
+pub fn sz(path: &str, name: &str, text: &str) -> (String, String, Kind, Vec<u8>) {
     (path.into(), name.into(), Kind::SZ, data::sz(text))
 }
 
-fn dword(path: &str, name: &str, number: u32) -> (String, String, Kind, Vec<u8>) {
+pub fn dword(path: &str, name: &str, number: u32) -> (String, String, Kind, Vec<u8>) {
     (path.into(), name.into(), Kind::DWORD, data::dword(number))
 }
 
-fn multi(path: &str, name: &str, texts: &[&str]) -> (String, String, Kind, Vec<u8>) {
+pub fn multi(path: &str, name: &str, texts: &[&str]) -> (String, String, Kind, Vec<u8>) {
     (path.into(), name.into(), Kind::MULTI_SZ, data::multi_sz(texts))
 }
 
@@ -145,8 +145,8 @@ fn files(one: &Generation) -> Vec<&'static str> {
     files
 }
 
-const NET: &str = "{4d36e972-e325-11ce-bfc1-08002be10318}";
-const CARD: &str = "{0A1B2C3D-1111-2222-3333-444455556666}";
+pub const NET: &str = "{4d36e972-e325-11ce-bfc1-08002be10318}";
+pub const CARD: &str = "{0A1B2C3D-1111-2222-3333-444455556666}";
 /// What VMware gives an e1000 card.
 pub const OLD_CARD: &str = r"PCI\VEN_8086&DEV_100F&SUBSYS_075015AD&REV_01\4&b70f118&0&0888";
 
@@ -424,4 +424,15 @@ fn program(name: &str) -> Vec<u8> {
 
 pub fn tree(one: &Generation) -> MemoryTree {
     MemoryTree::new(volumes(one))
+}
+
+/// With more in each control set, which is said by its name and a backslash.
+pub fn tree_with(one: &Generation, more: impl Fn(&str) -> Values) -> MemoryTree {
+    let mut values = system(one);
+    ["ControlSet001\\", "ControlSet002\\"].iter().for_each(|set| values.extend(more(set)));
+    let mut volumes = volumes(one);
+    let windows = volumes.pop().unwrap();
+    let path = format!("/{}/System32/config/SYSTEM", one.root);
+    volumes.push(windows.file(&path, hive(one.regf, &values)));
+    MemoryTree::new(volumes)
 }

@@ -52,7 +52,7 @@ fn story(one: &Generation, platform: &Platform, tree: &MemoryTree) -> String {
     text
 }
 
-fn show(edit: &Edit) -> String {
+pub fn show(edit: &Edit) -> String {
     let lines = |bytes: &Option<Vec<u8>>, sign: char| -> String {
         let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
         text.lines().filter(|line| !line.is_empty()).map(|line| format!("{sign} {line}\n")).collect()

@@ -14,6 +14,7 @@ mod inf_exercise;
 mod inf_hostile;
 mod leaving;
 mod media;
+mod network;
 mod odd;
 mod packages;
 mod packed_exercise;
