@@ -96,6 +96,9 @@ type Places = Vec<(u64, usize)>;
 
 /// Replays a log, which `pages` hold, for the state that `area` tells of.
 pub fn replay(volume: &mut Volume<'_>, area: &Area, pages: &Pages) -> Result<Replayed> {
+    if pages.newest < area.newest {
+        return Err(refusal("the log's newest records are missing"));
+    }
     let mut tables = Tables::read(pages, area.checkpoint, volume.boot.cluster)?;
     let start = tables.start;
     let behind = pages.follow(start)?;

@@ -1,13 +1,15 @@
-//! Logs that Windows wrote. `WHERRY_NTFS_VOLUMES` names a directory of images of NTFS volumes whose logs have records of
-//! version 1.1; without it there is nothing to look at. Each log is opened anew at every checkpoint it still has, and
+//! Logs of volumes that have all changes already: one of ours, and those that Windows wrote. `WHERRY_NTFS_VOLUMES` names a
+//! directory of images of NTFS volumes whose logs have records of version 1.1. Each log is opened anew at every checkpoint it still has, and
 //! replayed: over the volume as it is, which must not change it, and over the volume rolled back to that checkpoint,
 //! which must give the volume again.
 
 use crate::raw::{PAGE, Volume, differences, forget, mount, protected};
+use crate::replay::{PLAIN, Style, pending, states};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wherry_sdk::Blob;
 use wherry_sdk::bytes::{little, put};
+use wherry_sdk::testing::can_fuse;
 
 /// A log in which records are found and changed.
 struct Log<'v> {
@@ -176,12 +178,12 @@ impl<'v> Log<'v> {
     }
 }
 
-fn volumes() -> Option<Vec<PathBuf>> {
-    let directory = std::env::var_os("WHERRY_NTFS_VOLUMES")?;
+fn volumes() -> Vec<PathBuf> {
+    let Some(directory) = std::env::var_os("WHERRY_NTFS_VOLUMES") else { return Vec::new() };
     let mut list: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     list.sort();
-    Some(list)
+    list
 }
 
 /// What was tried, and how often it went well.
@@ -365,10 +367,18 @@ fn ask_ntfsrecover(path: &Path, volume: &Volume, original: &Volume, count: &mut 
 
 #[test]
 fn recorded_logs() {
-    let Some(volumes) = volumes() else {
-        eprintln!("NOT TESTED: logs that Windows wrote, in volumes that WHERRY_NTFS_VOLUMES would name");
+    if !can_fuse() {
         return;
-    };
+    }
+    let states = states("4k");
+    let own = states.paths[0].with_extension("own");
+    let (volume, _) = pending(&states, &own, Style { middle: true, ..PLAIN }, &mut || false);
+    volume.blob.apply(&own).unwrap();
+    let mut volumes = volumes();
+    if volumes.is_empty() {
+        eprintln!("NOT TESTED: logs that Windows wrote, in volumes that WHERRY_NTFS_VOLUMES would name");
+    }
+    volumes.push(own);
     let mut count = Count::default();
     for path in volumes {
         let original = Volume::open(&path);
@@ -380,5 +390,6 @@ fn recorded_logs() {
         }
     }
     println!("{count:?}");
-    assert!(count.wrong == 0 && count.again > 0);
+    // Ours cannot be rolled back: what was deleted gave its record to another file.
+    assert!(count.wrong == 0 && count.over >= 2, "{count:?}");
 }

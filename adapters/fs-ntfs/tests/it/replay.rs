@@ -566,6 +566,14 @@ fn what_is_not_understood_is_refused() {
         (Box::new(poke(0x0e, 0x12, &[0x44, 0])), "entry that is not there"),
         (Box::new(poke(0x0b, 0x20, &[0; 8])), "clusters that it does not name"),
         (Box::new(poke(0x15, 0x2c, &[0xff; 4])), "bits beyond its clusters"),
+        (
+            Box::new(|_, log| {
+                // The restart pages know of a later record.
+                let at = 0x30 + 5;
+                (log[at], log[PAGE + at]) = (1, 1);
+            }),
+            "newest records are missing",
+        ),
         (Box::new(|_, log| put(log, 6 * PAGE + 510, b"xx")), "was not written completely"),
         (Box::new(|_, log| put(log, 6 * PAGE, b"BAAD")), "page that is none"),
         (
