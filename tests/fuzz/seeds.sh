@@ -374,6 +374,11 @@ PYTHON
 # Driver packages, and disks that they come on.
 folder inf
 cp "$here"/adapters/os-windows/tests/it/fixtures/*.inf .
+folder cabinet
+head -c 30000 "$tree/etc/fstab" >atapi.sys
+gcab --create stored.cab atapi.sys && gcab --create --zip zip.cab atapi.sys
+cp stored.cab lzx.cab && printf "\003\017" | dd of=lzx.cab bs=1 seek=42 conv=notrunc status=none
+mscompress atapi.sys && rm atapi.sys
 folder iso9660
 for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
     # shellcheck disable=SC2086

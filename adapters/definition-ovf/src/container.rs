@@ -1,7 +1,7 @@
 //! The members of a tar file. POSIX.1-2017, pax: "ustar Interchange Format" and "pax Header Block"; GNU tar manual,
 //! "Basic Tar Format" for numbers in base 256 and long names.
 
-use wherry_sdk::image::field;
+use wherry_sdk::bytes::{field, text};
 use wherry_sdk::{Blob, Error, ErrorKind, Range, Result};
 
 const BLOCK: u64 = 512;
@@ -62,7 +62,7 @@ pub fn entries(file: &dyn Blob) -> Result<Vec<Entry>> {
         };
         match kind {
             b'x' => pax(&body(file, data, length)?, &mut extension).map_err(|what| odd(at, what))?,
-            b'L' => extension.name = Some(string(&body(file, data, length)?)),
+            b'L' => extension.name = Some(text(&body(file, data, length)?)),
             b'g' | b'K' => {}
             _ => {
                 if std::mem::take(&mut extension.sparse) || kind == b'S' {
@@ -125,16 +125,11 @@ fn number(bytes: &[u8]) -> Option<u64> {
     }
 }
 
-fn string(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
-}
-
 fn name(header: &[u8]) -> String {
-    let name = string(field(header, NAME, 100));
+    let name = text(field(header, NAME, 100));
     // GNU's older format has other things where ustar has the prefix.
     let ustar = field(header, MAGIC, 6) == b"ustar\0";
-    match string(field(header, PREFIX, 155)) {
+    match text(field(header, PREFIX, 155)) {
         prefix if ustar && !prefix.is_empty() => format!("{prefix}/{name}"),
         _ => name,
     }

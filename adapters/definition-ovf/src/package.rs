@@ -29,7 +29,7 @@ impl Package {
     pub fn beside(name: &str, file: &dyn Blob, companions: &[(String, Box<dyn Blob>)]) -> Result<Self> {
         let at = Range { offset: 0, length: file.size() };
         let descriptor = whole(file, &at, DESCRIPTOR_MOST).map_err(|e| e.within(name))?;
-        if wherry_sdk::image::field(&descriptor, 257, 5) == b"ustar" {
+        if wherry_sdk::bytes::field(&descriptor, 257, 5) == b"ustar" {
             let message = format!("{name} is a container, not a descriptor; name it as ova:{name}");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }

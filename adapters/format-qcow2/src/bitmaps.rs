@@ -1,9 +1,9 @@
 //! Persistent dirty bitmaps (docs/interop/qcow2, "Bitmaps extension", "Bitmaps"): what was written since each was made.
 //! The caps are those of QEMU's block/qcow2-bitmap.c.
 
-use crate::bytes::{number, text};
 use crate::header::Header;
-use wherry_sdk::{Blob, Error, ErrorKind, Range, Result};
+use wherry_sdk::bytes::{big, text};
+use wherry_sdk::{Blob, Error, ErrorKind, Range, Ranges, Result};
 
 /// QEMU: `QCOW2_MAX_BITMAPS`.
 const BITMAPS_MOST: u64 = 65_535;
@@ -36,7 +36,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// The data of the header extension.
     pub(crate) fn new(extension: &[u8]) -> Self {
-        let at = |at, length| number(extension, at, length);
+        let at = |at, length| big(extension, at, length);
         Self { entries: at(0, 4), size: at(8, 8), offset: at(16, 8) }
     }
 }
@@ -68,7 +68,7 @@ pub(crate) fn list(image: &dyn Blob, directory: Directory) -> Result<Vec<Bitmap>
     let (mut found, mut at) = (Vec::new(), 0);
     for _ in 0..entries {
         let entry = bytes.get(at..).unwrap_or_default();
-        let (name, extra) = (number(entry, 18, 2) as usize, number(entry, 20, 4) as usize);
+        let (name, extra) = (big(entry, 18, 2) as usize, big(entry, 20, 4) as usize);
         let from = FIXED.saturating_add(extra);
         let Some(named) = entry.get(from..from.saturating_add(name)) else {
             let message = format!("the directory of bitmaps ends within its entry {}", found.len());
@@ -76,11 +76,11 @@ pub(crate) fn list(image: &dyn Blob, directory: Directory) -> Result<Vec<Bitmap>
         };
         found.push(Bitmap {
             name: text(named),
-            table: number(entry, 0, 8),
-            entries: number(entry, 8, 4),
-            flags: number(entry, 12, 4),
-            kind: number(entry, 16, 1),
-            granularity_bits: number(entry, 17, 1),
+            table: big(entry, 0, 8),
+            entries: big(entry, 8, 4),
+            flags: big(entry, 12, 4),
+            kind: big(entry, 16, 1),
+            granularity_bits: big(entry, 17, 1),
             extra: extra as u64,
         });
         at += (from + name).next_multiple_of(8);
@@ -141,9 +141,9 @@ impl Bitmap {
         image: &dyn Blob,
         header: &Header,
         start: u64,
-        most: usize,
+        most: u32,
     ) -> Result<Vec<Range>> {
-        let mut found = Found { list: Vec::new(), size: header.size, most };
+        let mut found = Ranges::new(start..header.size, most);
         let granularity = 1 << self.granularity_bits;
         let byte_covers = 8 * granularity;
         let mut byte = start / byte_covers;
@@ -151,7 +151,7 @@ impl Bitmap {
         while byte < bytes {
             let (cluster, within) = (byte / header.cluster_size(), byte % header.cluster_size());
             let take = PIECE.min(header.cluster_size() - within).min(bytes - byte);
-            let entry = number(&read(image, self.table.saturating_add(cluster * 8), 8)?, 0, 8);
+            let entry = big(&read(image, self.table.saturating_add(cluster * 8), 8)?, 0, 8);
             let piece = match (entry & OFFSET, entry & 1) {
                 (0, 0) => None,
                 (0, _) => Some(vec![0xff; take as usize]),
@@ -161,35 +161,14 @@ impl Bitmap {
             for (byte, bits) in pieces.filter(|(_, bits)| **bits != 0) {
                 for bit in (0..8).filter(|bit| bits >> bit & 1 == 1) {
                     let from = byte * byte_covers + bit * granularity;
-                    if !found.push(from.max(start), from + granularity) {
-                        return Ok(found.list);
+                    if !found.push(from, from + granularity) {
+                        return Ok(found.finish());
                     }
                 }
             }
             byte += take;
         }
-        Ok(found.list)
-    }
-}
-
-/// Ranges in order; neighbours are one.
-struct Found {
-    list: Vec<Range>,
-    size: u64,
-    most: usize,
-}
-
-impl Found {
-    /// False if there is no room for more.
-    fn push(&mut self, from: u64, to: u64) -> bool {
-        let (to, full) = (to.min(self.size), self.list.len() == self.most);
-        match self.list.last_mut() {
-            _ if from >= to => {}
-            Some(last) if last.offset + last.length == from => last.length += to - from,
-            _ if full => return false,
-            _ => self.list.push(Range { offset: from, length: to - from }),
-        }
-        true
+        Ok(found.finish())
     }
 }
 

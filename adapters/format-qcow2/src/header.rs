@@ -2,7 +2,7 @@
 //! block/qcow2.c: an image beyond them is one that QEMU refuses to open.
 
 use crate::bitmaps::Directory;
-use crate::bytes::{number, text};
+use wherry_sdk::bytes::{big, text};
 use wherry_sdk::format::Codec;
 use wherry_sdk::{Blob, Error, Result};
 
@@ -75,7 +75,7 @@ pub(crate) struct Extensions {
 
 /// `qcow2 v2` or `qcow2 v3` if `head` starts such an image.
 pub(crate) fn variant(head: &[u8]) -> Option<String> {
-    let version = number(head, 4, 4);
+    let version = big(head, 4, 4);
     (head.starts_with(MAGIC) && matches!(version, 2 | 3)).then(|| format!("qcow2 v{version}"))
 }
 
@@ -86,13 +86,13 @@ impl Header {
         if !head.starts_with(MAGIC) {
             return Err(Error::corrupt(0, "this is no qcow2 image: it does not start with `QFI\\xfb`"));
         }
-        let version = number(&head, 4, 4);
+        let version = big(&head, 4, 4);
         if !matches!(version, 2 | 3) {
             let message = format!("qcow2 version {version}: only versions 2 and 3 are known");
             return Err(Error::unsupported(message));
         }
         let header_length = header_length(&head, version)?;
-        let cluster_bits = number(&head, 20, 4);
+        let cluster_bits = big(&head, 20, 4);
         if !(9..=21).contains(&cluster_bits) {
             let message = format!("clusters of 2^{cluster_bits} bytes: 2^9 to 2^21 are allowed");
             return Err(Error::corrupt(20, message));
@@ -102,25 +102,19 @@ impl Header {
             let message = format!("a header of {header_length} bytes does not fit its cluster");
             return Err(Error::corrupt(100, message));
         }
-        let newer = |at, length| if version == 2 { 0 } else { number(&head, at, length) };
-        let compression_type = if header_length > COMPRESSION_TYPE_AT {
-            number(&head, COMPRESSION_TYPE_AT as usize, 1)
-        } else {
-            0
-        };
+        let newer = |at, length| if version == 2 { 0 } else { big(&head, at, length) };
+        let compression_type =
+            if header_length > COMPRESSION_TYPE_AT { big(&head, COMPRESSION_TYPE_AT as usize, 1) } else { 0 };
         let extensions = Extensions::read(&head, header_length, cluster_size)?;
         let header = Self {
             version,
             cluster_bits: cluster_bits as u32,
-            size: number(&head, 24, 8),
-            encryption: number(&head, 32, 4),
-            l1: Table { offset: number(&head, 40, 8), entries: number(&head, 36, 4) },
-            refcounts: Table {
-                offset: number(&head, 48, 8),
-                entries: number(&head, 56, 4) << cluster_bits >> 3,
-            },
+            size: big(&head, 24, 8),
+            encryption: big(&head, 32, 4),
+            l1: Table { offset: big(&head, 40, 8), entries: big(&head, 36, 4) },
+            refcounts: Table { offset: big(&head, 48, 8), entries: big(&head, 56, 4) << cluster_bits >> 3 },
             refcount_order: if version == 2 { 4 } else { newer(96, 4) as u32 },
-            snapshots: Table { offset: number(&head, 64, 8), entries: number(&head, 60, 4) },
+            snapshots: Table { offset: big(&head, 64, 8), entries: big(&head, 60, 4) },
             incompatible: newer(72, 8),
             compatible: newer(80, 8),
             autoclear: newer(88, 8),
@@ -230,7 +224,7 @@ fn header_length(head: &[u8], version: u64) -> Result<u64> {
         let message = format!("a file of {} bytes is shorter than a header of {least}", head.len());
         return Err(Error::corrupt(0, message));
     }
-    let length = if version == 2 { least } else { number(head, 100, 4) };
+    let length = if version == 2 { least } else { big(head, 100, 4) };
     if length < least || length > head.len() as u64 {
         let message = format!("a header length of {length} bytes: {least} to {} are possible", head.len());
         return Err(Error::corrupt(100, message));
@@ -240,7 +234,7 @@ fn header_length(head: &[u8], version: u64) -> Result<u64> {
 
 /// The backing file's name lies in the first cluster and has at most 1023 bytes.
 fn backing_file(head: &[u8], cluster_size: u64) -> Result<Option<String>> {
-    let (offset, length) = (number(head, 8, 8), number(head, 16, 4));
+    let (offset, length) = (big(head, 8, 8), big(head, 16, 4));
     if offset == 0 || length == 0 {
         return Ok(None);
     }
@@ -258,7 +252,7 @@ fn backing_file(head: &[u8], cluster_size: u64) -> Result<Option<String>> {
 impl Extensions {
     /// They end with type 0, where the backing file's name starts, or with the cluster.
     fn read(head: &[u8], start: u64, cluster_size: u64) -> Result<Self> {
-        let end = match number(head, 8, 8) {
+        let end = match big(head, 8, 8) {
             0 => cluster_size,
             name => name,
         };
@@ -266,7 +260,7 @@ impl Extensions {
         let mut at = start as usize;
         let end = end.min(cluster_size).min(head.len() as u64) as usize;
         while at + 8 <= end {
-            let (kind, length) = (number(head, at, 4), number(head, at + 4, 4) as usize);
+            let (kind, length) = (big(head, at, 4), big(head, at + 4, 4) as usize);
             if kind == 0 {
                 break;
             }

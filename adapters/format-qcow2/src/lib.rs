@@ -1,9 +1,7 @@
 //! qcow2 v2 and v3 disk images, after QEMU's docs/interop/qcow2 ("the specification" in comments).
 
 mod bitmaps;
-mod bytes;
 mod concerns;
-mod extents;
 mod header;
 mod l2;
 mod map;

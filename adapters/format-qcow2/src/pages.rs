@@ -1,8 +1,8 @@
 //! Tables: small ones are read whole, the others on demand, a page at a time, and the newest pages are kept.
 
-use crate::bytes::number;
 use crate::header::Table;
 use std::collections::{BTreeMap, VecDeque};
+use wherry_sdk::bytes::big;
 use wherry_sdk::{Blob, READ_MOST, Result};
 
 /// Pages of one size, at most `most` of them.
@@ -25,7 +25,7 @@ impl Pages {
     pub(crate) fn number(&mut self, image: &dyn Blob, offset: u64, length: usize) -> Result<u64> {
         let (page, within) = (offset / self.size, (offset % self.size) as usize);
         if let Some(bytes) = self.kept.get(&page) {
-            return Ok(number(bytes, within, length));
+            return Ok(big(bytes, within, length));
         }
         let start = page * self.size;
         let mut bytes = match self.size.min(image.size().saturating_sub(start)) {
@@ -33,7 +33,7 @@ impl Pages {
             length => image.read(start, length as u32)?,
         };
         bytes.resize(self.size as usize, 0);
-        let found = number(&bytes, within, length);
+        let found = big(&bytes, within, length);
         if self.order.len() >= self.most
             && let Some(oldest) = self.order.pop_front()
         {
@@ -53,7 +53,7 @@ pub(crate) fn entries(image: &dyn Blob, table: Table) -> Result<Vec<u64>> {
     while at < end {
         let length = (end - at).min(READ_MOST.into());
         let bytes = image.read(at, length as u32)?;
-        words.extend(bytes.chunks_exact(8).map(|word| number(word, 0, 8)));
+        words.extend(bytes.chunks_exact(8).map(|word| big(word, 0, 8)));
         at += length;
     }
     words.resize(table.entries as usize, 0);

@@ -80,7 +80,7 @@ impl FormatReader for Reader {
             Content::Blocked(image, header) => (image.as_ref(), header.as_ref()),
         };
         let bitmap = bitmaps::complete(image, header, mark)?;
-        bitmap.ranges(image, header, start, most.clamp(1, RANGES_MOST) as usize)
+        bitmap.ranges(image, header, start, most.clamp(1, RANGES_MOST))
     }
 }
 

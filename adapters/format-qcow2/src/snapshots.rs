@@ -1,7 +1,7 @@
 //! Names of internal snapshots (docs/interop/qcow2, "Snapshots").
 
-use crate::bytes::number;
 use crate::header::Table;
+use wherry_sdk::bytes::big;
 use wherry_sdk::{Blob, Error, Result};
 
 /// QEMU: `QCOW_MAX_SNAPSHOTS`.
@@ -21,7 +21,7 @@ pub(crate) fn names(image: &dyn Blob, table: Table) -> Result<Vec<String>> {
     let mut at = table.offset;
     for _ in 0..table.entries.min(NAMES_MOST) {
         let entry = read(image, at, FIXED)?;
-        let (id, name, extra) = (number(&entry, 12, 2), number(&entry, 14, 2), number(&entry, 36, 4));
+        let (id, name, extra) = (big(&entry, 12, 2), big(&entry, 14, 2), big(&entry, 36, 4));
         if extra > EXTRA_MOST {
             return Err(Error::corrupt(at, format!("a snapshot with {extra} bytes of extra data")));
         }

@@ -1,12 +1,12 @@
 //! From L1 and L2 tables to extents, each reference checked.
 
-use crate::extents::Extents;
 use crate::header::{Header, incompatible};
 use crate::l2::{self, Mapping, SUBCLUSTERS};
 use crate::metadata::Metadata;
 use crate::pages::Pages;
 use crate::refcounts::Refcounts;
 use wherry_sdk::format::{Extent, Place};
+use wherry_sdk::image::Extents;
 use wherry_sdk::{Blob, Error, Result};
 
 /// Table entries that one call looks at: 32 MiB of L2 tables.
@@ -49,16 +49,16 @@ impl Tables {
     pub(crate) fn extents(&mut self, start: u64, most: usize) -> Result<Vec<Extent>> {
         let (size, cluster_size) = (self.header.size, self.header.cluster_size());
         let coverage = self.header.l2_coverage();
-        let mut found = Extents::new(start, size, self.image.size(), self.parent);
+        let mut found = Extents::new(start, size, self.image.size(), self.parent.map(|size| (1, size)));
         let mut at = if start < size { start - start % cluster_size } else { size };
         let mut budget = ENTRIES_MOST;
         let mut checked = None;
-        while at < size && found.len() <= most && budget > 0 {
+        while at < size && found.count() <= most && budget > 0 {
             budget -= 1;
             let table = self.metadata.l2_table(at / coverage);
             if table == 0 {
                 let end = (at - at % coverage + coverage).min(size);
-                found.unallocated(at, end - at);
+                found.inherited(at, end - at);
                 at = end;
                 continue;
             }
@@ -84,7 +84,7 @@ impl Tables {
             Error::corrupt(at, message)
         })?;
         match mapping {
-            Mapping::Unallocated => found.unallocated(logical, size),
+            Mapping::Unallocated => found.inherited(logical, size),
             Mapping::Zero => found.zero(logical, size),
             Mapping::Stored { host } => {
                 self.check_data(host, size, at)?;
@@ -95,7 +95,7 @@ impl Tables {
                 let length = length.min(self.image.size().saturating_sub(host));
                 self.check_data(host, length, at)?;
                 let at = Place::Compressed((self.header.codec(), host, length));
-                found.compressed(logical, size, at);
+                found.packed(logical, size, at);
             }
             Mapping::Subclusters { host, allocated, zero } => {
                 if allocated != 0 {
@@ -106,7 +106,7 @@ impl Tables {
                     match (allocated >> number & 1, zero >> number & 1) {
                         (1, _) => found.stored(logical + from, length, host + from),
                         (_, 1) => found.zero(logical + from, length),
-                        _ => found.unallocated(logical + from, length),
+                        _ => found.inherited(logical + from, length),
                     }
                 }
             }

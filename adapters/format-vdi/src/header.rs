@@ -1,6 +1,7 @@
 //! The header (VDICore.h, `VDIPREHEADER` and `VDIHEADER1PLUS`); all numbers are little-endian.
 
-use wherry_sdk::image::{Uuid, field, little, put};
+use wherry_sdk::bytes::{field, little, put, text};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, Result};
 
 const SIGNATURE: u64 = 0xbeda_107f;
@@ -162,9 +163,4 @@ impl Header {
         put(&mut bytes, 0x188, &self.uuid.guid());
         bytes
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    let length = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
 }

@@ -1,8 +1,9 @@
 //! Decode map: which bytes of the disk are where.
 
 use crate::header::{FREE, Header, ZERO};
+use wherry_sdk::bytes::little;
 use wherry_sdk::format::{Extent, ImageFacts};
-use wherry_sdk::image::{Extents, Window, blocked, little};
+use wherry_sdk::image::{Extents, Window, blocked};
 use wherry_sdk::{Blob, Error, ErrorKind, FormatReader, Result, Severity, concern, fact};
 
 const EXTENTS_MOST: u32 = 1000;
@@ -45,7 +46,7 @@ impl FormatReader for Reader {
         }
         let most = most.clamp(1, EXTENTS_MOST) as usize;
         let (size, block) = (self.header.size, u64::from(self.header.block));
-        let mut found = Extents::new(start, size, self.image.size(), self.parent);
+        let mut found = Extents::new(start, size, self.image.size(), self.parent.map(|size| (1, size)));
         let first = start / block;
         for number in first..size.div_ceil(block).min(first.saturating_add(BLOCKS_MOST)) {
             if found.count() > most {

@@ -2,7 +2,8 @@
 
 use crate::footer::SECTOR;
 use crate::header::Header;
-use wherry_sdk::image::{Window, big, field};
+use wherry_sdk::bytes::{big, field};
+use wherry_sdk::image::Window;
 use wherry_sdk::{Blob, Error, READ_MOST, Range, Result};
 
 /// "Unused table entries are initialized to 0xFFFFFFFF."

@@ -1,6 +1,7 @@
 //! The footer ("Hard Disk Footer Format"); all numbers are big-endian.
 
-use wherry_sdk::image::{Uuid, big, field, put};
+use wherry_sdk::bytes::{big, field, put};
+use wherry_sdk::image::Uuid;
 
 /// Bytes of a footer.
 pub(crate) const LENGTH: u64 = 512;

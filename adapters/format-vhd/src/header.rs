@@ -1,7 +1,8 @@
 //! The dynamic header ("Dynamic Disk Header Format") and parent locators.
 
 use crate::footer::{SECTOR, checksum};
-use wherry_sdk::image::{Uuid, big, field, put};
+use wherry_sdk::bytes::{big, field, put};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, Result};
 
 /// Bytes of a dynamic header.

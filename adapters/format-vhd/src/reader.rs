@@ -63,7 +63,7 @@ impl FormatReader for Reader {
         }
         let most = most.clamp(1, EXTENTS_MOST) as usize;
         let size = self.facts.virtual_size;
-        let mut found = Extents::new(start, size, self.end, self.parent);
+        let mut found = Extents::new(start, size, self.end, self.parent.map(|size| (1, size)));
         let Some(header) = &self.header else {
             found.stored(0, size, 0);
             return Ok(found.take(most));

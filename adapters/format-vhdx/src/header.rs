@@ -1,7 +1,8 @@
 //! File type identifier and headers (2.2.1, 2.2.2); all numbers are little-endian.
 
+use wherry_sdk::bytes::{field, little, put};
 use wherry_sdk::checksum::crc32c;
-use wherry_sdk::image::{Uuid, field, little, put};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, Result};
 
 pub(crate) const MIB: u64 = 1 << 20;

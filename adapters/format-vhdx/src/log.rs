@@ -2,8 +2,9 @@
 
 use crate::header::{CHECKSUM_AT, Header, MIB};
 use crate::replay::Replay;
+use wherry_sdk::bytes::{field, little};
 use wherry_sdk::checksum::crc32c;
-use wherry_sdk::image::{Uuid, field, little};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, ErrorKind, READ_MOST, Result};
 
 /// Bytes of a log's sectors.

@@ -1,7 +1,8 @@
 //! The metadata region (2.6).
 
 use crate::header::{MIB, Region, utf16};
-use wherry_sdk::image::{Uuid, field, little, put};
+use wherry_sdk::bytes::{field, little, put};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, Result};
 
 const TABLE: u64 = 64 << 10;

@@ -68,7 +68,7 @@ impl FormatReader for Reader {
         }
         let most = most.clamp(1, EXTENTS_MOST) as usize;
         let Metadata { block, size, .. } = self.metadata;
-        let mut found = Extents::new(start, size, self.image.image.size(), self.parent);
+        let mut found = Extents::new(start, size, self.image.image.size(), self.parent.map(|size| (1, size)));
         let first = start / block;
         let end = self.entries.table.blocks.min(first.saturating_add(BLOCKS_MOST));
         for number in first..end {

@@ -1,7 +1,8 @@
 //! The region table and its copy (2.2.3).
 
 use crate::header::{Header, MIB, Region, is_sealed, seal};
-use wherry_sdk::image::{Uuid, field, little, put};
+use wherry_sdk::bytes::{field, little, put};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, Result};
 
 /// Where the two copies are.

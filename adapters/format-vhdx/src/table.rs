@@ -1,7 +1,8 @@
 //! The block allocation table (2.5): payload blocks by chunks, behind each chunk the entry of its sector bitmap.
 
 use crate::header::Region;
-use wherry_sdk::image::{Window, little};
+use wherry_sdk::bytes::little;
+use wherry_sdk::image::Window;
 use wherry_sdk::{Blob, Error, Result};
 
 /// Bytes of an entry.

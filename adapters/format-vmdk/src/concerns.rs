@@ -1,8 +1,8 @@
 //! What keeps an image from being read, or what an operator should know of it.
 
-use crate::bytes::number;
 use crate::descriptor::{Access, Descriptor, Kind, Line, NO_PARENT, short};
 use crate::sparse::Sparse;
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Concern, READ_MOST, Result, Severity, concern};
 
 fn blocking(id: &str, message: String, remedy: &str) -> Concern {
@@ -154,7 +154,7 @@ pub(crate) fn of_directories(file: &dyn Blob, sparse: &Sparse) -> Result<Option<
             let (first, second) = (file.read(first, length)?, file.read(second, length)?);
             let pairs = first.chunks_exact(4).zip(second.chunks_exact(4));
             let worse = |(one, two): &(&[u8], &[u8])| {
-                sparse.prefers_second(file, number(one, 0, 4), number(two, 0, 4))
+                sparse.prefers_second(file, little(one, 0, 4), little(two, 0, 4))
             };
             pairs.filter(worse).count() as u64
         }

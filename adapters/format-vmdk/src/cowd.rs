@@ -1,7 +1,8 @@
 //! COWD extents, which ESX calls vmfsSparse (the specification, "ESXi Host Sparse Extents").
 
-use crate::bytes::{SECTOR, number};
+use crate::bytes::SECTOR;
 use crate::sparse::{Entries, Sparse, refuse};
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Error, Result};
 
 pub(crate) const MAGIC: &[u8] = b"COWD";
@@ -14,7 +15,7 @@ pub(crate) fn read(file: &dyn Blob, head: &[u8]) -> Result<Sparse> {
     if head.len() < SECTOR as usize {
         return Err(Error::corrupt(0, "a COWD extent that is shorter than its header"));
     }
-    let field = |at| number(head, at, 4);
+    let field = |at| little(head, at, 4);
     let version = field(4);
     if version != 1 {
         let message = format!("COWD version {version}: only 1, ESX's vmfsSparse, is known");

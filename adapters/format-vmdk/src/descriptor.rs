@@ -72,7 +72,7 @@ impl Descriptor {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut found = Self::default();
         let mut at = 0;
-        for line in crate::bytes::until_nul(bytes).split(|byte| *byte == b'\n') {
+        for line in wherry_sdk::bytes::until_nul(bytes).split(|byte| *byte == b'\n') {
             let here = at;
             at += line.len() as u64 + 1;
             let line = line.trim_ascii();

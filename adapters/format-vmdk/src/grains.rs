@@ -1,11 +1,11 @@
 //! From pieces and their tables to extents.
 
-use crate::bytes::number;
 use crate::disk::{Disk, Piece, Stored};
-use crate::extents::Extents;
 use crate::pages::Pages;
 use crate::sparse::{Entries, Grain, Sparse};
-use wherry_sdk::format::{Extent, Place};
+use wherry_sdk::bytes::little;
+use wherry_sdk::format::{Codec, Extent, Place};
+use wherry_sdk::image::Extents;
 use wherry_sdk::{Blob, Error, Range, Result};
 
 /// Table entries that one call looks at: with tables of 2 KiB, each in a page of its own, 32 MiB are
@@ -33,16 +33,16 @@ impl Grains {
     /// At most `most` extents from `start` on, at least one before the end of the disk.
     pub(crate) fn extents(&mut self, start: u64, most: usize) -> Result<Vec<Extent>> {
         let Self { files, disk, parent, pages } = self;
-        let mut found = Extents::new(start, disk.size, *parent);
+        let mut found = Extents::new(start, disk.size, u64::MAX, *parent);
         let mut budget = ENTRIES_MOST;
         let first = disk.pieces.partition_point(|piece| piece.start + piece.length <= start);
         for piece in disk.pieces.iter().skip(first) {
-            if found.len() > most || budget == 0 {
+            if found.count() > most || budget == 0 {
                 break;
             }
             match &piece.stored {
                 Stored::Zero => found.zero(piece.start, piece.length),
-                Stored::Flat { part, offset } => found.stored(piece.start, piece.length, *part, *offset),
+                Stored::Flat { part, offset } => found.stored_in(piece.start, piece.length, *part, *offset),
                 Stored::Sparse { part, sparse } => {
                     let Some(file) = files.get(*part as usize) else { continue };
                     let mut walk = Walk { file: file.as_ref(), part: *part, sparse, piece, pages };
@@ -74,7 +74,7 @@ impl Grains {
         for ((logical, length, offset), marker) in
             marked.iter_mut().zip(markers.chunks_exact(MARKER as usize))
         {
-            let (sector, stored) = (number(marker, 0, 8), number(marker, 8, 4));
+            let (sector, stored) = (little(marker, 0, 8), little(marker, 8, 4));
             if stored == 0 || stored > most || offset.saturating_add(stored) > file.size() {
                 let message =
                     format!("the grain of byte {logical} has {stored} bytes: 1 to {most} in the file");
@@ -105,18 +105,18 @@ impl Walk<'_> {
         let (grain, coverage) = (self.sparse.grain, self.sparse.coverage());
         let within = start.saturating_sub(self.piece.start);
         let mut at = within - within % grain;
-        while at < self.piece.length && found.len() <= most && *budget > 0 {
+        while at < self.piece.length && found.count() <= most && *budget > 0 {
             *budget -= 1;
             let index = at / coverage;
             let end = (index + 1).saturating_mul(coverage).min(self.piece.length);
             let tables = self.sparse.table(self.file, self.part, self.pages, index)?;
             if self.sparse.is_blank(self.file, self.part, self.pages, tables)? {
                 *budget = budget.saturating_sub(if tables.are_absent() { 0 } else { BLANK });
-                found.absent(self.piece.start + at, end - at);
+                found.inherited(self.piece.start + at, end - at);
                 at = end;
                 continue;
             }
-            while at < end && found.len() <= most && *budget > 0 {
+            while at < end && found.count() <= most && *budget > 0 {
                 *budget -= 1;
                 let place = self.sparse.grain(self.file, self.part, self.pages, tables, at)?;
                 self.add(at, grain.min(self.piece.length - at), place, found)?;
@@ -131,7 +131,7 @@ impl Walk<'_> {
         let logical = self.piece.start + at;
         let offset = match place {
             Grain::Absent => {
-                found.absent(logical, length);
+                found.inherited(logical, length);
                 return Ok(());
             }
             Grain::Zero => {
@@ -145,7 +145,8 @@ impl Walk<'_> {
             Entries::Hosted { compressed: true, markers, .. } => {
                 if !markers {
                     // What is behind the stream is slack.
-                    found.packed(logical, length, offset, (2 * self.sparse.grain).min(size - offset));
+                    let stored = (2 * self.sparse.grain).min(size - offset);
+                    found.packed(logical, length, Place::Compressed((Codec::Zlib, offset, stored)));
                     return Ok(());
                 }
                 MARKER + 1
@@ -158,8 +159,10 @@ impl Walk<'_> {
             return Err(Error::corrupt(offset, message));
         }
         match self.sparse.entries {
-            Entries::Hosted { compressed: true, .. } => found.packed(logical, length, offset + MARKER, 0),
-            _ => found.stored(logical, length, self.part, offset),
+            Entries::Hosted { compressed: true, .. } => {
+                found.packed(logical, length, Place::Compressed((Codec::Zlib, offset + MARKER, 0)));
+            }
+            _ => found.stored_in(logical, length, self.part, offset),
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Hosted sparse extents, magic `KDMV` (the specification, "Hosted Sparse Extents", "Stream-Optimized Compressed").
 
-use crate::bytes::{SECTOR, number, until_nul};
+use crate::bytes::SECTOR;
 use crate::descriptor::Descriptor;
 use crate::sparse::{Entries, Sparse, refuse};
+use wherry_sdk::bytes::{little, until_nul};
 use wherry_sdk::{Blob, Concern, Error, READ_MOST, Result, Severity, concern};
 
 const MAGIC: &[u8] = b"KDMV";
@@ -50,19 +51,19 @@ impl Header {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..SECTOR as usize).filter(|bytes| bytes.starts_with(MAGIC))?;
         Some(Self {
-            version: number(bytes, 4, 4),
-            flags: number(bytes, 8, 4),
-            capacity: number(bytes, 12, 8),
-            grain: number(bytes, 20, 8),
-            descriptor: number(bytes, 28, 8),
-            descriptor_size: number(bytes, 36, 8),
-            table_entries: number(bytes, 44, 4),
-            redundant_directory: number(bytes, 48, 8),
-            directory: number(bytes, 56, 8),
-            overhead: number(bytes, 64, 8),
-            unclean: number(bytes, 72, 1) != 0,
+            version: little(bytes, 4, 4),
+            flags: little(bytes, 8, 4),
+            capacity: little(bytes, 12, 8),
+            grain: little(bytes, 20, 8),
+            descriptor: little(bytes, 28, 8),
+            descriptor_size: little(bytes, 36, 8),
+            table_entries: little(bytes, 44, 4),
+            redundant_directory: little(bytes, 48, 8),
+            directory: little(bytes, 56, 8),
+            overhead: little(bytes, 64, 8),
+            unclean: little(bytes, 72, 1) != 0,
             newlines: bytes.get(NEWLINES_AT..NEWLINES_AT + 4) == Some(NEWLINES),
-            compression: number(bytes, 77, 2),
+            compression: little(bytes, 77, 2),
         })
     }
 
@@ -135,9 +136,9 @@ fn footer(file: &dyn Blob) -> Result<Option<Header>> {
     let end = file.size() / SECTOR * SECTOR;
     let Some(start) = end.checked_sub(3 * SECTOR).filter(|start| *start > 0) else { return Ok(None) };
     let bytes = file.read(start, 3 * SECTOR as u32)?;
-    let marker = |at: usize| (number(&bytes, at + 8, 4), number(&bytes, at + 12, 4));
+    let marker = |at: usize| (little(&bytes, at + 8, 4), little(&bytes, at + 12, 4));
     let found = bytes.get(SECTOR as usize..).and_then(Header::decode);
-    let sound = marker(0) == (0, 3) && number(&bytes, 1024, 8) == 0 && marker(1024) == (0, 0);
+    let sound = marker(0) == (0, 3) && little(&bytes, 1024, 8) == 0 && marker(1024) == (0, 0);
     Ok(found.filter(|footer| sound && footer.directory != AT_END))
 }
 

@@ -6,7 +6,6 @@ mod concerns;
 mod cowd;
 mod descriptor;
 mod disk;
-mod extents;
 mod grains;
 mod hosted;
 mod map;

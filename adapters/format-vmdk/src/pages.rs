@@ -1,7 +1,7 @@
 //! Tables of all files, a page at a time as they are needed; the newest pages are kept.
 
-use crate::bytes::number;
 use std::collections::{BTreeMap, VecDeque};
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Result};
 
 /// Grain tables have 2 KiB and may lie anywhere; seSparse's have 32 KiB.
@@ -20,7 +20,7 @@ impl Pages {
     /// The number of `length` bytes at `offset` of part `part`, which is `file`; `length` is a power of two, and
     /// `offset` a multiple of it. Zero beyond the end of the file.
     pub(crate) fn number(&mut self, file: &dyn Blob, part: u32, offset: u64, length: usize) -> Result<u64> {
-        Ok(number(self.page(file, part, offset / PAGE)?, (offset % PAGE) as usize, length))
+        Ok(little(self.page(file, part, offset / PAGE)?, (offset % PAGE) as usize, length))
     }
 
     /// Whether all of the `length` bytes at `offset` are zero, or beyond the end of the file.

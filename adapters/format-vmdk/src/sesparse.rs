@@ -1,8 +1,9 @@
 //! seSparse extents of ESXi 6.5 and newer. Not documented by VMware; as far as QEMU's block/vmdk.c knows them, whose
 //! strict checks are made here too.
 
-use crate::bytes::{SECTOR, number};
+use crate::bytes::SECTOR;
 use crate::sparse::{Entries, Sparse, refuse};
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Error, ErrorKind, Result};
 
 const MAGIC: u64 = 0xcafe_babe;
@@ -15,10 +16,10 @@ const TABLE_ENTRIES: u64 = TABLE_SECTORS * SECTOR / 8;
 /// Reads the constant and the volatile header.
 pub(crate) fn read(file: &dyn Blob) -> Result<Sparse> {
     let head = file.read(0, file.size().min(SECTOR) as u32)?;
-    if number(&head, 0, 8) != MAGIC || head.len() < SECTOR as usize {
+    if little(&head, 0, 8) != MAGIC || head.len() < SECTOR as usize {
         return refuse(0, "this is no seSparse extent: it does not start with its magic number".into());
     }
-    let field = |number_of: usize| number(&head, number_of * 8, 8);
+    let field = |number_of: usize| little(&head, number_of * 8, 8);
     let known = [(1, VERSION), (3, GRAIN), (4, TABLE_SECTORS), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)];
     let odd = known.iter().find(|(at, value)| field(*at) != *value);
     if let Some((at, value)) = odd {
@@ -50,10 +51,10 @@ fn check_volatile(file: &dyn Blob, sector: u64) -> Result<()> {
         return refuse(80, format!("the volatile header at sector {sector} is not in the file"));
     }
     let bytes = file.read(start, SECTOR as u32)?;
-    if number(&bytes, 0, 8) != VOLATILE_MAGIC {
+    if little(&bytes, 0, 8) != VOLATILE_MAGIC {
         return refuse(start, "the volatile header does not start with its magic number".into());
     }
-    if number(&bytes, 24, 8) != 0 {
+    if little(&bytes, 24, 8) != 0 {
         let message =
             "the disk was not closed and its journal has to be replayed: open it on its ESXi host once";
         return Err(Error { at: Some(start), ..Error::new(ErrorKind::Dirty, message) });

@@ -1,8 +1,8 @@
 //! Taking and giving back blocks and inodes.
 
 use crate::Ext4;
-use crate::bitmap::{fill, find, is_set};
 use crate::group::{BLOCK_UNINIT, Group, INODE_UNINIT};
+use wherry_sdk::bits::{fill, find, is_set};
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// A run that is this long is long enough, in blocks: big files stay in few extents without reading every bitmap.

@@ -6,42 +6,8 @@ use crate::checksum::crc32c;
 use crate::features;
 use crate::group::{BLOCK_UNINIT, Group, INODE_UNINIT};
 use std::rc::Rc;
+use wherry_sdk::bits::fill;
 use wherry_sdk::{Error, Result};
-
-/// Whether bit `index` is set; bits behind the end are.
-pub fn is_set(bits: &[u8], index: u64) -> bool {
-    bits.get((index / 8) as usize).is_none_or(|byte| byte >> (index % 8) & 1 == 1)
-}
-
-/// Sets or clears `count` bits from `first` on.
-pub fn fill(bits: &mut [u8], first: u64, count: u64, on: bool) {
-    for index in first..first.saturating_add(count) {
-        let Some(byte) = bits.get_mut((index / 8) as usize) else { return };
-        let mask = 1 << (index % 8);
-        *byte = if on { *byte | mask } else { *byte & !mask };
-    }
-}
-
-/// The first bit from `from` on that is `wanted`, or `end`; eight bytes at a time.
-pub fn find(bits: &[u8], from: u64, end: u64, wanted: bool) -> u64 {
-    let skip = if wanted { 0 } else { u64::MAX };
-    let mut index = from;
-    while index < end {
-        if index.is_multiple_of(64) && index + 64 <= end {
-            let word = part(bits, (index / 8) as usize, 8).try_into().map(u64::from_le_bytes);
-            match word {
-                Ok(word) if word == skip => index += 64,
-                Ok(word) => return index + u64::from((word ^ skip).trailing_zeros()),
-                Err(_) => return end,
-            }
-        } else if is_set(bits, index) == wanted {
-            return index;
-        } else {
-            index += 1;
-        }
-    }
-    end
-}
 
 impl Ext4 {
     /// How many bits of the group's block bitmap stand for clusters.
@@ -149,23 +115,5 @@ impl Ext4 {
             group.set_inode_bitmap_sum(self.inode_bitmap_sum(&bits));
         }
         self.device.replace(group.inode_bitmap(), bits)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_bits() {
-        let mut bits = vec![0; 32];
-        fill(&mut bits, 3, 130, true);
-        assert_eq!(find(&bits, 0, 256, true), 3);
-        assert_eq!(find(&bits, 3, 256, false), 133);
-        assert_eq!(find(&bits, 133, 256, true), 256);
-        assert_eq!(find(&bits, 133, 140, true), 140);
-        fill(&mut bits, 64, 1, false);
-        assert_eq!(find(&bits, 3, 256, false), 64);
-        assert!(is_set(&bits, 1 << 20), "bits behind the end cannot be had");
     }
 }

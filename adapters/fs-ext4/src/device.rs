@@ -186,24 +186,12 @@ impl Device {
 
     /// Writes changed blocks back, neighbours together.
     pub fn flush(&mut self) -> Result<()> {
-        let mut run: Vec<u8> = Vec::new();
-        let (mut first, mut next) = (0, 0);
-        for block in std::mem::take(&mut self.dirty) {
-            if block != next || run.len() + self.block_size > READ_MOST as usize {
-                if !run.is_empty() {
-                    self.blob.write(first * self.block_size as u64, &run)?;
-                }
-                run.clear();
-                first = block;
-            }
-            let slot = self.cache.get(&block).ok_or_else(lost)?;
-            run.extend_from_slice(&slot.bytes);
-            next = block + 1;
-        }
-        if !run.is_empty() {
-            self.blob.write(first * self.block_size as u64, &run)?;
-        }
-        Ok(())
+        let dirty = std::mem::take(&mut self.dirty);
+        let piece = |block: &u64| {
+            let slot = self.cache.get(block).ok_or_else(lost)?;
+            Ok((self.offset(*block), slot.bytes.as_slice()))
+        };
+        self.blob.write_many(&dirty.iter().map(piece).collect::<Result<Vec<_>>>()?)
     }
 }
 

@@ -329,8 +329,11 @@ impl Ext4 {
     /// Entries from byte `start` of the directory on, without `.` and `..`: inode, name, and where the next begins.
     pub fn list(&mut self, directory: &Inode, start: u64, most: usize) -> Result<Vec<(u32, Vec<u8>, u64)>> {
         if directory.has(inode::INLINE_DATA) {
-            let entries = self.inline_entries(directory)?.into_iter();
-            return Ok(entries.filter(|entry| entry.2 > start).take(most).collect());
+            let wanted = |(_, name, next): &(u32, Vec<u8>, u64)| {
+                *next > start && !matches!(name.as_slice(), b"." | b"..")
+            };
+            let entries = self.inline_entries(directory)?.into_iter().filter(wanted).take(most);
+            return entries.map(|entry| nameable(directory, &entry.1).map(|()| entry)).collect();
         }
         let block_size = u64::from(self.superblock.block_size);
         let mut list = Vec::new();
@@ -345,11 +348,20 @@ impl Ext4 {
                 if list.len() >= most {
                     return Ok(list);
                 }
+                nameable(directory, record.name)?;
                 list.push((record.inode, record.name.to_vec(), at + record.length as u64));
             }
         }
         Ok(list)
     }
+}
+
+/// Refuses names that no path can hold, as Linux does (fs/readdir.c, verify_dirent_name).
+fn nameable(directory: &Inode, name: &[u8]) -> Result<()> {
+    if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+        return Err(damaged(directory, "has an impossible name"));
+    }
+    Ok(())
 }
 
 /// What is wrong with a directory.

@@ -6,8 +6,9 @@ use crate::content::Slice;
 use crate::directory::New;
 use crate::features;
 use crate::inode::{self, AREA_LENGTH, Inode};
-use crate::path::{components, not_found};
+use crate::path::components;
 use crate::xattr::Attribute;
+use wherry_sdk::path::not_found;
 use wherry_sdk::{Blob, Error, ErrorKind, Kind, Meta, Result, now_unix};
 
 /// The most names of one object: what 16 bits were limited to at first, and with `dir_nlink`.
@@ -40,23 +41,12 @@ fn now() -> i64 {
 }
 
 impl Ext4 {
-    /// Runs one change. One that fails after it has begun to change something leaves a file system that must not be
-    /// written back, so everything after it is refused.
+    /// Runs one change.
     pub fn edit<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if !self.writable {
-            return refuse(ErrorKind::Denied, "the file system is mounted for reading only".into());
-        }
-        if let Some(reason) = &self.broken {
-            let message = format!("an earlier change failed half-way, throw the changes away: {reason}");
-            return refuse(ErrorKind::Failed, message);
-        }
+        self.writing.begin()?;
         let before = self.device.changes();
         let result = act(self);
-        if let Err(error) = &result
-            && self.device.changes() != before
-        {
-            self.broken = Some(error.message.clone());
-        }
+        self.writing.end(&result, self.device.changes() != before);
         result
     }
 
@@ -113,7 +103,7 @@ impl Ext4 {
     fn touch_directory(&mut self, directory: &mut Inode, name: &str) -> Result<()> {
         directory.set_mtime(now());
         directory.set_ctime(now());
-        self.names.forget(directory.number, name);
+        self.names.forget(u64::from(directory.number), name);
         self.store_inode(directory)
     }
 
@@ -283,7 +273,7 @@ impl Ext4 {
         inode.set_ctime(now());
         inode.set_deletion(now_unix() as u32);
         self.store_inode(&inode)?;
-        self.names.forget_directory(inode.number);
+        self.names.forget_all(u64::from(inode.number));
         self.free_inode(inode.number, kind == Kind::Directory)
     }
 

@@ -30,11 +30,12 @@ mod xattr;
 
 use device::Device;
 use inode::Inode;
-use path::Names;
 use superblock::Superblock;
 use wherry_sdk::filesystem::Identity;
+use wherry_sdk::path::Names;
 use wherry_sdk::{
-    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room, fact, now_unix,
+    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room, Writing, fact,
+    now_unix,
 };
 
 /// Entries in one page of a listing.
@@ -46,12 +47,10 @@ const TARGET_MOST: u64 = 4096;
 pub struct Ext4 {
     device: Device,
     superblock: Superblock,
-    names: Names,
-    writable: bool,
+    names: Names<u32>,
+    writing: Writing,
     /// The superblock has to be written even if no block was changed.
     changed: bool,
-    /// Why nothing may be written any more.
-    broken: Option<String>,
 }
 
 impl Ext4 {
@@ -114,7 +113,8 @@ impl FileSystem for Ext4 {
         }
         let device = Device::new(device, superblock.block_size, superblock.blocks);
         let names = Names::default();
-        let mut mounted = Self { device, superblock, names, writable, changed: false, broken: None };
+        let writing = Writing::new(writable);
+        let mut mounted = Self { device, superblock, names, writing, changed: false };
         if writable {
             mounted.superblock.check_writable()?;
         }
@@ -228,7 +228,7 @@ impl FileSystem for Ext4 {
     }
 
     fn sync(&mut self) -> Result<()> {
-        if !self.writable {
+        if !self.writing.is_allowed() {
             return Ok(());
         }
         self.edit(|fs| {

@@ -1,8 +1,9 @@
 //! The superblock: geometry, features, counters (Linux: Documentation/filesystems/ext4, "Super Block").
 
-use crate::bytes::{byte_at, join, part, put, put_u32, u16_at, u32_at};
+use crate::bytes::{byte_at, join, part, put, put_u32, text, u16_at, u32_at};
 use crate::checksum::crc32c;
 use crate::features::{self, Feature, Set, Support};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, ErrorKind, Result};
 
 /// Where the superblock begins, in bytes, and its length.
@@ -230,18 +231,8 @@ impl Superblock {
 
     /// The UUID in its usual form, none when it is zero.
     pub fn uuid(&self) -> Option<String> {
-        let bytes = self.uuid_bytes();
-        if bytes.iter().all(|byte| *byte == 0) {
-            return None;
-        }
-        let mut text = String::new();
-        for (index, byte) in bytes.iter().enumerate() {
-            if [4, 6, 8, 10].contains(&index) {
-                text.push('-');
-            }
-            text.push_str(&format!("{byte:02x}"));
-        }
-        Some(text)
+        let uuid = <[u8; 16]>::try_from(self.uuid_bytes()).ok().map(Uuid);
+        uuid.filter(|uuid| *uuid != Uuid::NIL).map(|uuid| uuid.to_string())
     }
 
     /// The UUID's 16 bytes.
@@ -251,8 +242,7 @@ impl Superblock {
 
     /// The volume label, none when it is empty.
     pub fn label(&self) -> Option<String> {
-        let text = part(&self.raw, 0x78, 16).split(|byte| *byte == 0).next().unwrap_or_default();
-        (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
+        Some(text(part(&self.raw, 0x78, 16))).filter(|text| !text.is_empty())
     }
 
     /// Blocks that are free; blocks also under `bigalloc`, where the groups count clusters.

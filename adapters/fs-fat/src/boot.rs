@@ -3,8 +3,8 @@
 //! Source: Microsoft's FAT specification (fatgen103), sections "Boot Sector and BPB" and "FAT Type Determination"; where
 //! it and Linux's vfat differ, Linux's reading is taken, since that is what made the volume work for its guest.
 
-use crate::bytes::number;
 use crate::name;
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Error, Result};
 
 const FIXED_ROOT_ENTRY: u64 = 32;
@@ -77,21 +77,21 @@ fn parse(sector: &[u8], device: u64) -> core::result::Result<Geometry, Refusal> 
     )?;
     // 424: libbde's "BitLocker Drive Encryption (BDE) format". What looks like a FAT only holds files with the encrypted bytes.
     ensure(sector.get(424..440) != Some(&TO_GO), "a volume of BitLocker To Go")?;
-    let unit = number(sector, 11, 2);
-    let per_cluster = number(sector, 13, 1);
+    let unit = little(sector, 11, 2);
+    let per_cluster = little(sector, 13, 1);
     ensure(
         [512, 1024, 2048, 4096].contains(&unit),
         "the sector size is not a power of two from 512 to 4096",
     )?;
     ensure(per_cluster.is_power_of_two(), "the sectors of a cluster are not a power of two")?;
-    let media = number(sector, 21, 1);
+    let media = little(sector, 21, 1);
     ensure(media == 0xf0 || media >= 0xf8, "the media byte is not one of FAT's")?;
-    let (reserved, tables) = (number(sector, 14, 2), number(sector, 16, 1));
+    let (reserved, tables) = (little(sector, 14, 2), little(sector, 16, 1));
     ensure(reserved > 0 && (1..=TABLES_MOST).contains(&tables), "no reserved sector or no table")?;
-    let total = either(number(sector, 19, 2), number(sector, 32, 4));
-    let wide = number(sector, 22, 2) == 0;
-    let table = either(number(sector, 22, 2), number(sector, 36, 4));
-    let root_entries = number(sector, 17, 2);
+    let total = either(little(sector, 19, 2), little(sector, 32, 4));
+    let wide = little(sector, 22, 2) == 0;
+    let table = either(little(sector, 22, 2), little(sector, 36, 4));
+    let root_entries = little(sector, 17, 2);
     ensure(table > 0 && wide == (root_entries == 0), "table size and root directory contradict each other")?;
     let root_sectors = (root_entries * FIXED_ROOT_ENTRY).div_ceil(unit);
     let root_at = reserved + tables * table;
@@ -103,16 +103,16 @@ fn parse(sector: &[u8], device: u64) -> core::result::Result<Geometry, Refusal> 
     ensure(clusters > 0, "no room for clusters")?;
     let extended = if wide { 64 } else { 36 };
     let root = if wide {
-        ensure(number(sector, 42, 2) == 0, "its version is unknown")?;
-        let first = number(sector, 44, 4);
+        ensure(little(sector, 42, 2) == 0, "its version is unknown")?;
+        let first = little(sector, 44, 4);
         ensure((2..clusters + 2).contains(&first), "the root directory's cluster does not exist")?;
         Root::Chain(first as u32)
     } else {
         Root::Fixed { offset: root_at * unit, length: root_entries * FIXED_ROOT_ENTRY }
     };
-    let info = number(sector, 48, 2);
-    let signed = number(sector, extended + 2, 1);
-    let serial = if wide || signed == 0x28 || signed == 0x29 { number(sector, extended + 3, 4) } else { 0 };
+    let info = little(sector, 48, 2);
+    let signed = little(sector, extended + 2, 1);
+    let serial = if wide || signed == 0x28 || signed == 0x29 { little(sector, extended + 3, 4) } else { 0 };
     let label = sector.get(extended + 7..extended + 18).filter(|_| signed == 0x29).and_then(name::label);
     Ok(Geometry {
         bits,
@@ -127,7 +127,7 @@ fn parse(sector: &[u8], device: u64) -> core::result::Result<Geometry, Refusal> 
         info: Some(info * unit).filter(|_| wide && info > 0 && info < reserved),
         serial: serial as u32,
         label,
-        dirty: number(sector, extended + 1, 1) & 1 != 0,
+        dirty: little(sector, extended + 1, 1) & 1 != 0,
         state_at: extended as u64 + 1,
     })
 }
@@ -154,7 +154,7 @@ fn active(
     tables: u64,
     length: u64,
 ) -> core::result::Result<Vec<u64>, Refusal> {
-    let flags = number(sector, 40, 2);
+    let flags = little(sector, 40, 2);
     if !wide || flags & 0x80 == 0 {
         return Ok((0..tables).map(|index| reserved + index * length).collect());
     }

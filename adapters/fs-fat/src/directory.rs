@@ -1,12 +1,12 @@
 //! One directory in memory: its slots, where they lie on the device, and changes of them.
 
 use crate::boot::Root;
-use crate::bytes::put;
 use crate::entry::{self, DELETED, Entry, SLOT, Slot};
 use crate::name::{self, Short};
 use crate::volume::Volume;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use wherry_sdk::bytes::put;
 use wherry_sdk::{Error, ErrorKind, READ_MOST, Result};
 
 /// 65,536 slots (fatgen103, "FAT Directory Structure"); Linux stops there, too.

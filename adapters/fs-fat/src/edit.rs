@@ -1,11 +1,11 @@
 //! Changes. Each first makes sure that it will find room; where it fails, the volume is as it was.
 
-use crate::bytes::put;
 use crate::directory::Directory;
 use crate::entry::{ARCHIVE, DIRECTORY, Entry, SLOT, Slot};
 use crate::volume::Volume;
 use crate::{Place, invalid};
 use std::ops::Range;
+use wherry_sdk::bytes::put;
 use wherry_sdk::{Blob, Error, ErrorKind, Meta, Result, now_unix};
 
 /// Writes an entry's slot back.

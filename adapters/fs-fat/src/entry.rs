@@ -1,10 +1,10 @@
 //! A directory's slots of 32 bytes, and the entries that they make up: a short one, behind the slots of its long name
 //! (fatgen103, "FAT Directory Structure", "FAT Long Directory Entries").
 
-use crate::bytes::{number, put};
 use crate::name::{self, Short, UNITS_PER_SLOT};
 use crate::time;
 use std::ops::Range;
+use wherry_sdk::bytes::{little, put};
 use wherry_sdk::{Kind, Meta};
 
 /// Bytes of a slot.
@@ -48,7 +48,7 @@ impl Slot {
     }
 
     pub fn attributes(&self) -> u8 {
-        number(&self.0, 11, 1) as u8
+        little(&self.0, 11, 1) as u8
     }
 
     pub fn set_attributes(&mut self, attributes: u8) {
@@ -61,8 +61,8 @@ impl Slot {
 
     /// The first cluster; zero: no content. On FAT12 and FAT16 the upper half means something else.
     pub fn first(&self, bits: u32) -> u32 {
-        let high = if bits == 32 { number(&self.0, 20, 2) << 16 } else { 0 };
-        (high | number(&self.0, 26, 2)) as u32
+        let high = if bits == 32 { little(&self.0, 20, 2) << 16 } else { 0 };
+        (high | little(&self.0, 26, 2)) as u32
     }
 
     pub fn set_first(&mut self, first: u32) {
@@ -71,7 +71,7 @@ impl Slot {
     }
 
     pub fn size(&self) -> u64 {
-        number(&self.0, 28, 4)
+        little(&self.0, 28, 4)
     }
 
     pub fn set_size(&mut self, size: u32) {
@@ -79,7 +79,7 @@ impl Slot {
     }
 
     pub fn mtime(&self) -> i64 {
-        time::to_unix(number(&self.0, 24, 2), number(&self.0, 22, 2))
+        time::to_unix(little(&self.0, 24, 2), little(&self.0, 22, 2))
     }
 
     /// Sets the last modification, and the day of the last access.
@@ -145,7 +145,7 @@ pub fn entries(bytes: &[u8]) -> Vec<Entry> {
     for (index, bytes) in bytes.chunks_exact(SLOT).enumerate() {
         let mut slot = Slot([0; SLOT]);
         put(&mut slot.0, 0, bytes);
-        let first = number(bytes, 0, 1) as u8;
+        let first = little(bytes, 0, 1) as u8;
         if first == 0 {
             break;
         }
@@ -161,7 +161,7 @@ pub fn entries(bytes: &[u8]) -> Vec<Entry> {
             }
             let complete = long.complete(&short);
             let start = if complete.is_some() { long.start } else { index };
-            let name = complete.unwrap_or_else(|| name::shown(&short, number(bytes, 12, 1)));
+            let name = complete.unwrap_or_else(|| name::shown(&short, little(bytes, 12, 1)));
             found.push(Entry { name, slot, slots: start..index + 1 });
         }
     }
@@ -170,10 +170,10 @@ pub fn entries(bytes: &[u8]) -> Vec<Entry> {
 
 /// The volume label among the root directory's slots.
 pub fn label(bytes: &[u8]) -> Option<String> {
-    let live = bytes.chunks_exact(SLOT).take_while(|slot| number(slot, 0, 1) != 0);
+    let live = bytes.chunks_exact(SLOT).take_while(|slot| little(slot, 0, 1) != 0);
     let mut labels = live.filter(|slot| {
-        let attributes = number(slot, 11, 1) as u8;
-        number(slot, 0, 1) as u8 != DELETED
+        let attributes = little(slot, 11, 1) as u8;
+        little(slot, 0, 1) as u8 != DELETED
             && attributes & 0x3f != LONG
             && attributes & (LABEL | DIRECTORY) == LABEL
     });
@@ -193,7 +193,7 @@ struct Pending {
 
 impl Pending {
     fn add(&mut self, index: usize, bytes: &[u8]) {
-        let (order, sum) = (number(bytes, 0, 1), number(bytes, 13, 1));
+        let (order, sum) = (little(bytes, 0, 1), little(bytes, 13, 1));
         if order & 0x40 != 0 && (0x41..=0x54).contains(&order) {
             *self = Self { start: index, number: order & 0x3f, sum, parts: Vec::new() };
         } else if self.number > 1 && order == self.number - 1 && sum == self.sum {
@@ -202,7 +202,7 @@ impl Pending {
             *self = Self::default();
             return;
         }
-        let units = UNIT_PLACES.iter().map(|at| number(bytes, *at, 2) as u16);
+        let units = UNIT_PLACES.iter().map(|at| little(bytes, *at, 2) as u16);
         self.parts.push(units.collect());
     }
 

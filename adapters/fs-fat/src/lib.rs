@@ -5,7 +5,6 @@
 //! what is ignored and what is refused.
 
 mod boot;
-mod bytes;
 mod check;
 mod directory;
 mod edit;
@@ -20,19 +19,19 @@ use crate::directory::Directory;
 use crate::entry::Entry;
 use crate::volume::{Device, Volume};
 use wherry_sdk::filesystem::Identity;
+use wherry_sdk::path::{components, not_found, split_last};
 use wherry_sdk::{
-    Blob, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, READ_MOST, Range, Result, Room, fact,
+    Blob, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, READ_MOST, Range, Ranges, Result, Room,
+    Writing, fact,
 };
 
-/// Longer paths are not followed: Linux's limit.
-const PATH_MOST: usize = 4096;
 /// The root directory has no slot whose place could be its number.
 const ROOT_ID: u64 = 1;
 
 /// A mounted FAT volume.
 pub struct Fat {
     volume: Volume<'static>,
-    writable: bool,
+    writing: Writing,
     /// The mark of an unclean shutdown is taken away: nothing was found that it could mean.
     cleans: bool,
 }
@@ -65,11 +64,11 @@ impl FileSystem for Fat {
             let findings = check::check(&mut volume).map_err(|e| unfit(e, dirty))?;
             cleans = dirty && findings == check::Findings::default();
         }
-        Ok(Self { volume, writable, cleans })
+        Ok(Self { volume, writing: Writing::new(writable), cleans })
     }
 
     fn stat(&mut self, path: &str) -> Result<Meta> {
-        if names(path)?.is_empty() {
+        if components(path, |_| true)?.is_empty() {
             return Ok(root_meta());
         }
         let (parent, entry) = self.existing(path)?;
@@ -77,7 +76,7 @@ impl FileSystem for Fat {
     }
 
     fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<EntryPage> {
-        let directory = self.directory(&names(path)?)?;
+        let directory = self.directory(&components(path, |_| true)?)?;
         let rest = directory.entries().into_iter().filter(|entry| entry.slots.start as u64 >= start);
         let (mut listed, mut next) = (Vec::new(), None);
         for entry in rest {
@@ -116,32 +115,32 @@ impl FileSystem for Fat {
     }
 
     fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()> {
-        self.writable()?;
+        self.writing.begin()?;
         let place = self.place(path)?;
         edit::write(&mut self.volume, place, content, like)
     }
 
     fn modify(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
-        self.writable()?;
+        self.writing.begin()?;
         let (mut parent, entry) = self.existing(path)?;
         edit::modify(&mut self.volume, &mut parent, entry, (offset, content))
     }
 
     fn rename(&mut self, old: &str, new: &str) -> Result<()> {
-        self.writable()?;
+        self.writing.begin()?;
         let (from, entry) = self.existing(old)?;
         let to = self.place(new)?;
         edit::rename(&mut self.volume, from, entry, to)
     }
 
     fn remove(&mut self, path: &str) -> Result<()> {
-        self.writable()?;
+        self.writing.begin()?;
         let (mut parent, entry) = self.existing(path)?;
         edit::remove(&mut self.volume, &mut parent, &entry)
     }
 
     fn make_directory(&mut self, path: &str, like: Option<&Meta>) -> Result<()> {
-        self.writable()?;
+        self.writing.begin()?;
         let place = self.place(path)?;
         edit::make_directory(&mut self.volume, place, like)
     }
@@ -151,13 +150,13 @@ impl FileSystem for Fat {
     }
 
     fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()> {
-        self.writable()?;
+        self.writing.begin()?;
         if let Some((name, _)) = meta.attributes.first() {
             return Err(Error::unsupported(format!(
                 "FAT has no extended attributes, {path} cannot have {name}"
             )));
         }
-        if names(path)?.is_empty() {
+        if components(path, |_| true)?.is_empty() {
             return Ok(());
         }
         let (mut parent, mut entry) = self.existing(path)?;
@@ -167,11 +166,11 @@ impl FileSystem for Fat {
     }
 
     fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
-        used(&mut self.volume, start, most as usize)
+        used(&mut self.volume, start, most)
     }
 
     fn sync(&mut self) -> Result<()> {
-        if !self.writable {
+        if !self.writing.is_allowed() {
             return Ok(());
         }
         if self.cleans {
@@ -183,18 +182,11 @@ impl FileSystem for Fat {
 }
 
 impl Fat {
-    fn writable(&self) -> Result<()> {
-        if self.writable {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Denied, "the volume is mounted read-only"))
-    }
-
     /// The directory that these names lead to.
     fn directory(&mut self, names: &[&str]) -> Result<Directory> {
         let mut directory = Directory::root(&mut self.volume)?;
         for name in names {
-            let entry = directory.find(name).ok_or_else(|| missing(name))?;
+            let entry = directory.find(name).ok_or_else(|| not_found(name))?;
             if !entry.slot.is_directory() {
                 return Err(invalid(format!("{name} is not a directory")));
             }
@@ -204,10 +196,8 @@ impl Fat {
     }
 
     fn place(&mut self, path: &str) -> Result<Place> {
-        let names = names(path)?;
-        let Some((name, above)) = names.split_last() else {
-            return Err(invalid("the root directory cannot be changed"));
-        };
+        let names = components(path, |_| true)?;
+        let (name, above) = split_last(&names)?;
         let parent = self.directory(above)?;
         let entry = parent.find(name);
         Ok(Place { parent, name: (*name).into(), entry })
@@ -215,12 +205,8 @@ impl Fat {
 
     fn existing(&mut self, path: &str) -> Result<(Directory, Entry)> {
         let Place { parent, entry, .. } = self.place(path)?;
-        Ok((parent, entry.ok_or_else(|| missing(path))?))
+        Ok((parent, entry.ok_or_else(|| not_found(path))?))
     }
-}
-
-fn missing(what: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no {what}"))
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -232,18 +218,6 @@ fn unfit(e: Error, dirty: bool) -> Error {
     let kind = if dirty && e.kind == ErrorKind::Corrupt { ErrorKind::Dirty } else { e.kind };
     let message = format!("{}; run fsck.fat on the source before it is changed", e.message);
     Error { kind, message, at: e.at }
-}
-
-/// A path's components.
-fn names(path: &str) -> Result<Vec<&str>> {
-    if !path.starts_with('/') || path.len() > PATH_MOST {
-        return Err(invalid(format!("`{path}` is not an absolute path of at most {PATH_MOST} bytes")));
-    }
-    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
-    if names.iter().any(|name| matches!(*name, "." | "..")) {
-        return Err(invalid(format!("`{path}` has a relative component")));
-    }
-    Ok(names)
 }
 
 fn root_meta() -> Meta {
@@ -280,43 +254,25 @@ fn identity(device: &dyn Blob, geometry: Geometry) -> Result<Identity> {
 }
 
 /// Boot sector, tables and root directory, clusters in use, and whatever lies behind the last cluster.
-fn used(volume: &mut Volume<'_>, start: u64, most: usize) -> Result<Vec<Range>> {
+fn used(volume: &mut Volume<'_>, start: u64, most: u32) -> Result<Vec<Range>> {
     let (size, clusters) = (volume.geometry.cluster, volume.geometry.clusters);
     let (data, end) = (volume.geometry.data, volume.device.get().size());
-    let mut ranges: Vec<Range> = Vec::new();
-    // Whether there was room for it.
-    let mut add = |from: u64, to: u64| {
-        let from = from.max(start);
-        if from >= to {
-            return true;
-        }
-        if let Some(last) = ranges.last_mut()
-            && last.offset + last.length == from
-        {
-            last.length += to - from;
-            return true;
-        }
-        if ranges.len() >= most {
-            return false;
-        }
-        ranges.push(Range { offset: from, length: to - from });
-        true
-    };
-    let mut room = add(0, data);
+    let mut ranges = Ranges::new(start..end, most);
+    let mut room = ranges.push(0, data);
     let first = (start.saturating_sub(data) / size).min(u64::from(clusters)) as u32;
     for cluster in first + 2..clusters + 2 {
         if !room {
-            return Ok(ranges);
+            return Ok(ranges.finish());
         }
         if volume.is_used(cluster)? {
             let offset = volume.offset(cluster)?;
-            room = add(offset, offset + size);
+            room = ranges.push(offset, offset + size);
         }
     }
     if room {
-        add(data + u64::from(clusters) * size, end);
+        ranges.push(data + u64::from(clusters) * size, end);
     }
-    Ok(ranges)
+    Ok(ranges.finish())
 }
 
 wherry_sdk::register_filesystem_driver!(Fat, "../adapter.toml");

@@ -1,8 +1,8 @@
 //! The file allocation table: for each cluster the next one of its chain. All copies are written, one is read.
 
 use crate::boot::Geometry;
-use crate::bytes::{number, put};
 use std::collections::BTreeMap;
+use wherry_sdk::bytes::{little, put};
 use wherry_sdk::{Blob, Error, Result};
 
 /// A multiple of 3, so that no 12-bit entry lies on two pages; a FAT12 table is smaller than this anyway.
@@ -65,7 +65,7 @@ impl Table {
     pub fn raw(&mut self, device: &dyn Blob, cluster: u32) -> Result<u32> {
         let (shift, mask, width) = (self.shift(cluster), self.mask(), self.width());
         let (page, within) = self.page(device, self.at(cluster))?;
-        Ok((number(&page.bytes, within, width) >> shift) as u32 & mask)
+        Ok((little(&page.bytes, within, width) >> shift) as u32 & mask)
     }
 
     /// Notes what is said of `cluster` from now on.
@@ -83,7 +83,7 @@ impl Table {
     pub fn set_raw(&mut self, device: &dyn Blob, cluster: u32, value: u32) -> Result<()> {
         let (shift, mask, width) = (self.shift(cluster), self.mask(), self.width());
         let (page, within) = self.page(device, self.at(cluster))?;
-        let kept = number(&page.bytes, within, width) & !(u64::from(mask) << shift);
+        let kept = little(&page.bytes, within, width) & !(u64::from(mask) << shift);
         let new = kept | u64::from(value & mask) << shift;
         put(&mut page.bytes, within, new.to_le_bytes().get(..width).unwrap_or_default());
         page.changed = true;

@@ -1,8 +1,8 @@
 //! Clusters: reading, writing, taking and giving back.
 
 use crate::boot::Geometry;
-use crate::bytes::{number, put};
 use crate::table::{Link, Table};
+use wherry_sdk::bytes::{little, put};
 use wherry_sdk::{Blob, Error, ErrorKind, READ_MOST, Range, Result};
 
 /// A device that is owned by a mount, or lent to a probe.
@@ -246,7 +246,7 @@ impl<'d> Volume<'d> {
         let raw = self.table.raw(self.device.get(), 1)?;
         self.table.set_raw(self.device.get(), 1, raw | Self::clean_bits(self.geometry.bits))?;
         let at = self.geometry.state_at;
-        let state = number(&self.device.get().read(at, 1)?, 0, 1) as u8 & !1;
+        let state = little(&self.device.get().read(at, 1)?, 0, 1) as u8 & !1;
         self.device.get().write(at, &[state])?;
         self.geometry.dirty = false;
         self.changed = true;

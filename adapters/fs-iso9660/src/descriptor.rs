@@ -1,6 +1,6 @@
 //! Volume descriptors (ECMA-119, 8; Joliet specification, "SVD").
 
-use wherry_sdk::image::{field, little};
+use wherry_sdk::bytes::{field, little};
 use wherry_sdk::{Blob, Error, ErrorKind, Result};
 
 /// Descriptors have this many bytes and start in the 17th sector (6.2.1).

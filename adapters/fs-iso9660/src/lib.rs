@@ -9,12 +9,10 @@ use crate::descriptor::{Descriptor, Names, denied};
 use crate::directory::{Entry, Tree};
 use crate::record::Record;
 use wherry_sdk::filesystem::Identity;
+use wherry_sdk::path::components;
 use wherry_sdk::{
     Blob, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, READ_MOST, Range, Result, Room, fact,
 };
-
-/// Longer paths are not followed: Linux's limit.
-const PATH_MOST: usize = 4096;
 
 /// A mounted disk.
 pub struct Iso {
@@ -183,7 +181,7 @@ impl Iso {
     /// What is at a path: a name is looked for as it is, then in any case.
     fn find(&mut self, path: &str) -> Result<Entry> {
         let (mut place, mut above) = (self.root.clone(), Vec::new());
-        for name in names(path)? {
+        for name in components(path, |_| true)? {
             if place.meta.kind != Kind::Directory {
                 return Err(invalid(format!("{} is not a directory", place.name)));
             }
@@ -226,18 +224,6 @@ fn choose<'a>(device: &dyn Blob, all: &'a [Descriptor]) -> Result<(&'a Descripto
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
-}
-
-/// A path's components.
-fn names(path: &str) -> Result<Vec<&str>> {
-    if !path.starts_with('/') || path.len() > PATH_MOST {
-        return Err(invalid(format!("`{path}` is not an absolute path of at most {PATH_MOST} bytes")));
-    }
-    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
-    if names.iter().any(|name| matches!(*name, "." | "..")) {
-        return Err(invalid(format!("`{path}` has a relative component")));
-    }
-    Ok(names)
 }
 
 wherry_sdk::register_filesystem_driver!(Iso, "../adapter.toml");

@@ -2,7 +2,7 @@
 
 use crate::descriptor::{Names, wide};
 use crate::rock::Extra;
-use wherry_sdk::image::{field, little};
+use wherry_sdk::bytes::{field, little};
 
 /// Bytes before the name.
 pub const FIXED: usize = 33;

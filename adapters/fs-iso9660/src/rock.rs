@@ -1,6 +1,6 @@
 //! Rock Ridge: POSIX names, modes and links behind the names of directory records (IEEE P1281 "SUSP" 1.12, IEEE P1282 "RRIP" 1.12).
 
-use wherry_sdk::image::{field, little};
+use wherry_sdk::bytes::{field, little};
 use wherry_sdk::{Blob, READ_MOST, Result};
 
 /// Continuation areas of one record, and their bytes.

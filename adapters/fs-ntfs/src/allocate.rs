@@ -1,11 +1,11 @@
 //! Taking and giving back clusters and file records.
 
 use crate::attribute::{BITMAP, DATA, Stored, Value};
-use crate::bitmap::{fill, find, is_set};
 use crate::file::File;
 use crate::record::{IN_USE, Record};
 use crate::used::PIECE;
 use crate::volume::{MFT, Volume};
+use wherry_sdk::bits::{fill, find, is_set};
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Files of others begin here; the records before are kept for the table itself.
@@ -193,7 +193,7 @@ impl Volume<'_> {
         record.set_state(sequence, record.links(), record.flags() & !IN_USE, record.base());
         self.write_record(&mut record)?;
         self.files.remove(&number);
-        self.names.forget(number);
+        self.names.forget_all(number);
         self.free_record_from = self.free_record_from.min(number);
         let mut mft = (*self.file(MFT)?).clone();
         let bits = self.whole(&mft, BITMAP, &[])?.unwrap_or_default();

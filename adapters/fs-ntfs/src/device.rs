@@ -197,23 +197,9 @@ impl<'a> Device<'a> {
 
     /// Writes changed pages back, neighbours together.
     pub fn flush(&mut self) -> Result<()> {
-        let mut run: Vec<u8> = Vec::new();
-        let (mut first, mut next) = (0, 0);
-        for number in std::mem::take(&mut self.dirty) {
-            if number != next || run.len() + PAGE as usize > READ_MOST as usize {
-                if !run.is_empty() {
-                    self.blob.write(first * PAGE, &run)?;
-                }
-                run.clear();
-                first = number;
-            }
-            run.extend_from_slice(self.pages.get(&number).ok_or_else(lost)?);
-            next = number + 1;
-        }
-        if !run.is_empty() {
-            self.blob.write(first * PAGE, &run)?;
-        }
-        Ok(())
+        let dirty = std::mem::take(&mut self.dirty);
+        let piece = |page: &u64| Ok((page * PAGE, self.pages.get(page).ok_or_else(lost)?.as_slice()));
+        self.blob.write_many(&dirty.iter().map(piece).collect::<Result<Vec<_>>>()?)
     }
 }
 

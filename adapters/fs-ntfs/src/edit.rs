@@ -8,12 +8,12 @@ use crate::index::NAMES;
 use crate::links::now;
 use crate::meta::{ATTRIBUTES, REPARSE, SECURITY_ID, TIMES};
 use crate::name::{self, ARCHIVE};
-use crate::path::not_found;
 use crate::record::{DIRECTORY, IN_USE, NUMBER};
 use crate::reparse::{Meaning, link, meaning};
 use crate::tree::empty_root;
 use crate::volume::{FIRST_USER, ROOT as ROOT_DIRECTORY, SECURE, Volume};
 use std::rc::Rc;
+use wherry_sdk::path::not_found;
 use wherry_sdk::{Blob, Error, ErrorKind, Meta, Result};
 
 /// The file `$Boot`, whose data is the boot sector.
@@ -38,24 +38,13 @@ fn attribute<'m>(meta: &'m Meta, name: &str) -> Option<&'m [u8]> {
 }
 
 impl Volume<'_> {
-    /// Runs one change. One that fails after it has begun to change something leaves a volume that must not be written
-    /// back, so everything after it is refused.
+    /// Runs one change.
     pub fn edit<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if !self.writable {
-            return refuse(ErrorKind::Denied, "the file system is mounted for reading only".into());
-        }
-        if let Some(reason) = &self.broken {
-            let message = format!("an earlier change failed half-way, throw the changes away: {reason}");
-            return refuse(ErrorKind::Failed, message);
-        }
+        self.writing.begin()?;
         let before = self.device.changes();
         let result = act(self);
         self.unpacked = None;
-        if let Err(error) = &result
-            && self.device.changes() != before
-        {
-            self.broken = Some(error.message.clone());
-        }
+        self.writing.end(&result, self.device.changes() != before);
         result
     }
 

@@ -6,7 +6,6 @@
 mod allocate;
 mod attribute;
 pub mod bitlocker;
-mod bitmap;
 mod boot;
 mod bytes;
 mod content;
@@ -43,7 +42,9 @@ use path::Target;
 use record::NUMBER;
 use volume::Volume;
 use wherry_sdk::filesystem::Identity;
-use wherry_sdk::{Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room};
+use wherry_sdk::{
+    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room, Writing,
+};
 
 /// Entries in one page of a listing.
 const ENTRIES_MOST: u32 = 1 << 13;
@@ -73,7 +74,7 @@ impl FileSystem for Ntfs {
         volume.judge()?;
         if writable {
             volume.check_writable()?;
-            volume.writable = true;
+            volume.writing = Writing::new(true);
         }
         Ok(Self(volume))
     }
@@ -159,7 +160,7 @@ impl FileSystem for Ntfs {
     }
 
     fn sync(&mut self) -> Result<()> {
-        if !self.0.writable {
+        if !self.0.writing.is_allowed() {
             return Ok(());
         }
         self.0.edit(|volume| volume.device.flush())

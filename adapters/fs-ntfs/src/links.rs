@@ -23,7 +23,7 @@ pub fn now() -> u64 {
 impl Volume<'_> {
     /// A directory for changing; what is remembered of it is forgotten.
     fn directory(&mut self, number: u64) -> Result<File> {
-        self.names.forget(number);
+        self.names.forget_all(number);
         if self.listing.as_ref().is_some_and(|listing| listing.directory == number) {
             self.listing = None;
         }

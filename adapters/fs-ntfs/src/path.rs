@@ -1,43 +1,15 @@
-//! From paths to files, with names remembered: a caller asks for hundreds of files in the same directories.
+//! From paths to files.
 
 use crate::attribute::{Attribute, DATA};
 use crate::file::File;
 use crate::name::LENGTH_MOST;
 use crate::volume::{ROOT, Volume};
-use std::collections::HashMap;
 use std::rc::Rc;
-use wherry_sdk::{Error, ErrorKind, Result};
+use wherry_sdk::Result;
+use wherry_sdk::path::{not_a_directory, not_found, split_last};
 
-/// Names that are remembered, with those that are known to be missing.
-const NAMES_MOST: usize = 1 << 16;
 /// What a directory says of a name: the file's reference, and the name as it is stored.
-type Found = Option<(u64, Vec<u16>)>;
-
-/// Names that were looked up, by directory.
-#[derive(Default)]
-pub struct Names {
-    known: HashMap<u64, HashMap<String, Found>>,
-    count: usize,
-}
-
-impl Names {
-    fn get(&self, directory: u64, name: &str) -> Option<&Found> {
-        self.known.get(&directory)?.get(name)
-    }
-
-    fn add(&mut self, directory: u64, name: &str, found: Found) {
-        if self.count >= NAMES_MOST {
-            *self = Self::default();
-        }
-        self.count += 1;
-        self.known.entry(directory).or_default().insert(name.to_owned(), found);
-    }
-
-    /// Forgets the names in a directory.
-    pub fn forget(&mut self, directory: u64) {
-        self.known.remove(&directory);
-    }
-}
+pub type Found = (u64, Vec<u16>);
 
 /// What a path means: a file, or one of its streams.
 pub struct Target {
@@ -63,28 +35,9 @@ pub struct Place<'p> {
     pub stream: Vec<u16>,
 }
 
-/// The names in an absolute path.
-pub fn components(path: &str) -> Result<Vec<&str>> {
-    let refuse = |problem: &str| Err(Error::new(ErrorKind::InvalidInput, format!("path {path:?} {problem}")));
-    if !path.starts_with('/') {
-        return refuse("is not absolute");
-    }
-    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
-    for name in &names {
-        if *name == ".." {
-            return refuse("goes up with `..`: resolve it first");
-        }
-        // A stream may be named behind a colon.
-        if name.encode_utf16().count() > 2 * LENGTH_MOST + 1 || name.contains('\0') {
-            return refuse("has a name that NTFS cannot store");
-        }
-    }
-    Ok(names)
-}
-
-/// What does not exist.
-pub fn not_found(path: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("{path} does not exist"))
+/// The names in an absolute path. A stream may be named behind a colon.
+fn components(path: &str) -> Result<Vec<&str>> {
+    wherry_sdk::path::components(path, |name| name.encode_utf16().count() <= 2 * LENGTH_MOST + 1)
 }
 
 fn utf16(text: &str) -> Vec<u16> {
@@ -92,14 +45,13 @@ fn utf16(text: &str) -> Vec<u16> {
 }
 
 impl Volume<'_> {
-    fn step(&mut self, path: &str, directory: u64, name: &str) -> Result<Found> {
+    fn step(&mut self, path: &str, directory: u64, name: &str) -> Result<Option<Found>> {
         if let Some(known) = self.names.get(directory, name) {
-            return Ok(known.clone());
+            return Ok(known);
         }
         let file = self.file(directory)?;
         if !file.is_directory() {
-            let message = format!("{path} leads through something that is not a directory, before {name:?}");
-            return Err(Error::new(ErrorKind::NotFound, message));
+            return Err(not_a_directory(path, name));
         }
         let found = self.find(&file, &utf16(name)).map_err(|error| error.within(path))?;
         self.names.add(directory, name, found.clone());
@@ -141,12 +93,7 @@ impl Volume<'_> {
     /// Where `path` is or would be. A name with a colon is a stream's where no file has it.
     pub fn locate<'p>(&mut self, path: &'p str) -> Result<Place<'p>> {
         let names = components(path)?;
-        let Some((name, upper)) = names.split_last() else {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "the root directory cannot be replaced or removed",
-            ));
-        };
+        let (name, upper) = split_last(&names)?;
         let directory = self.walk_down(path, upper)?.ok_or_else(|| not_found(path))?;
         let found = self.step(path, directory.number, name)?;
         let mut place = Place { directory, name, found: None, stream: Vec::new() };
@@ -162,7 +109,7 @@ impl Volume<'_> {
         Ok(place)
     }
 
-    fn opened(&mut self, path: &str, (reference, name): (u64, Vec<u16>)) -> Result<(Rc<File>, Vec<u16>)> {
+    fn opened(&mut self, path: &str, (reference, name): Found) -> Result<(Rc<File>, Vec<u16>)> {
         let file = self.referred(reference).map_err(|error| error.within(path))?;
         Ok((file, name))
     }

@@ -1,13 +1,13 @@
 //! Changes to indexes: entries go in and out, nodes are split and joined, all leaves stay at one depth.
 
 use crate::attribute::{ALLOCATION, Attribute, BITMAP, ROOT, Stored, Value};
-use crate::bitmap::find;
 use crate::bytes::{align, put, put_u16, put_u32, put_u64};
 use crate::file::File;
 use crate::fixup;
 use crate::index::{BLOCK_HEADER, Entry, LAST, LEVELS_MOST, ROOT_HEADER, SUB, Shape, entries};
 use crate::volume::Volume;
 use core::cmp::Ordering;
+use wherry_sdk::bits::find;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Bytes of a node's header.

@@ -1,37 +1,11 @@
 //! Which parts of the device are in use, and how much room is left.
 
-use crate::bitmap::find;
 use crate::volume::Volume;
-use wherry_sdk::{Range, Result};
+use wherry_sdk::bits::find;
+use wherry_sdk::{Range, Ranges, Result};
 
-/// Ranges in one answer: 16 bytes each, within what the host takes in one list.
-const RANGES_MOST: u32 = 1 << 15;
 /// Bytes of `$Bitmap` that are looked at together.
 pub const PIECE: u64 = 64 << 10;
-
-/// Ordered ranges, neighbours joined.
-struct Ranges {
-    list: Vec<Range>,
-    start: u64,
-    most: usize,
-}
-
-impl Ranges {
-    /// Adds bytes; false when the list is complete.
-    fn push(&mut self, from: u64, to: u64) -> bool {
-        let from = from.max(self.start);
-        if from >= to {
-            return true;
-        }
-        let full = self.list.len() >= self.most;
-        match self.list.last_mut() {
-            Some(last) if last.offset + last.length == from => last.length += to - from,
-            _ if full => return false,
-            _ => self.list.push(Range { offset: from, length: to - from }),
-        }
-        true
-    }
-}
 
 impl Volume<'_> {
     /// The part of `$Bitmap` that holds the bit of `cluster`: the bits, and the cluster of the first.
@@ -47,14 +21,14 @@ impl Volume<'_> {
     /// Ranges of the device that are in use, from byte `start` on. Where the bitmap cannot be believed, everything is;
     /// so is what lies behind the last cluster: the backup of the boot sector.
     pub fn used_ranges(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
-        let mut ranges = Ranges { list: Vec::new(), start, most: most.min(RANGES_MOST) as usize };
         let size = self.device.size();
+        let mut ranges = Ranges::new(start..size, most);
         if start >= size || most == 0 {
-            return Ok(ranges.list);
+            return Ok(ranges.finish());
         }
         if self.doubt.is_some() {
             ranges.push(0, size);
-            return Ok(ranges.list);
+            return Ok(ranges.finish());
         }
         let (cluster, clusters) = (self.boot.cluster, self.boot.clusters);
         let mut at = start / cluster;
@@ -65,12 +39,12 @@ impl Volume<'_> {
                 let used = first + find(&bits, at - first, end - first, true);
                 at = first + find(&bits, used - first, end - first, false);
                 if used < at && !ranges.push(used * cluster, at * cluster) {
-                    return Ok(ranges.list);
+                    return Ok(ranges.finish());
                 }
             }
         }
         ranges.push(clusters * cluster, size);
-        Ok(ranges.list)
+        Ok(ranges.finish())
     }
 
     /// Free clusters.

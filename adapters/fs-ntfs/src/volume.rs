@@ -7,11 +7,12 @@ use crate::device::Device;
 use crate::file::File;
 use crate::listing::Listing;
 use crate::name::Upcase;
-use crate::path::Names;
+use crate::path::Found;
 use crate::record::{NUMBER, Record};
 use std::collections::HashMap;
 use std::rc::Rc;
-use wherry_sdk::{Blob, Error, ErrorKind, Result};
+use wherry_sdk::path::Names;
+use wherry_sdk::{Blob, Error, ErrorKind, Result, Writing};
 
 /// The master file table itself.
 pub const MFT: u64 = 0;
@@ -58,7 +59,7 @@ pub struct Volume<'a> {
     pub bitmap: Stored,
     pub mirror: Stored,
     pub files: HashMap<u64, Rc<File>>,
-    pub names: Names,
+    pub names: Names<Found>,
     pub listing: Option<Listing>,
     pub unpacked: Option<crate::content::Unpacked>,
     /// free clusters, where they were counted
@@ -71,9 +72,7 @@ pub struct Volume<'a> {
     pub asleep: crate::hibernation::State,
     /// why not everything on the volume can be believed, and what to do
     pub doubt: Option<String>,
-    pub writable: bool,
-    /// Why nothing may be written any more.
-    pub broken: Option<String>,
+    pub writing: Writing,
 }
 
 fn corrupt(what: impl Into<String>) -> Error {
@@ -102,8 +101,7 @@ impl<'a> Volume<'a> {
             log: crate::log::State::Clean,
             asleep: crate::hibernation::State::Awake,
             doubt: None,
-            writable: false,
-            broken: None,
+            writing: Writing::default(),
         };
         volume.find_mft().map_err(|error| error.within("master file table"))?;
         volume.bitmap = volume.system(BITMAP, "$Bitmap")?;

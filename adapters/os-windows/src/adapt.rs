@@ -50,7 +50,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
 }
 
 /// What the operator may say, besides the addresses of cards.
-const OPTIONS: &[&str] = &["first-boot", "first-boot-commands", "hal", "keep-tools"];
+const OPTIONS: &[&str] = &["driver-signatures", "first-boot", "first-boot-commands", "hal", "keep-tools"];
 
 /// A word that nobody understands is not passed over.
 fn check_options(work: &mut Work<'_>) {

@@ -6,6 +6,8 @@ use lzxd::{Lzxd, WindowSize};
 use wherry_registry::Storage;
 use wherry_sdk::{Error, ErrorKind, Result};
 
+/// How a cabinet begins.
+pub const SIGNATURE: &[u8] = b"MSCF";
 /// The fixed part of `CFHEADER`, and of `CFFOLDER`, `CFFILE` and `CFDATA`.
 const HEADER: u32 = 36;
 const FOLDER: u32 = 8;
@@ -62,7 +64,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 impl<'a> Cabinet<'a> {
     fn open(storage: &'a dyn Storage) -> Result<Self> {
         let header = storage.read(0, HEADER)?;
-        if !header.starts_with(b"MSCF") || header.get(25) != Some(&1) {
+        if !header.starts_with(SIGNATURE) || header.get(25) != Some(&1) {
             return Err(corrupt("no header of version 1"));
         }
         let flags = u16_at(&header, 30);

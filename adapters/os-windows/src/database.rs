@@ -273,7 +273,7 @@ fn lockdown(import: &mut Import, guest: &Guest<'_>, parcel: &Parcel<'_>) {
         let Some(rest) = rest.filter(|rest| !rest.contains(&parcel.folder)) else { continue };
         let path = format!("%SystemRoot%{}", rest.replace('\\', "/"));
         let key = format!(r"Microsoft\Windows\CurrentVersion\Setup\PnpLockdownFiles\{path}");
-        let reason = format!("nothing but {} changes its files", parcel.published());
+        let reason = format!("Windows protects this file as part of {} (PnpLockdown)", parcel.published());
         let place = (Hive::Software, key.as_str());
         let file = copy.source.replace('/', r"\");
         let source = format!(r"%SystemRoot%\System32\DriverStore\FileRepository\{}\{file}", parcel.folder);

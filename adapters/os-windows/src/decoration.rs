@@ -30,10 +30,16 @@ impl Architecture {
         }
     }
 
+    const ALL: [Self; 5] = [Self::X86, Self::Amd64, Self::Arm, Self::Arm64, Self::Ia64];
+
     /// From `PROCESSOR_ARCHITECTURE`.
     pub fn of(text: &str) -> Option<Self> {
-        let all = [Self::X86, Self::Amd64, Self::Arm, Self::Arm64, Self::Ia64];
-        all.into_iter().find(|one| one.suffix().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|one| one.suffix().eq_ignore_ascii_case(text))
+    }
+
+    /// From `IMAGE_FILE_HEADER.Machine`.
+    pub fn of_machine(machine: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.machine() == machine)
     }
 
     /// As the contract has it.
@@ -42,6 +48,27 @@ impl Architecture {
             Self::Amd64 => "x86_64",
             Self::Arm64 => "aarch64",
             other => other.suffix(),
+        }
+    }
+
+    /// `IMAGE_FILE_HEADER.Machine` of its programs (Microsoft, "PE Format").
+    pub fn machine(self) -> u16 {
+        match self {
+            Self::X86 => 0x14c,
+            Self::Amd64 => 0x8664,
+            Self::Arm => 0x1c4,
+            Self::Arm64 => 0xaa64,
+            Self::Ia64 => 0x200,
+        }
+    }
+
+    /// Of a folder's name on vendors' disks.
+    pub fn of_folder(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
+            "i386" | "win32" => Some(Self::X86),
+            "x64" | "x86_64" | "winx64" => Some(Self::Amd64),
+            name => Self::of(name),
         }
     }
 

@@ -50,6 +50,15 @@ pub enum Change {
         /// What is added at the end.
         texts: Vec<String>,
     },
+    /// A part is added at the end of a value's text (`REG_EXPAND_SZ`) behind a semicolon, unless it is there, in any case.
+    Extend {
+        /// The value.
+        name: String,
+        /// What is added.
+        part: String,
+        /// The text where there is none.
+        usual: String,
+    },
     /// Texts are taken from those of a value.
     RemoveTexts {
         /// The value.

@@ -3,6 +3,7 @@
 use crate::decoration::Architecture;
 use crate::files::{is_file, look};
 use crate::place::Loader;
+use crate::resource;
 use crate::work::Work;
 use wherry_sdk::Result;
 
@@ -75,6 +76,6 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 
 /// Whether a program is Windows' boot manager of any version, by the name in its version resource.
 fn is_windows(bytes: &[u8]) -> bool {
-    let name: Vec<u8> = "bootmgr".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    bytes.starts_with(b"MZ") && bytes.windows(name.len()).any(|window| window == name)
+    let name = resource::original_name(bytes).unwrap_or_default().to_ascii_lowercase();
+    name.starts_with("bootmgr") || name.starts_with("bootmgfw")
 }

@@ -7,7 +7,7 @@ use crate::cabinets;
 use crate::decoration::Architecture;
 use crate::files::{bytes, is_file, text};
 use crate::hives::{Hives, Store};
-use crate::media::{self, Copy};
+use crate::media::{self, Copy, Fit, Search};
 use crate::place::{Loader, Place};
 use crate::resource::{self, FileVersion};
 use crate::system::System;
@@ -48,8 +48,12 @@ const fn hal(file: &'static str, device: &'static str, name: &'static str, multi
     Hal { file, device, name, multi, table }
 }
 
-/// Kernels, as they are called on the installation CD: for one and for several processors, and the same with PAE.
-const KERNELS: [&str; 4] = ["ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe"];
+impl Hal {
+    /// Whether it is one for ACPI machines.
+    fn is_acpi(&self) -> bool {
+        self.device.starts_with("acpi")
+    }
+}
 
 const HALS: &[Hal] = &[
     hal("hal.dll", "e_isa_up", "Standard PC", false, false),
@@ -62,7 +66,7 @@ const HALS: &[Hal] = &[
 
 /// All of these files.
 pub fn files() -> impl Iterator<Item = &'static str> {
-    HALS.iter().map(|hal| hal.file).chain(KERNELS)
+    HALS.iter().map(|hal| hal.file).chain(media::KERNELS)
 }
 
 /// What is installed.
@@ -72,6 +76,8 @@ struct Installed {
     hal: Option<&'static Hal>,
     /// What it calls itself.
     name: String,
+    /// Whether Plug and Play has found the machine by ACPI.
+    acpi: bool,
     /// Whether the kernel is the one for several processors; none where it does not say.
     multi: Option<bool>,
     /// Versions of the files.
@@ -80,10 +86,10 @@ struct Installed {
 }
 
 impl Installed {
-    /// Whether a file of this version goes with what is installed.
-    fn fits(&self, name: &str, version: Option<FileVersion>) -> bool {
-        let same = |own: Option<FileVersion>| own.is_some() && own == version;
-        same(self.kernel_version) || (!KERNELS.contains(&name) && same(self.hal_version))
+    /// What a file has to go with.
+    fn fit(&self, name: &str) -> Fit {
+        let own = self.hal_version.filter(|_| !media::KERNELS.contains(&name));
+        Fit { kernel: self.kernel_version, own }
     }
 }
 
@@ -98,25 +104,26 @@ fn installed(guest: &dyn Tree, hives: &mut Hives<'_>, place: &Place, system: &Sy
     let (hal_version, kernel_version) = (resource::version(&hal), resource::version(&kernel));
     let known = Installed { multi, hal_version, kernel_version, ..Installed::default() };
     if system.version >= W2000
-        && let Some(device) = computer(hives, system)?
+        && let Some((root, device)) = computer(hives, system)?
     {
         let hal = HALS.iter().find(|hal| hal.device.eq_ignore_ascii_case(&device));
-        return Ok(Installed { hal, name: device, ..known });
+        return Ok(Installed { hal, name: device, acpi: root.eq_ignore_ascii_case("ACPI_HAL"), ..known });
     }
     let name = resource::original_name(&hal).unwrap_or_default();
     let hal = HALS.iter().find(|hal| hal.file.eq_ignore_ascii_case(&name));
     Ok(Installed { hal, name, ..known })
 }
 
-/// The first hardware id of the device that stands for the computer.
-pub fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<String>> {
+/// The device that stands for the computer, and its first hardware id.
+pub fn computer(hives: &mut Hives<'_>, system: &System) -> Result<Option<(String, String)>> {
     let root = format!(r"{}\Enum\Root", system.current);
     for device in hives.keys(Store::System, &root)? {
         for instance in hives.keys(Store::System, &format!(r"{root}\{device}"))? {
             let key = format!(r"{root}\{device}\{instance}");
             let class = hives.text(Store::System, &key, "ClassGUID")?.unwrap_or_default();
             if class.eq_ignore_ascii_case(COMPUTER) {
-                return Ok(hives.texts(Store::System, &key, "HardwareID")?.into_iter().next());
+                let first = hives.texts(Store::System, &key, "HardwareID")?.into_iter().next();
+                return Ok(first.map(|id| (device, id)));
             }
         }
     }
@@ -144,10 +151,13 @@ pub fn describe(
 
 /// Puts a HAL that fits beside one that does not, and stops drivers of processors that are left behind.
 pub fn adapt(work: &mut Work<'_>) -> Result<()> {
-    if work.system.version >= VISTA || work.system.machine != Architecture::X86 {
+    if work.system.version >= VISTA {
         return Ok(());
     }
     processors(work)?;
+    if work.system.machine != Architecture::X86 {
+        return Ok(());
+    }
     let (place, system) = (work.place.clone(), work.system.clone());
     let found = installed(work.guest, &mut work.hives, &place, &system)?;
     let asked = work.option("hal");
@@ -167,6 +177,21 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         None => replacement(&found, Platform::of(work.profile)),
     };
     let Some(wanted) = wanted.filter(|wanted| found.hal != Some(wanted)) else { return Ok(()) };
+    if work.system.version < W2000 && wanted.multi && found.multi == Some(false) {
+        work.block(
+            "windows.hal.processors",
+            "NT 4.0 for one processor needs more than another HAL and kernel for several (KB 142660)".into(),
+            "give the machine one processor, or run uptomp.exe of the Resource Kit on the source",
+        );
+        return Ok(());
+    }
+    if work.system.version >= W2000 && wanted.is_acpi() != found.acpi {
+        work.warn(
+            "windows.hal.kind",
+            format!("{} and {} find their hardware in different ways (KB 309283)", said(&found), wanted.name),
+            "expect Windows to look for all of its hardware anew on the first start, or to stop there",
+        );
+    }
     beside(work, wanted, &found)
 }
 
@@ -174,9 +199,15 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 fn replacement(found: &Installed, platform: Platform) -> Option<&'static Hal> {
     match found.hal {
         None if found.name.is_empty() => None,
-        None => HALS
-            .iter()
-            .find(|hal| hal.file == if found.multi == Some(true) { "halmps.dll" } else { "hal.dll" }),
+        None => {
+            let file = match (found.acpi, found.multi == Some(true)) {
+                (true, true) => "halmacpi.dll",
+                (true, false) => "halaacpi.dll",
+                (false, true) => "halmps.dll",
+                (false, false) => "hal.dll",
+            };
+            HALS.iter().find(|hal| hal.file == file)
+        }
         Some(hal) if hal.table && platform == Platform::HyperV => {
             HALS.iter().find(|hal| hal.file == "hal.dll")
         }
@@ -194,7 +225,7 @@ fn processors(work: &mut Work<'_>) -> Result<()> {
         }
         Ok(())
     })?;
-    work.commit("drivers of one maker's processors stop Windows on another's (KB 953356), and do nothing in a virtual machine")
+    work.commit("processor drivers for one maker's machine stop Windows on another's (KB 953356), and do nothing in a virtual machine")
 }
 
 /// Adds files and an entry that starts them.
@@ -232,6 +263,9 @@ fn beside(work: &mut Work<'_>, wanted: &Hal, found: &Installed) -> Result<()> {
     (new.title, new.switches) = (format!("{} ({})", usual.title, wanted.name), switches);
     work.guest.write(&path, &bytes(&ini.with(usual, &new)), None, &reason)?;
     work.note(format!("boot.ini has a new entry, \"{}\"; the old one stays below it", new.title));
+    if kernel.is_some() {
+        work.note("later service packs refuse to run while boot.ini has /KERNEL= (KB 327101)".into());
+    }
     Ok(())
 }
 
@@ -255,14 +289,6 @@ fn switches(old: &str, kernel: bool) -> String {
     all.join(" ")
 }
 
-/// What came of looking for a file.
-enum Search {
-    /// One that goes with what is installed.
-    Found(Vec<u8>),
-    /// Only these, which do not: path and version.
-    Others(Vec<String>),
-}
-
 fn missing(work: &mut Work<'_>, name: &str, found: &Installed, others: &[String]) {
     let mut message =
         format!("{} does not start on the new machine, and {name} is not on this one", said(found));
@@ -280,39 +306,18 @@ fn missing(work: &mut Work<'_>, name: &str, found: &Installed, others: &[String]
 /// A file of the installation, from the guest or what the operator lends: one that goes with the kernel, else the one of the
 /// guest's service pack, which updates may have gone beyond since.
 fn file(work: &mut Work<'_>, name: &str, found: &Installed) -> Result<Search> {
-    let own = own(work, name)?;
-    if let Some(copy) = own.iter().find(|copy| found.fits(name, copy.version)) {
+    let (own, fit) = (own(work, name)?, found.fit(name));
+    if let Some(copy) = own.iter().find(|copy| fit.has(copy)) {
         return Ok(Search::Found(copy.bytes.clone()));
     }
     let old = work.place.path(UNINSTALL);
-    let lent = media::copies(work, name)?;
-    let mut fitting = lent.iter().find(|copy| found.fits(name, copy.version));
-    if fitting.is_none() && !KERNELS.contains(&name) {
-        fitting = beside_kernel(work, &lent, found)?;
-    }
-    let fitting = fitting.or_else(|| own.iter().find(|copy| copy.folder() != old));
-    Ok(match fitting {
-        Some(copy) => Search::Found(copy.bytes.clone()),
-        None => Search::Others(lent.iter().chain(&own).map(Copy::show).collect()),
+    Ok(match media::find(work, name, fit)? {
+        Search::Others(others) => match own.iter().find(|copy| copy.folder() != old) {
+            Some(copy) => Search::Found(copy.bytes.clone()),
+            None => Search::Others(others.into_iter().chain(own.iter().map(Copy::show)).collect()),
+        },
+        found => found,
     })
-}
-
-/// The HAL that lies beside a kernel of the installed version: a service pack leaves its HALs their own versions.
-fn beside_kernel<'a>(work: &mut Work<'_>, hals: &'a [Copy], found: &Installed) -> Result<Option<&'a Copy>> {
-    let Some(version) = found.kernel_version else { return Ok(None) };
-    let hals: Vec<&Copy> =
-        hals.iter().filter(|hal| hal.version.is_some_and(|own| own.is_same_build(version))).collect();
-    if hals.is_empty() {
-        return Ok(None);
-    }
-    for name in KERNELS {
-        for kernel in media::copies(work, name)?.iter().filter(|kernel| kernel.version == Some(version)) {
-            if let Some(hal) = hals.iter().find(|hal| hal.folder() == kernel.folder()) {
-                return Ok(Some(hal));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// What the guest has of a file: its service pack's files, its driver cache, and what the service pack has replaced.
@@ -361,5 +366,7 @@ mod tests {
         assert_eq!(file(&found("halmps.dll", true), Platform::Kvm), None);
         assert_eq!(file(&found("halmps.dll", true), Platform::HyperV), Some("hal.dll"));
         assert_eq!(file(&found("halmacpi.dll", true), Platform::HyperV), None);
+        let maker = Installed { acpi: true, ..found("maker_acpi", true) };
+        assert_eq!(file(&maker, Platform::Kvm), Some("halmacpi.dll"));
     }
 }

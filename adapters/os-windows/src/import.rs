@@ -1,35 +1,38 @@
 //! The offline import of a driver package: files and registry edits, as the release of Windows needs them.
 //!
 //! Windows 8 and later know a package by their driver database, which [`crate::database`] writes. Vista and 7 keep an index of
-//! their store in three files of no known format (`infpub.dat`, `infstor.dat`, `infstrng.dat`), so that a package is laid out
-//! for them and found by Plug and Play at the first start: the INF file is in `Windows\INF`, where they look for drivers, with
-//! its files beside it. They boot all the same: the service is there, and `CriticalDeviceDatabase` names it for the device. XP,
-//! Server 2003 and 2000 boot and find it in the same way, without a store. NT 4.0 has no Plug and Play: services and files.
+//! their store in three files of no known format (`infpub.dat`, `infstor.dat`, `infstrng.dat`), and 2000 to 2003 have none. To
+//! all of these the package is offered in a folder of its own that `DevicePath` names, where Plug and Play looks for drivers at
+//! the first start, as virt-v2v has done from XP to 7. It is not put into `Windows\INF`: Windows takes the place of the files of
+//! an `oemN.inf` there from its precompiled form (`SetupCopyOEMInf`), and asks for a disk where that is missing. They boot all the
+//! same: the service is there, and `CriticalDeviceDatabase` names it for the device. NT 4.0 has no Plug and Play: services and
+//! files.
 
 use crate::addreg::{Entry, Root};
 use crate::database;
 use crate::decoration::Target;
 use crate::directories::Directories;
 use crate::edit::{CONTROL_SET, Change, Edit, Hive, NewFile, When};
-use crate::install::{self, Copy, Install, Library, Service, Text};
+use crate::install::{self, BOOT, Copy, Install, KERNEL, Library, Service, Text};
+use crate::loading::{self, Signing};
 use crate::package::{Choice, Package};
+use crate::packed;
 use std::collections::{BTreeMap, BTreeSet};
 use wherry_registry::Kind;
 use wherry_registry::data::{multi_sz, sz};
-use wherry_sdk::{Error, ErrorKind, Kind as FileKind, Result, Tree};
+use wherry_sdk::{Concern, Error, ErrorKind, Kind as FileKind, Result, Tree};
 
 /// Where catalogs of drivers are (the subsystem's GUID, `DRIVER_ACTION_VERIFY`).
 const CATALOGS: &str = "System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
-/// id-sha256, as catalogs name it (RFC 5754).
-const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
-/// Updates that taught it to Vista and 7 (Microsoft Security Advisory 3033929; KB4474419).
-const SHA256_UPDATES: [&str; 2] = ["KB4474419", "KB3033929"];
+/// Where packages are offered to 2000 to 7, below Windows.
+const OFFERED: &str = "Drivers/Wherry";
+/// The key of `DevicePath`, and what the value is without us.
+const DEVICE_PATH: &str = r"Microsoft\Windows\CurrentVersion";
+const DEVICE_PATH_USUAL: &str = r"%SystemRoot%\inf";
+/// The first that knows directory 13, the store's (Microsoft, "Using Dirids").
+const STORE_FROM: (u32, u32) = (6, 3);
 /// Files of one package.
 const FILES_MOST: usize = 2000;
-/// Drivers that the loader starts.
-const BOOT: u32 = 0;
-/// Types of services that run in the kernel.
-const KERNEL: [u32; 2] = [1, 2];
 /// Where miniports are in the order of `SCSI miniport`: behind Windows' own, as on machines that installed theirs.
 const MINIPORT_TAG: u32 = 0x21;
 
@@ -52,6 +55,8 @@ pub struct Guest<'a> {
     pub has_drivers_hive: bool,
     /// FILETIME of now.
     pub now: u64,
+    /// How it looks at signatures.
+    pub signing: Signing,
 }
 
 /// A package for a guest, read.
@@ -80,7 +85,7 @@ impl Parcel<'_> {
 }
 
 /// What has to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Import {
     /// Files, in an order that is good.
     pub files: Vec<NewFile>,
@@ -88,6 +93,8 @@ pub struct Import {
     pub edits: Vec<Edit>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// What speaks against it.
+    pub concerns: Vec<Concern>,
 }
 
 impl Import {
@@ -112,26 +119,32 @@ impl Import {
     }
 }
 
-/// Everything to be written so that the chosen package drives its device on the next start.
+/// Everything to be written so that the chosen package drives its device on the next start. [`ErrorKind::Unsupported`]: the
+/// package is not for this guest, another may be.
 pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
-    let parcel = read(guest, choice).map_err(|e| e.within(&choice.package.path()))?;
+    let parcel = read(guest, choice)
+        .and_then(|parcel| loading::check(&parcel, &guest.target).map(|()| parcel))
+        .map_err(|e| e.within(&choice.package.path()))?;
     let directories = directories(guest, &parcel.folder);
     let mut import = Import::default();
     let version = guest.target.version();
     drivers(&mut import, &parcel, &directories)?;
-    if version >= (6, 0) {
-        store(&mut import, &parcel, &directories);
-    }
     if version >= (6, 2) {
+        store(&mut import, &parcel, &directories);
         publish(&mut import, &parcel, &directories);
         database::write(&mut import, guest, &parcel)?;
     } else if version >= (5, 0) {
-        publish(&mut import, &parcel, &directories);
-        beside(&mut import, &parcel, &directories);
+        offer(&mut import, &parcel, &directories);
         critical(&mut import, guest, &parcel, choice);
     }
     services(&mut import, guest, &parcel);
-    import.notes.extend(signature(guest, &parcel));
+    import.concerns = loading::concerns(guest, &parcel);
+    if parcel.catalog.is_none() && version >= (6, 0) && guest.target.architecture.is_wide() {
+        import.notes.push(format!(
+            "{} is not signed, and may be refused when it is installed again",
+            parcel.package.name
+        ));
+    }
     for name in &parcel.install.included {
         if !guest
             .tree
@@ -146,37 +159,12 @@ pub fn import(guest: &Guest<'_>, choice: &Choice<'_>) -> Result<Import> {
     Ok(import)
 }
 
-/// What a person has to know of the signature: 64-bit Windows since Vista starts no driver without one that it can check.
-fn signature(guest: &Guest<'_>, parcel: &Parcel<'_>) -> Option<String> {
-    let (name, version) = (&parcel.package.name, guest.target.version());
-    if version < (6, 0) || !guest.target.architecture.is_wide() {
-        return None;
-    }
-    let Some(catalog) = parcel.catalog.as_ref().and_then(|name| parcel.files.get(name)) else {
-        return Some(format!(
-            "{name} is not signed: 64-bit Windows starts no such driver unless test signing is on"
-        ));
-    };
-    let newer = catalog.windows(SHA256.len()).any(|window| window == SHA256);
-    if !newer || version > (6, 1) {
-        return None;
-    }
-    let updates = guest.tree.entries(&format!("{}/servicing/Packages", guest.root)).unwrap_or_default();
-    let known = updates.iter().any(|entry| SHA256_UPDATES.iter().any(|update| entry.name.contains(update)));
-    (!known).then(|| {
-        format!(
-            "{name} is signed with SHA-2, which this Windows takes only with update KB4474419 (or KB3033929 on 7 and 2008 R2): \
-             install it before the move, or the driver is refused at the first start (0xc0000428)"
-        )
-    })
-}
-
 /// Directories as the package's INF file means them.
 fn directories(guest: &Guest<'_>, folder: &str) -> Directories {
     let store =
         format!(r"{}\System32\DriverStore\FileRepository\{folder}", guest.windows.trim_end_matches('\\'));
-    // Directory 13 came with Windows 8.1, where the store is what it means; before, an INF file with it is not for the system.
-    Directories::new(&guest.windows, &guest.root, Some(&store))
+    let store = (guest.target.version() >= STORE_FROM).then_some(store.as_str());
+    Directories::new(&guest.windows, &guest.root, store)
 }
 
 /// Reads all of a package.
@@ -195,7 +183,7 @@ fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
         return Err(Error::new(ErrorKind::Limit, format!("more than {FILES_MOST} files")));
     }
     for name in optional.iter().chain(&catalog) {
-        if let Some(bytes) = package.read(guest.tree, name)? {
+        if let Some(bytes) = fetch(guest, package, name)? {
             files.insert(name.clone(), bytes);
         }
     }
@@ -208,14 +196,25 @@ fn read<'a>(guest: &Guest<'_>, choice: &Choice<'a>) -> Result<Parcel<'a>> {
     let install = Install::read(&package.inf, &library, &choice.model.section, context)?;
     for Copy { source, .. } in &install.copies {
         if !files.contains_key(source) {
-            let bytes =
-                package.read(guest.tree, source)?.ok_or_else(|| missing(source, "which it copies"))?;
+            let bytes = fetch(guest, package, source)?.ok_or_else(|| missing(source, "which it copies"))?;
             files.insert(source.clone(), bytes);
         }
     }
     let installs = installs(package, &library, context)?;
     let number = number(guest, &package.bytes)?;
     Ok(Parcel { package, install, installs, files, catalog, folder, number })
+}
+
+/// A file of the package. Before Vista it may be packed; later, packages are signed and kept as they are.
+fn fetch(guest: &Guest<'_>, package: &Package, name: &str) -> Result<Option<Vec<u8>>> {
+    let plain = package.read(guest.tree, name)?;
+    if plain.is_some() || guest.target.version() >= (6, 0) {
+        return Ok(plain);
+    }
+    match package.read(guest.tree, &packed::name(name))? {
+        Some(bytes) => packed::unpack(bytes, name).map_err(|e| e.within(&packed::name(name))),
+        None => Ok(None),
+    }
 }
 
 fn missing(name: &str, what: &str) -> Error {
@@ -236,7 +235,7 @@ fn installs(package: &Package, library: &Library, context: (&Target, &Directorie
 
 /// `viostor.inf_amd64_0123456789abcdef`. How Windows makes the digits is not public; it looks a folder up by the name that the
 /// database has for it, so that any other will do (virt-v2v's `guestor.inf_amd64_0000000000000000` and the constant names of
-/// distrobuilder work). These are of the content, so that the same package has the same name. 7 has `_neutral_` before them.
+/// distrobuilder work). These are of the content, so that the same package has the same name.
 fn folder_name(package: &Package, target: &Target, files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for (name, bytes) in files {
@@ -245,12 +244,7 @@ fn folder_name(package: &Package, target: &Target, files: &BTreeMap<String, Vec<
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
     }
-    let neutral = if target.version() == (6, 1) { "_neutral" } else { "" };
-    let name = package.name.to_lowercase();
-    if target.version() == (6, 0) {
-        return format!("{name}_{:08x}", hash >> 32);
-    }
-    format!("{name}_{}{neutral}_{hash:016x}", target.architecture.suffix())
+    format!("{}_{}_{hash:016x}", package.name.to_lowercase(), target.architecture.suffix())
 }
 
 /// The number of the guest's `oemN.inf` with this content, or the lowest that is free, as Windows chooses.
@@ -306,12 +300,19 @@ fn publish(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) 
     }
 }
 
-/// The package's other files beside the INF file, where Plug and Play looks for them at the first start.
-fn beside(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
-    let reason = format!("Plug and Play installs {} from here at the first start", parcel.published());
-    for (name, bytes) in parcel.files.iter().filter(|(name, _)| **name != parcel.package.name) {
-        import.file(directories.below(&format!("INF/{name}")), bytes, &reason);
+/// The package in a folder where Plug and Play looks for drivers at the first start.
+fn offer(import: &mut Import, parcel: &Parcel<'_>, directories: &Directories) {
+    let folder = format!("{OFFERED}/{}", parcel.folder);
+    let reason = format!("Plug and Play installs {} from here at the first start", parcel.package.name);
+    for (name, bytes) in &parcel.files {
+        import.file(directories.below(&format!("{folder}/{name}")), bytes, &reason);
     }
+    let change = Change::Extend {
+        name: "DevicePath".into(),
+        part: format!(r"%SystemRoot%\{}", folder.replace('/', r"\")),
+        usual: DEVICE_PATH_USUAL.into(),
+    };
+    import.edit(Hive::Software, DEVICE_PATH, change, &reason);
 }
 
 /// Devices that start before Plug and Play has installed anything: `CriticalDeviceDatabase` of 2000 to 7 (Microsoft's page of that
@@ -419,9 +420,9 @@ fn image(service: &Service, windows: &str) -> String {
     }
 }
 
-/// A text for people: Vista and later look a `%token%` up in the INF file.
+/// A text for people: a `%token%` is looked up in the INF file, which has its name here from Windows 8 on.
 fn shown(owner: &str, own: &Text, version: (u32, u32)) -> String {
-    match own.token.as_ref().filter(|_| version >= (6, 0)) {
+    match own.token.as_ref().filter(|_| version >= (6, 2)) {
         Some(token) => format!("@{owner},%{token}%;{}", own.text),
         None => own.text.clone(),
     }

@@ -25,6 +25,10 @@ pub const KEEP_GROUP: u32 = 0x40;
 pub const KEEP_DEPENDENCIES: u32 = 0x80;
 /// Its description.
 pub const KEEP_DESCRIPTION: u32 = 0x100;
+/// `SERVICE_BOOT_START`: drivers that the loader starts.
+pub const BOOT: u32 = 0;
+/// `SERVICE_KERNEL_DRIVER` and `SERVICE_FILE_SYSTEM_DRIVER`.
+pub const KERNEL: [u32; 2] = [1, 2];
 /// Without `DestinationDirs`, files go to this directory's number.
 const NO_DIRECTORY: &str = "11";
 /// `FeatureScore` where none is said.

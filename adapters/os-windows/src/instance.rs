@@ -103,7 +103,8 @@ fn is_acpi(work: &mut Work<'_>) -> Result<bool> {
         return Ok(true);
     }
     let asked = work.option("hal").map(str::to_owned);
-    let hal = asked.or(hal::computer(&mut work.hives, &work.system)?).unwrap_or_default().to_lowercase();
+    let found = hal::computer(&mut work.hives, &work.system)?.map(|(_, id)| id);
+    let hal = asked.or(found).unwrap_or_default().to_lowercase();
     if hal.starts_with("acpi") || hal.starts_with("mps_") || hal == "e_isa_up" {
         return Ok(hal.starts_with("acpi"));
     }
@@ -171,6 +172,7 @@ fn serial(id: &str, [a, b, c, d, e, f]: [u8; 6]) -> String {
 }
 
 /// The hardware address in the path of such a card.
+#[allow(dead_code)]
 pub fn mac(device: &str) -> Option<String> {
     let (id, instance) = device.rsplit_once('\\')?;
     let id = id.to_ascii_uppercase();

@@ -1,16 +1,18 @@
 //! Windows' own files on what the operator lends: an installation CD or a service pack (folder `I386`), as they are or packed.
 //!
-//! There a file is called by its name, or packed by itself with a last letter of `_` (`HALMPS.DL_`: a cabinet, or in the older
-//! format of [`crate::szdd`]), or is in `driver.cab` and service packs' `sp1.cab` beside the others.
+//! There a file is called by its name, or packed by itself (`HALMPS.DL_`), or is in `driver.cab` and service packs' `sp1.cab`
+//! beside the others.
 
 use crate::cabinets;
 use crate::files;
 use crate::hal;
+use crate::packed;
 use crate::resource::{self, FileVersion};
-use crate::szdd;
 use crate::work::Work;
-use wherry_sdk::{Error, ErrorKind, Result, Tree};
+use wherry_sdk::{Result, Tree};
 
+/// Kernels, as they are called there: for one and for several processors, and the same with PAE.
+pub const KERNELS: [&str; 4] = ["ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe"];
 /// The largest file, packed or not.
 const FILE_MOST: u64 = 16 << 20;
 /// Files that are opened in search of one.
@@ -44,8 +46,70 @@ impl Copy {
     }
 }
 
+/// What a copy has to go with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fit {
+    /// The version of the guest's kernel.
+    pub kernel: Option<FileVersion>,
+    /// That of the file that the copy stands in for.
+    pub own: Option<FileVersion>,
+}
+
+impl Fit {
+    /// Whether the copy has one of these versions.
+    pub fn has(self, copy: &Copy) -> bool {
+        copy.version.is_some() && (copy.version == self.kernel || copy.version == self.own)
+    }
+}
+
+/// What came of looking for a file.
+pub enum Search {
+    /// One that fits.
+    Found(Vec<u8>),
+    /// Only these, which do not: path and version.
+    Others(Vec<String>),
+}
+
+/// Looks for a program that fits. A kernel has to have the very version of the guest's; other files may also lie beside a kernel
+/// of that version, since a service pack leaves them versions of their own.
+pub fn find(work: &mut Work<'_>, name: &str, fit: Fit) -> Result<Search> {
+    let copies = copies(work, name)?;
+    let mut fitting = copies.iter().find(|copy| fit.has(copy));
+    if fitting.is_none() && !KERNELS.contains(&name) {
+        fitting = beside_kernel(work, &copies, fit)?;
+    }
+    Ok(match fitting {
+        Some(copy) => Search::Found(copy.bytes.clone()),
+        None => Search::Others(copies.iter().map(Copy::show).collect()),
+    })
+}
+
+/// The copy that lies beside a kernel of the guest's version.
+fn beside_kernel<'a>(work: &mut Work<'_>, copies: &'a [Copy], fit: Fit) -> Result<Option<&'a Copy>> {
+    let Some(version) = fit.kernel else { return Ok(None) };
+    let copies: Vec<&Copy> =
+        copies.iter().filter(|copy| copy.version.is_some_and(|own| own.is_same_build(version))).collect();
+    if copies.is_empty() {
+        return Ok(None);
+    }
+    for name in KERNELS {
+        for kernel in self::copies(work, name)?.iter().filter(|kernel| kernel.version == Some(version)) {
+            if let Some(copy) = copies.iter().find(|copy| copy.folder() == kernel.folder()) {
+                return Ok(Some(copy));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The version of the guest's kernel.
+pub fn kernel_version(work: &Work<'_>) -> Option<FileVersion> {
+    let path = work.place.path("System32/ntoskrnl.exe");
+    work.guest.read_all(&path, FILE_MOST).ok().and_then(|bytes| resource::version(&bytes))
+}
+
 /// All copies of a program for 32-bit PCs. What cannot be unpacked is a note.
-pub fn copies(work: &mut Work<'_>, name: &str) -> Result<Vec<Copy>> {
+fn copies(work: &mut Work<'_>, name: &str) -> Result<Vec<Copy>> {
     let lent = work.lent()?;
     let mut copies = Vec::new();
     let paths = lent.iter().flat_map(|lent| &lent.files).filter(|path| may_have(path, name));
@@ -66,16 +130,9 @@ pub fn is_among(files: &[String]) -> bool {
     files.iter().any(|path| hal::files().any(|name| may_have(path, name)))
 }
 
-/// `halmps.dl_`.
-fn packed(name: &str) -> String {
-    let mut name = name.to_ascii_lowercase();
-    name.pop();
-    name + "_"
-}
-
 fn may_have(path: &str, name: &str) -> bool {
     let own = files::split(path).1.to_ascii_lowercase();
-    own == name || own == packed(name) || is_cabinet(&own)
+    own == name || own == packed::name(name) || is_cabinet(&own)
 }
 
 /// Cabinets of drivers.
@@ -94,13 +151,7 @@ fn read(guest: &dyn Tree, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
     if own == name {
         return Ok(Some(bytes));
     }
-    if bytes.starts_with(szdd::SIGNATURE) {
-        return szdd::unpack(&bytes, FILE_MOST).map(Some);
-    }
-    if bytes.starts_with(b"MSCF") {
-        return cabinets::read(guest, path, name);
-    }
-    Err(Error::new(ErrorKind::Corrupt, "it is packed in no known way (a cabinet or SZDD)"))
+    packed::unpack(bytes, name)
 }
 
 #[cfg(test)]

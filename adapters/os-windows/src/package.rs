@@ -1,7 +1,7 @@
 //! Driver packages in a directory that the operator names, and which of them is the best for a device on a system (Microsoft,
 //! "How Windows selects a driver package for a device", "Identifier Score", "Feature Score").
 
-use crate::decoration::{Target, WORKSTATION};
+use crate::decoration::{Architecture, Target, WORKSTATION};
 use crate::files;
 use crate::inf::{INF_MOST, Inf, number};
 use crate::install::{self, Model};
@@ -177,12 +177,13 @@ pub struct Choice<'a> {
 /// What makes one package better than another; less is better.
 type Rank = (bool, (u32, u32, bool, u32), u32, std::cmp::Reverse<DriverVersion>);
 
-/// The best package for a device on a system: signed before unsigned, then by what its folder is for, by rank, date and version.
-/// None where no package is for them; [`misfits`] tells what comes near.
-pub fn best<'a>(packages: &'a [Package], device: &Device, target: &Target) -> Option<Choice<'a>> {
-    let mut best: Option<(Rank, Choice<'a>)> = None;
+/// The packages for a device on a system, each with its best model, the best first: signed before unsigned, then by what its
+/// folder is for, by rank, date and version. Empty where no package is for them; [`misfits`] tells what comes near.
+pub fn ranked<'a>(packages: &'a [Package], device: &Device, target: &Target) -> Vec<Choice<'a>> {
+    let mut all: Vec<(Rank, Choice<'a>)> = Vec::new();
     for package in packages {
         let Some(place) = place(&package.folder, target) else { continue };
+        let mut best: Option<(Rank, Model)> = None;
         let unsigned = package.catalog(target).is_none();
         for model in install::models(&package.inf, target) {
             let Some(score) = device.score(&model) else { continue };
@@ -192,11 +193,13 @@ pub fn best<'a>(packages: &'a [Package], device: &Device, target: &Target) -> Op
             let rank = feature.unwrap_or(0xff).min(0xff) << 16 | score;
             let rank = (unsigned, place, rank, std::cmp::Reverse(package.version()));
             if best.as_ref().is_none_or(|(other, _)| rank < *other) {
-                best = Some((rank, Choice { package, model }));
+                best = Some((rank, model));
             }
         }
+        all.extend(best.map(|(rank, model)| (rank, Choice { package, model })));
     }
-    best.map(|(_, choice)| choice)
+    all.sort_by_key(|(rank, _)| *rank);
+    all.into_iter().map(|(_, choice)| choice).collect()
 }
 
 /// INF files that name a device, though for other systems than this one: what to tell an operator who has the wrong ones.
@@ -247,8 +250,12 @@ const SYSTEMS: &[(&str, (u32, u32, u32), bool)] = &[
 ];
 
 /// How near a folder's name is to a system, less is nearer: its version's distance, whether it is of the other kind, its build's
-/// distance. None where it is for a later one. A folder that names no system is for all.
+/// distance. None where it is for a later one, or for other processors. A folder that names no system is for all.
 fn place(folder: &str, target: &Target) -> Option<(u32, u32, bool, u32)> {
+    let processors = folder.rsplit('/').find_map(Architecture::of_folder);
+    if processors.is_some_and(|named| named != target.architecture) {
+        return None;
+    }
     let named =
         folder.rsplit('/').find_map(|part| SYSTEMS.iter().find(|(name, ..)| part.eq_ignore_ascii_case(name)));
     let Some((_, (major, minor, build), server)) = named else { return Some((0, 0, false, 0)) };
@@ -276,7 +283,7 @@ pub fn summary(packages: &[Package]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoration::{Architecture, SERVER};
+    use crate::decoration::SERVER;
 
     fn target(major: u32, minor: u32, build: u32, product: u32) -> Target {
         Target { architecture: Architecture::Amd64, major, minor, build, product, suite: 0, language: 0x409 }
@@ -335,7 +342,8 @@ mod tests {
             package("/d/viostor/2k22/amd64", "02/25/2024,1.0.0.0"),
         ];
         let device = Device::new(r"PCI\VEN_1AF4&DEV_1001");
-        let chosen = |target| best(&all, &device, &target).map(|choice| choice.package.folder.as_str());
+        let chosen =
+            |target| ranked(&all, &device, &target).first().map(|choice| choice.package.folder.as_str());
         assert_eq!(chosen(target(10, 0, 17763, SERVER)), Some("/d/viostor/2k19/amd64"));
         assert_eq!(chosen(target(10, 0, 19045, WORKSTATION)), Some("/d/viostor/w10/amd64"));
         assert_eq!(chosen(target(10, 0, 22631, WORKSTATION)), Some("/d/viostor/w10/amd64"));
@@ -344,7 +352,8 @@ mod tests {
         assert_eq!(chosen(target(6, 0, 6002, SERVER)), None);
         let other = Device::new(r"PCI\VEN_1AF4&DEV_1004");
         assert!(
-            best(&all, &other, &target(10, 0, 17763, SERVER)).is_none() && misfits(&all, &other).is_empty()
+            ranked(&all, &other, &target(10, 0, 17763, SERVER)).is_empty()
+                && misfits(&all, &other).is_empty()
         );
         assert_eq!(misfits(&all, &device).len(), 5);
         let two = [
@@ -353,8 +362,20 @@ mod tests {
             package("/c", "01/01/2021,0.8.0.0"),
         ];
         assert_eq!(
-            best(&two, &device, &target(10, 0, 17763, SERVER)).map(|choice| choice.package.folder.as_str()),
+            ranked(&two, &device, &target(10, 0, 17763, SERVER))
+                .first()
+                .map(|choice| choice.package.folder.as_str()),
             Some("/b")
         );
+    }
+
+    #[test]
+    fn folders_of_other_processors_do_not_fit() {
+        let folders = ["/d/x86/tools", "/d/w10/i386", "/d/amd64/w10", "/d/x64", "/d/ARM64"];
+        let all = folders.map(|folder| package(folder, "01/01/2020,1.0.0.0"));
+        let device = Device::new(r"PCI\VEN_1AF4&DEV_1001");
+        let fit = ranked(&all, &device, &target(10, 0, 17763, SERVER));
+        let fit: Vec<&str> = fit.iter().map(|choice| choice.package.folder.as_str()).collect();
+        assert_eq!(fit, ["/d/x64", "/d/amd64/w10"]);
     }
 }

@@ -5,11 +5,13 @@ use crate::edit::{CONTROL_SET, Change, Edit, Hive, When};
 use crate::files;
 use crate::hives::{Store, filetime};
 use crate::import::{self, Import};
+use crate::loading::Signing;
 use crate::media;
 use crate::package::{self, Device, Package};
+use crate::updates;
 use crate::work::Work;
 use wherry_registry::{Kind, data};
-use wherry_sdk::{Result, Tree, Volume, find as find_fact};
+use wherry_sdk::{ErrorKind, Result, Tree, Volume, find as find_fact};
 
 /// American English, where Windows does not say its language.
 const ENGLISH: u16 = 0x409;
@@ -98,39 +100,64 @@ pub fn import(work: &mut Work<'_>, devices: &[&str], name: &str) -> Result<bool>
     if packages.is_empty() {
         return Ok(false);
     }
-    let target = target(work)?;
-    let found = devices.iter().find_map(|device| package::best(&packages, &Device::new(device), &target));
-    let Some(choice) = found else {
-        let near = devices.iter().flat_map(|device| package::misfits(&packages, &Device::new(device)));
-        let near: Vec<String> = near.take(3).collect();
-        let what = package::summary(&packages);
-        work.note(match near.is_empty() {
-            true => format!("none of the drivers that were lent is for {name}: {what}"),
-            false => format!(
-                "drivers for {name} were lent, though for other systems than this: {}",
-                near.join(", ")
-            ),
-        });
-        return Ok(false);
-    };
+    let guest = guest(work)?;
+    let ranked = |device: &&str| package::ranked(&packages, &Device::new(device), &guest.target);
+    let mut unfit = Vec::new();
+    for choice in devices.iter().flat_map(ranked) {
+        match import::import(&guest, &choice) {
+            Ok(import) => {
+                apply(work, import)?;
+                return Ok(true);
+            }
+            Err(e) if e.kind == ErrorKind::Unsupported => unfit.push(e.message),
+            Err(e) if matches!(e.kind, ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                work.block(
+                    "windows.drivers.damaged",
+                    e.message,
+                    "lend the package as its maker ships it, whole",
+                );
+                return Ok(true);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    unfit.dedup();
+    let near = devices.iter().flat_map(|device| package::misfits(&packages, &Device::new(device)));
+    let near: Vec<String> = near.take(3).collect();
+    work.note(match (unfit.first(), near.is_empty()) {
+        (Some(first), _) => format!("drivers for {name} were lent that this Windows cannot load: {first}"),
+        (None, true) => {
+            format!("none of the drivers that were lent is for {name}: {}", package::summary(&packages))
+        }
+        (None, false) => {
+            format!("drivers for {name} were lent, though for other systems than this: {}", near.join(", "))
+        }
+    });
+    Ok(false)
+}
+
+/// What an import has to know.
+fn guest<'a>(work: &mut Work<'a>) -> Result<import::Guest<'a>> {
     let hive = r"DriverDatabase";
     let oem_map =
         work.hives.value(Store::System, hive, "OemInfMap")?.map(|(_, bytes)| bytes).unwrap_or_default();
     let classes = work.hives.keys(Store::System, &format!(r"{hive}\DeviceIds"))?;
     let windows = work.hives.text(Store::Software, r"Microsoft\Windows NT\CurrentVersion", "SystemRoot")?;
-    let guest = import::Guest {
+    Ok(import::Guest {
         tree: work.guest,
-        target,
+        target: target(work)?,
         windows: windows.unwrap_or_else(|| r"C:\Windows".into()),
         root: work.place.root.clone(),
         oem_map,
         boot_classes: classes.into_iter().filter(|name| name.starts_with('{')).collect(),
         has_drivers_hive: work.hives.exists(Store::Drivers),
         now: filetime(),
-    };
-    let import = import::import(&guest, &choice)?;
-    apply(work, import)?;
-    Ok(true)
+        signing: Signing {
+            knows_sha2: updates::knows_sha2(work)?,
+            secure_boot: work.profile.firmware == "uefi-secure-boot",
+            trusted: work.option("driver-signatures") == Some("trusted"),
+        },
+    })
 }
 
 /// Brings an import into the guest.
@@ -150,6 +177,9 @@ fn apply(work: &mut Work<'_>, import: Import) -> Result<()> {
         work.commit(last)?;
     }
     import.notes.into_iter().for_each(|note| work.note(note));
+    for one in import.concerns {
+        work.concern(one.severity, &one.id, one.message, &one.remedy.unwrap_or_default());
+    }
     Ok(())
 }
 
@@ -193,6 +223,15 @@ fn change_key(work: &mut Work<'_>, store: Store, path: &str, change: &Change) ->
             } else {
                 work.set(store, path, name, Kind::MULTI_SZ, &data::multi_sz(&all))
             }
+        }
+        Change::Extend { name, part, usual } => {
+            let text = work.hives.text(store, path, name)?.filter(|text| !text.trim().is_empty());
+            let text = text.unwrap_or_else(|| usual.clone());
+            if text.split(';').any(|own| own.trim().eq_ignore_ascii_case(part)) {
+                return Ok(());
+            }
+            let text = format!("{};{part}", text.trim_end_matches([' ', ';']));
+            work.set(store, path, name, Kind::EXPAND_SZ, &data::sz(&text))
         }
         Change::RemoveTexts { name, texts } => {
             let mut all = work.hives.texts(store, path, name)?;

@@ -1,9 +1,11 @@
 //! Windows must find its disks at the first start: the driver of the new controller is loaded by the loader, in every control
 //! set, from a file that is there.
 
+use crate::decoration::Architecture;
 use crate::drivers::{self, Answer, CRITICAL_IDE, Driver, HYPERV_GUEST, SCSI, Vendor};
 use crate::files::{is_file, names};
 use crate::hives::Store;
+use crate::media::{self, Fit, Search};
 use crate::packages;
 use crate::services::{self, BOOT};
 use crate::tools::Platform;
@@ -142,10 +144,24 @@ fn ensure_file(work: &mut Work<'_>, name: &str, bus: &str) -> Result<bool> {
         work.write(&path, &bytes, &format!("the driver of {bus} disks is not unpacked yet"))?;
         return Ok(true);
     }
-    let message =
+    let mut message =
         format!("Windows needs {name} for {bus} disks, and neither {path} nor a copy of it is there");
-    let remedy = if drivers::has_driver_cache(work.system.version) {
-        "copy it from the installation CD of this Windows and service pack (i386 folder, expand) into System32\\drivers"
+    let on_cd = work.system.version < VISTA && work.system.machine == Architecture::X86;
+    if on_cd {
+        let fit = Fit { kernel: media::kernel_version(work), own: None };
+        match media::find(work, name, fit)? {
+            Search::Found(bytes) => {
+                work.write(&path, &bytes, &format!("the driver of {bus} disks comes from what was lent"))?;
+                return Ok(true);
+            }
+            Search::Others(others) if !others.is_empty() => {
+                message += &format!("; what was lent is of another version: {}", others.join(", "));
+            }
+            Search::Others(_) => {}
+        }
+    }
+    let remedy = if on_cd {
+        "name by --drivers the I386 directory or ISO of this Windows with its service pack"
     } else {
         "copy it from a Windows of the same build into System32\\drivers, or choose another disk bus"
     };

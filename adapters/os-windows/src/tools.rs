@@ -245,8 +245,8 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
             continue;
         }
         remove(work, tool)?;
-        work.commit(&format!("{} has no hardware left to work with", tool.name))?;
-        work.note(format!("{} is taken out of the registry; its files are left where they are", tool.name));
+        work.commit(&format!("the new machine has no hardware for {}", tool.name))?;
+        work.note(format!("taken out of the registry: {}; the files are left where they are", tool.name));
     }
     let current = format!(r"{}\Services\{HYPERV_MARK}", work.system.current);
     if home != Platform::HyperV

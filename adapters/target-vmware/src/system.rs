@@ -41,46 +41,31 @@ const WINDOWS_NARROW: [((u32, u32), bool, &str); 11] = [
     ((0, 0), false, "winNTGuest"),
 ];
 
-/// Distributions by os-release ID, with the first version that an identifier is meant for; newest first, 64 bits.
-const LINUX: [(&str, u32, &str, u32); 38] = [
-    ("debian", 12, "debian12_64Guest", 20),
-    ("debian", 11, "debian11_64Guest", 17),
-    ("debian", 10, "debian10_64Guest", OLDEST),
-    ("debian", 9, "debian9_64Guest", OLDEST),
-    ("debian", 8, "debian8_64Guest", OLDEST),
-    ("debian", 7, "debian7_64Guest", OLDEST),
-    ("debian", 6, "debian6_64Guest", OLDEST),
-    ("debian", 5, "debian5_64Guest", OLDEST),
-    ("debian", 0, "debian4_64Guest", OLDEST),
-    ("ubuntu", 0, "ubuntu64Guest", OLDEST),
-    ("rhel", 9, "rhel9_64Guest", 18),
-    ("rhel", 8, "rhel8_64Guest", 14),
-    ("rhel", 7, "rhel7_64Guest", OLDEST),
-    ("rhel", 6, "rhel6_64Guest", OLDEST),
-    ("rhel", 5, "rhel5_64Guest", OLDEST),
-    ("rhel", 4, "rhel4_64Guest", OLDEST),
-    ("rhel", 0, "rhel3_64Guest", OLDEST),
-    ("centos", 9, "centos9_64Guest", 18),
-    ("centos", 8, "centos8_64Guest", 14),
-    ("centos", 7, "centos7_64Guest", OLDEST),
-    ("centos", 6, "centos6_64Guest", OLDEST),
-    ("centos", 0, "centos64Guest", OLDEST),
-    ("rocky", 0, "rockylinux_64Guest", 20),
-    ("almalinux", 0, "almalinux_64Guest", 20),
-    ("ol", 9, "oracleLinux9_64Guest", 18),
-    ("ol", 8, "oracleLinux8_64Guest", 14),
-    ("ol", 7, "oracleLinux7_64Guest", OLDEST),
-    ("ol", 6, "oracleLinux6_64Guest", OLDEST),
-    ("ol", 0, "oracleLinux64Guest", OLDEST),
-    ("sles", 15, "sles15_64Guest", 14),
-    ("sles", 12, "sles12_64Guest", OLDEST),
-    ("sles", 11, "sles11_64Guest", OLDEST),
-    ("sles", 10, "sles10_64Guest", OLDEST),
-    ("sles", 0, "sles64Guest", OLDEST),
-    ("opensuse", 0, "opensuse64Guest", OLDEST),
-    ("opensuse-leap", 0, "opensuse64Guest", OLDEST),
-    ("fedora", 0, "fedora64Guest", OLDEST),
-    ("amzn", 2, "amazonlinux2_64Guest", 14),
+/// Any other Linux.
+const OTHER: &str = "otherLinux64Guest";
+
+/// A distribution's os-release ID; how its identifiers begin; the versions that have one of their own, newest first, with
+/// the hardware; what all others are, with the hardware. 64 bits.
+type Distribution = (&'static str, &'static str, &'static [(u32, u32)], &'static str, u32);
+
+const LINUX: [Distribution; 11] = [
+    (
+        "debian",
+        "debian",
+        &[(12, 20), (11, 17), (10, 13), (9, 13), (8, 13), (7, 13), (6, 13), (5, 13)],
+        "debian4_64Guest",
+        OLDEST,
+    ),
+    ("ubuntu", "", &[], "ubuntu64Guest", OLDEST),
+    ("rhel", "rhel", &[(9, 18), (8, 14), (7, 13), (6, 13), (5, 13), (4, 13)], "rhel3_64Guest", OLDEST),
+    ("centos", "centos", &[(9, 18), (8, 14), (7, 13), (6, 13)], "centos64Guest", OLDEST),
+    ("rocky", "", &[], "rockylinux_64Guest", 20),
+    ("almalinux", "", &[], "almalinux_64Guest", 20),
+    ("ol", "oracleLinux", &[(9, 18), (8, 14), (7, 13), (6, 13)], "oracleLinux64Guest", OLDEST),
+    ("sles", "sles", &[(15, 14), (12, 13), (11, 13), (10, 13)], "sles64Guest", OLDEST),
+    ("opensuse", "", &[], "opensuse64Guest", OLDEST),
+    ("fedora", "", &[], "fedora64Guest", OLDEST),
+    ("amzn", "amazonlinux", &[(2, 14)], OTHER, OLDEST),
 ];
 
 /// The identifier of the vSphere API (VirtualMachineGuestOsIdentifier) that virtual hardware of this version knows.
@@ -88,12 +73,22 @@ pub fn identifier(guest: &Guest<'_>, hardware: u32) -> String {
     if let Some(windows) = guest.windows {
         return windows_identifier(&windows, guest.is_wide, hardware).into();
     }
-    let fits = |one: &&(&str, u32, &str, u32)| {
-        one.0 == guest.id && one.1 <= guest.version.0 && one.3 <= hardware.max(OLDEST)
+    let found = if guest.id.is_empty() { "otherGuest64".into() } else { distribution(guest, hardware) };
+    if guest.is_wide { found } else { narrow(&found) }
+}
+
+fn distribution(guest: &Guest<'_>, hardware: u32) -> String {
+    let is_known = |since: u32| since <= hardware.max(OLDEST);
+    // openSUSE Leap has no identifiers of its own.
+    let id = if guest.id == "opensuse-leap" { "opensuse" } else { guest.id };
+    let Some((_, stem, versions, others, since)) = LINUX.iter().find(|one| one.0 == id) else {
+        return OTHER.into();
     };
-    let found = LINUX.iter().find(fits).map_or("otherLinux64Guest", |one| one.2);
-    let found = if guest.id.is_empty() { "otherGuest64" } else { found };
-    if guest.is_wide { found.into() } else { narrow(found) }
+    let own = versions.iter().find(|(version, since)| *version <= guest.version.0 && is_known(*since));
+    match own {
+        Some((version, _)) => format!("{stem}{version}_64Guest"),
+        None => if is_known(*since) { *others } else { OTHER }.into(),
+    }
 }
 
 /// The same system of 32 bits, where VMware knows one.

@@ -4,7 +4,7 @@
 use crate::disk::{self, Disk};
 use crate::record::{self, Object};
 use std::collections::BTreeMap;
-use wherry_sdk::image::{big, field};
+use wherry_sdk::bytes::{big, field};
 use wherry_sdk::{Blob, Concern, Error, READ_MOST, Result, Severity, concern};
 
 /// Bytes of a database that are read; 1 MiB is usual.

@@ -1,7 +1,8 @@
 //! Who is a dynamic disk: its partition table says so, and its private header says of which group, and where the volumes'
 //! bytes and the database are.
 
-use wherry_sdk::image::{Uuid, big, field, little};
+use wherry_sdk::bytes::{big, field, little};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Concern, Error, Result, Severity, concern};
 
 /// The type of the partition that covers a dynamic disk with a master boot record.
@@ -147,7 +148,6 @@ pub fn is_whole(sector: &[u8]) -> bool {
 
 /// Text up to the first zero, without what could confuse who reads it.
 pub fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
+    let text = wherry_sdk::bytes::text(bytes);
     text.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
 }

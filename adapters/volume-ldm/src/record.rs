@@ -1,6 +1,7 @@
 //! The records of the database. Most fields are as long as the byte in front of them says.
 
-use wherry_sdk::image::{Uuid, big, field};
+use wherry_sdk::bytes::{big, field};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Error, Result};
 
 /// How a component's partitions make up a volume.

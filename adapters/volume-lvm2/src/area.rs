@@ -1,7 +1,8 @@
 //! A metadata area: a header of 512 bytes and a ring buffer of texts; the header's first `raw_locn` says where in the
 //! ring the committed one lies (`lib/format_text/layout.h`).
 
-use crate::{checksum, number};
+use crate::checksum;
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Error, READ_MOST, Range, Result};
 
 const HEADER: u64 = 512;
@@ -18,24 +19,24 @@ pub fn read(device: &dyn Blob, area: &Range) -> Result<Option<Vec<u8>>> {
     if header.get(4..20) != Some(MAGIC) {
         return Err(bad("the metadata area has no header"));
     }
-    if u64::from(checksum(header.get(4..).unwrap_or_default())) != number(&header, 0, 4) {
+    if u64::from(checksum(header.get(4..).unwrap_or_default())) != little(&header, 0, 4) {
         return Err(bad("the checksum of the metadata area's header is wrong"));
     }
-    if number(&header, 20, 4) != 1 {
+    if little(&header, 20, 4) != 1 {
         return Err(Error::unsupported(format!(
             "version {} of the metadata area is unknown",
-            number(&header, 20, 4)
+            little(&header, 20, 4)
         )));
     }
-    if number(&header, 24, 8) != area.offset || number(&header, 32, 8) != area.length {
+    if little(&header, 24, 8) != area.offset || little(&header, 32, 8) != area.length {
         return Err(bad("the metadata area's header and the label disagree about its place"));
     }
-    let (offset, length) = (number(&header, 40, 8), number(&header, 48, 8));
-    if offset == 0 || number(&header, 60, 4) & IGNORED != 0 {
+    let (offset, length) = (little(&header, 40, 8), little(&header, 48, 8));
+    if offset == 0 || little(&header, 60, 4) & IGNORED != 0 {
         return Ok(None);
     }
     let text = ring(device, area, offset, length)?;
-    if u64::from(checksum(&text)) != number(&header, 56, 4) {
+    if u64::from(checksum(&text)) != little(&header, 56, 4) {
         return Err(bad("the checksum of the metadata text is wrong"));
     }
     Ok(Some(text))

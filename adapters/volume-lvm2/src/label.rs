@@ -1,7 +1,8 @@
 //! The label of a physical volume: one of the first four sectors starts with `LABELONE`; the `pv_header` in it says who
 //! the volume is and where its data and metadata areas lie (`lib/label/label.h`, `lib/format_text/layout.h`).
 
-use crate::{SECTOR, checksum, number};
+use crate::{SECTOR, checksum};
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Concern, Error, Range, Result, Severity, concern};
 
 /// Sectors that are searched for a label (`LABEL_SCAN_SECTORS`).
@@ -76,23 +77,23 @@ fn find(index: usize, device: &dyn Blob) -> Result<Found> {
 /// A master boot record with an entry in use (lvm2's `lib/device/dev-type.c`).
 fn is_partitioned(head: &[u8]) -> bool {
     let entries: Vec<&[u8]> = head.get(446..510).unwrap_or_default().chunks_exact(16).collect();
-    let plausible = entries.iter().all(|entry| number(entry, 0, 1) & 0x7f == 0);
-    let used = entries.iter().any(|entry| number(entry, 4, 1) != 0 && number(entry, 12, 4) != 0);
+    let plausible = entries.iter().all(|entry| little(entry, 0, 1) & 0x7f == 0);
+    let used = entries.iter().any(|entry| little(entry, 4, 1) != 0 && little(entry, 12, 4) != 0);
     head.get(510..512) == Some(&[0x55, 0xaa]) && plausible && used
 }
 
 /// The label holds its own sector's number, a checksum of everything behind it, and where the `pv_header` starts.
 fn read(index: usize, bytes: &[u8], sector: u64, size: u64) -> Result<Physical> {
     let at = sector * SECTOR;
-    if number(bytes, 8, 8) != sector {
+    if little(bytes, 8, 8) != sector {
         let message =
-            format!("the label in sector {sector} says that it lies in sector {}", number(bytes, 8, 8));
+            format!("the label in sector {sector} says that it lies in sector {}", little(bytes, 8, 8));
         return Err(Error::corrupt(at, message));
     }
-    if u64::from(checksum(bytes.get(20..).unwrap_or_default())) != number(bytes, 16, 4) {
+    if u64::from(checksum(bytes.get(20..).unwrap_or_default())) != little(bytes, 16, 4) {
         return Err(Error::corrupt(at, format!("the checksum of the label in sector {sector} is wrong")));
     }
-    let start = number(bytes, 20, 4) as usize;
+    let start = little(bytes, 20, 4) as usize;
     let header = bytes.get(start..).unwrap_or_default();
     let uuid = header.get(..32).filter(|uuid| uuid.iter().all(u8::is_ascii_graphic));
     let uuid = uuid.ok_or_else(|| Error::corrupt(at, "the physical volume has no readable uuid"))?;
@@ -119,7 +120,7 @@ fn ranges(header: &[u8], mut at: usize) -> Option<(Vec<Range>, usize)> {
     let mut found = Vec::new();
     loop {
         let pair = header.get(at..at.checked_add(16)?)?;
-        let range = Range { offset: number(pair, 0, 8), length: number(pair, 8, 8) };
+        let range = Range { offset: little(pair, 0, 8), length: little(pair, 8, 8) };
         at += 16;
         if range.offset == 0 && range.length == 0 {
             return Some((found, at));

@@ -84,8 +84,7 @@ fn missing(key: &str, what: &str) -> Error {
 
 /// Parses a whole text.
 pub fn parse(bytes: &[u8]) -> Result<Section> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    let mut parser = Parser { bytes: bytes.get(..end).unwrap_or_default(), at: 0, nodes: 0 };
+    let mut parser = Parser { bytes: wherry_sdk::bytes::until_nul(bytes), at: 0, nodes: 0 };
     let section = parser.section(0)?;
     match parser.next() {
         None => Ok(section),

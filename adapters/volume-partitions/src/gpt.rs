@@ -1,7 +1,10 @@
 //! The GUID partition table (UEFI specification 2.10, section 5.3): a header in sector 1 and a backup in the last
 //! sector, each with a CRC-32 of itself and of its array of entries.
 
-use crate::{Entry, Table, mbr, number, sector_size, types};
+use crate::{Entry, Table, mbr, sector_size, types};
+use wherry_sdk::bytes::{field, little};
+use wherry_sdk::checksum::crc32;
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, READ_MOST, Result, Severity, concern, fact};
 
 /// The specification asks for room for at least 128 entries; tools make no more than this.
@@ -89,7 +92,7 @@ fn backup(device: &dyn Blob, primary: &Error) -> Result<Copy> {
     let mut found = Err(Error::corrupt(0, "no backup"));
     for unit in UNITS {
         let header = device.read(unit, 512).unwrap_or_default();
-        let named = (header.get(..8) == Some(b"EFI PART")).then(|| number(&header, 32, 8));
+        let named = (header.get(..8) == Some(b"EFI PART")).then(|| little(&header, 32, 8));
         for sector in named.into_iter().chain([last(device, unit)]) {
             match copy(device, sector, unit) {
                 Ok(copy) => return Ok(copy),
@@ -126,29 +129,29 @@ fn backup_problem(device: &dyn Blob, primary: &Copy) -> Option<String> {
 fn copy(device: &dyn Blob, sector: u64, unit: u64) -> Result<Copy> {
     let at = sector.saturating_mul(unit);
     let header = device.read(at, unit as u32)?;
-    let size = number(&header, 12, 4);
+    let size = little(&header, 12, 4);
     if header.get(..8) != Some(b"EFI PART") || !(92..=unit).contains(&size) {
         return Err(Error::corrupt(at, format!("no GPT header at byte {at}")));
     }
     let mut summed = header.get(..size as usize).unwrap_or_default().to_vec();
     summed.get_mut(16..20).unwrap_or_default().fill(0);
-    if u64::from(crc32(&summed)) != number(&header, 16, 4) {
+    if u64::from(!crc32(!0, &summed)) != little(&header, 16, 4) {
         return Err(Error::corrupt(at, format!("the checksum of the GPT header at byte {at} is wrong")));
     }
-    let own = number(&header, 24, 8);
+    let own = little(&header, 24, 8);
     if own != sector {
         return Err(Error::corrupt(at, format!("the GPT header in sector {sector} is of sector {own}")));
     }
-    let (count, length) = (number(&header, 80, 4), number(&header, 84, 4));
+    let (count, length) = (little(&header, 80, 4), little(&header, 84, 4));
     let credible = (128..=ENTRY_MOST).contains(&length) && length.is_power_of_two();
     if !credible || !(1..=ENTRIES_MOST).contains(&count) || count * length > u64::from(READ_MOST) {
         return Err(Error::corrupt(at, format!("{count} GPT entries of {length} bytes are not credible")));
     }
-    let array = device.read(number(&header, 72, 8).saturating_mul(unit), (count * length) as u32)?;
-    if u64::from(crc32(&array)) != number(&header, 88, 4) {
+    let array = device.read(little(&header, 72, 8).saturating_mul(unit), (count * length) as u32)?;
+    if u64::from(!crc32(!0, &array)) != little(&header, 88, 4) {
         return Err(Error::corrupt(at, "the checksum of the GPT entries is wrong"));
     }
-    Ok(Copy { unit, other: number(&header, 32, 8), disk: guid(&header, 56), array, entry: length as usize })
+    Ok(Copy { unit, other: little(&header, 32, 8), disk: guid(&header, 56), array, entry: length as usize })
 }
 
 /// None where the type is all zeroes: not in use.
@@ -156,13 +159,13 @@ fn entry(bytes: &[u8], index: u32, unit: u64) -> Option<Entry> {
     if bytes.get(..16)?.iter().all(|byte| *byte == 0) {
         return None;
     }
-    let (first, last) = (number(bytes, 32, 8), number(bytes, 40, 8));
-    let name: Vec<u16> = bytes.get(56..128)?.chunks_exact(2).map(|pair| number(pair, 0, 2) as u16).collect();
+    let (first, last) = (little(bytes, 32, 8), little(bytes, 40, 8));
+    let name: Vec<u16> = bytes.get(56..128)?.chunks_exact(2).map(|pair| little(pair, 0, 2) as u16).collect();
     let name = String::from_utf16_lossy(name.split(|unit| *unit == 0).next().unwrap_or_default());
     let kind = guid(bytes, 0);
     let mut facts = vec![fact("partition.uuid", guid(bytes, 16)), fact("partition.type", &kind)];
     facts.extend(types::gpt(&kind).map(|name| fact("partition.type-name", name)));
-    facts.push(fact("partition.bootable", number(bytes, 48, 8) & 4 != 0));
+    facts.push(fact("partition.bootable", little(bytes, 48, 8) & 4 != 0));
     if !name.is_empty() {
         facts.push(fact("partition.label", name));
     }
@@ -172,29 +175,5 @@ fn entry(bytes: &[u8], index: u32, unit: u64) -> Option<Entry> {
 
 /// Mixed-endian, as the specification's appendix A writes it; lower case.
 fn guid(bytes: &[u8], at: usize) -> String {
-    let tail: String = (8..16).map(|i| format!("{:02x}", number(bytes, at + i, 1))).collect();
-    let (clock, node) = tail.split_at(4);
-    let (low, mid, high) = (number(bytes, at, 4), number(bytes, at + 4, 2), number(bytes, at + 6, 2));
-    format!("{low:08x}-{mid:04x}-{high:04x}-{clock}-{node}")
-}
-
-/// CRC-32 (ISO 3309): what each byte value does to the sum.
-const CRC: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let mut crc = at as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-            bit += 1;
-        }
-        table[at] = crc;
-        at += 1;
-    }
-    table
-};
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| crc >> 8 ^ CRC[usize::from(crc as u8 ^ byte)])
+    Uuid::from_guid(field(bytes, at, 16)).to_string()
 }

@@ -143,12 +143,6 @@ fn problem(entry: &Entry, floor: u64, size: u64, spans: &[(u32, Range<u64>)]) ->
     spans.iter().find(overlaps).map(|(other, _)| format!("overlaps partition {other}"))
 }
 
-/// The little-endian number of `length` bytes at `at`; zero where the bytes are missing.
-fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    let bytes = bytes.get(at..at.saturating_add(length)).unwrap_or_default();
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
 /// The device's logical sector size in bytes.
 fn sector_size(device: &dyn Blob) -> u64 {
     if device.sector_size() == 4096 { 4096 } else { 512 }

@@ -2,8 +2,9 @@
 //! section 5.2.1); an extended partition holds a chain of such sectors. Numbers are given as the Linux kernel does
 //! (block/partitions/msdos.c), because a guest's `/dev/sda5` must be this table's partition 5.
 
-use crate::{Entry, Table, number, sector_size, types};
+use crate::{Entry, Table, sector_size, types};
 use std::collections::BTreeSet;
+use wherry_sdk::bytes::little;
 use wherry_sdk::{Blob, Result, Severity, concern, fact};
 
 /// More logical partitions than any system numbers.
@@ -31,10 +32,10 @@ impl Raw {
 
 fn entries(sector: &[u8]) -> [Raw; 4] {
     [446, 462, 478, 494].map(|at| Raw {
-        boot: number(sector, at, 1) as u8,
-        kind: number(sector, at + 4, 1) as u8,
-        start: number(sector, at + 8, 4),
-        sectors: number(sector, at + 12, 4),
+        boot: little(sector, at, 1) as u8,
+        kind: little(sector, at + 4, 1) as u8,
+        start: little(sector, at + 8, 4),
+        sectors: little(sector, at + 12, 4),
     })
 }
 
@@ -83,7 +84,7 @@ pub fn protected_end(sector: &[u8]) -> Option<u64> {
 /// Reads the table and the chains of logical partitions.
 pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
     let unit = sector_size(device);
-    let id = format!("{:08x}", number(sector, 440, 4));
+    let id = format!("{:08x}", little(sector, 440, 4));
     let mut table = Table { kind: "mbr", id, floor: unit, entries: Vec::new(), concerns: Vec::new() };
     let mut logical = 5;
     for (raw, number) in entries(sector).into_iter().zip(1..) {

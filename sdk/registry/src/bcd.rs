@@ -6,7 +6,8 @@ use crate::hive::Hive;
 use crate::pages::Storage;
 use crate::value::Kind;
 use crate::{bytes, data};
-use wherry_sdk::image::{Uuid, field};
+use wherry_sdk::bytes::field;
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Objects and elements of one store are a few hundred.

@@ -126,9 +126,9 @@ impl<S: Storage> Hive<S> {
         let full = || Error::new(ErrorKind::Limit, "the hive would have more than 2 GiB");
         self.base.bins = bins.ok_or_else(full)?;
         let mut bin = vec![0; size as usize];
-        wherry_sdk::image::put(&mut bin, 0, b"hbin");
-        wherry_sdk::image::put(&mut bin, 4, &start.to_le_bytes());
-        wherry_sdk::image::put(&mut bin, 8, &size.to_le_bytes());
+        wherry_sdk::bytes::put(&mut bin, 0, b"hbin");
+        wherry_sdk::bytes::put(&mut bin, 4, &start.to_le_bytes());
+        wherry_sdk::bytes::put(&mut bin, 8, &size.to_le_bytes());
         self.pages.put(start, &bin)?;
         self.cells.bins.insert(start, size);
         self.mark(start + HEADER, size - HEADER, true)?;

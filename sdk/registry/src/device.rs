@@ -2,7 +2,8 @@
 //! `bl.h`), checked with a store of Windows 10. The bytes are kept as they are, so that what is not understood stays.
 
 use crate::bytes::{number, word};
-use wherry_sdk::image::{Uuid, field, put};
+use wherry_sdk::bytes::{field, put};
+use wherry_sdk::image::Uuid;
 
 /// Bytes before the descriptor: the object with options for the device.
 const OPTIONS: usize = 16;

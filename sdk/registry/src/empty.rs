@@ -2,7 +2,7 @@
 
 use crate::base::{BASE, checksum};
 use crate::hive::{Hive, NONE};
-use wherry_sdk::image::put;
+use wherry_sdk::bytes::put;
 use wherry_sdk::{Error, Result};
 
 /// Places among the bins: the root, its security, what is free behind them.

@@ -7,7 +7,7 @@ use crate::key::{COMPRESSED, FIXED, Key};
 use crate::name::Name;
 use crate::pages::Storage;
 use crate::value::{self, Kind, PIECE, RESIDENT, Value};
-use wherry_sdk::image::put;
+use wherry_sdk::bytes::put;
 use wherry_sdk::{Error, Result};
 
 /// Offsets in a key node.

@@ -4,7 +4,7 @@ use crate::base::{BASE, checksum};
 use crate::hive::{Hive, State};
 use crate::pages::Storage;
 use crate::reg;
-use wherry_sdk::image::put;
+use wherry_sdk::bytes::put;
 use wherry_sdk::{Change, Patch, Result};
 
 /// What has to be written to where the hive lies.

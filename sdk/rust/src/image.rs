@@ -1,30 +1,9 @@
-//! What readers and writers of block-mapped disk images share: numbers and identifiers from disk, tables read by
+//! What readers and writers of block-mapped disk images share: identifiers from disk, tables read by
 //! windows, extents in the making, and blocks placed in the disk's order.
 
+use crate::bytes::{field, put};
 use crate::format::{Codec, Extent, Place, Unit};
 use crate::{Blob, Concern, Error, ErrorKind, Result, Severity};
-
-/// The big-endian number of `length` (at most 8) bytes at `at`; zero where the bytes are missing.
-pub fn big(bytes: &[u8], at: usize, length: usize) -> u64 {
-    field(bytes, at, length).iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
-/// The little-endian number of `length` (at most 8) bytes at `at`; zero where the bytes are missing.
-pub fn little(bytes: &[u8], at: usize, length: usize) -> u64 {
-    field(bytes, at, length).iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
-/// `length` bytes at `at`; none where some are missing.
-pub fn field(bytes: &[u8], at: usize, length: usize) -> &[u8] {
-    bytes.get(at..at.saturating_add(length)).unwrap_or_default()
-}
-
-/// Writes `value` at `at`, where it fits.
-pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(field) = bytes.get_mut(at..at.saturating_add(value.len())) {
-        field.copy_from_slice(value);
-    }
-}
 
 /// Bytes of an operator's `512`, `64k` or `2M`.
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -118,14 +97,14 @@ pub struct Extents {
     start: u64,
     size: u64,
     file: u64,
-    parent: Option<u64>,
+    parent: Option<(u32, u64)>,
     list: Vec<Extent>,
 }
 
 impl Extents {
     /// From logical byte `start` of a disk of `size` bytes. `file`: bytes of the image file; stored data beyond is zero,
-    /// as a file's last block may be cut. `parent`: bytes of the parent, if there is one.
-    pub fn new(start: u64, size: u64, file: u64, parent: Option<u64>) -> Self {
+    /// as a file's last block may be cut. `parent`: part and bytes of the parent, if there is one.
+    pub fn new(start: u64, size: u64, file: u64, parent: Option<(u32, u64)>) -> Self {
         Self { start, size, file, parent, list: Vec::new() }
     }
 
@@ -145,10 +124,11 @@ impl Extents {
         self.push(logical, length, Place::Zero);
     }
 
-    /// The parent's bytes (part 1), and zeroes beyond its end or without one.
+    /// The parent's bytes, and zeroes beyond its end or without one.
     pub fn inherited(&mut self, logical: u64, length: u64) {
-        let there = self.parent.map_or(0, |parent| parent.saturating_sub(logical).min(length));
-        self.push(logical, there, Place::StoredIn((1, logical)));
+        let (part, size) = self.parent.unwrap_or_default();
+        let there = size.saturating_sub(logical).min(length);
+        self.push(logical, there, Place::StoredIn((part, logical)));
         self.zero(logical + there, length - there);
     }
 
@@ -157,6 +137,18 @@ impl Extents {
         let there = self.file.saturating_sub(host).min(length);
         self.push(logical, there, Place::Stored(host));
         self.zero(logical + there, length - there);
+    }
+
+    /// Bytes at `offset` of one of the parts, which has them; part 0 is the image.
+    pub fn stored_in(&mut self, logical: u64, length: u64, part: u32, offset: u64) {
+        let at = if part == 0 { Place::Stored(offset) } else { Place::StoredIn((part, offset)) };
+        self.push(logical, length, at);
+    }
+
+    /// A whole packed unit, cut at the end of the disk: the only kind of extent that may begin before the start.
+    pub fn packed(&mut self, logical: u64, length: u64, at: Place) {
+        let length = length.min(self.size.saturating_sub(logical));
+        self.list.push(Extent { logical, length, at });
     }
 
     fn push(&mut self, logical: u64, length: u64, at: Place) {
@@ -274,8 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_identifiers() {
-        assert_eq!((big(&[1, 2, 3], 1, 2), little(&[1, 2, 3], 1, 2), big(&[1], 0, 2)), (0x203, 0x302, 0));
+    fn sizes_and_identifiers() {
         assert_eq!(
             ["3", "64k", "2M", "", "x", "M"].map(parse_size),
             [Some(3), Some(65536), Some(2 << 20), None, None, None]

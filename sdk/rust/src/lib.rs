@@ -5,16 +5,21 @@
 //! [`Output`], and one line such as `wherry_sdk::register_disk_format!(Raw, "../adapter.toml");`.
 
 pub mod bindings;
+pub mod bits;
+pub mod bytes;
 pub mod checksum;
 pub mod claim;
 pub mod guest;
 mod host;
 pub mod image;
+pub mod path;
 pub mod platform;
+mod ranges;
 mod register;
 #[cfg(unix)]
 pub mod testing;
 mod traits;
+mod writing;
 
 pub use bindings::imports::wherry::adapter::files::{Entry, EntryPage, Kind, Meta, Room};
 pub use bindings::imports::wherry::adapter::tree::{Change, Volume};
@@ -22,8 +27,10 @@ pub use bindings::imports::wherry::adapter::types::{
     Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
 };
 pub use host::{HostHttp, HostOutput, Level, NoHttp, cancelled, log, now_unix, progress};
+pub use ranges::Ranges;
 pub use register::*;
 pub use traits::*;
+pub use writing::Writing;
 
 /// Types of the `disk-format` world.
 pub mod format {

@@ -32,6 +32,20 @@ pub trait Blob {
     }
     /// Writes into the overlay; cannot grow the blob.
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// Writes several pieces, each at its offset; neighbours, in ascending order, in one crossing.
+    fn write_many(&self, pieces: &[(u64, &[u8])]) -> Result<()> {
+        let (mut start, mut run) = (0, Vec::new());
+        for (offset, bytes) in pieces {
+            if *offset != start + run.len() as u64 || run.len() + bytes.len() > READ_MOST as usize {
+                if !run.is_empty() {
+                    self.write(start, &run)?;
+                }
+                (start, run) = (*offset, Vec::new());
+            }
+            run.extend_from_slice(bytes);
+        }
+        if run.is_empty() { Ok(()) } else { self.write(start, &run) }
+    }
 }
 
 /// The guest's files as the guest would see them.
@@ -261,4 +275,43 @@ pub trait LivePlatform: 'static {
     fn finish(host: Host<'_>, key: &str, machine: &Machine, profile: &DeviceProfile) -> Result<Vec<Fact>>;
     /// Removes what `key` made.
     fn undo(host: Host<'_>, key: &str, machine: &Machine) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::RefCell;
+
+    /// Notes what is written to it.
+    #[derive(Default)]
+    struct Notes(RefCell<Vec<(u64, usize)>>);
+
+    impl Blob for Notes {
+        fn size(&self) -> u64 {
+            u64::MAX
+        }
+        fn sector_size(&self) -> u32 {
+            512
+        }
+        fn writable(&self) -> bool {
+            true
+        }
+        fn read(&self, _: u64, length: u32) -> Result<Vec<u8>> {
+            Ok(vec![0; length as usize])
+        }
+        fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+            self.0.borrow_mut().push((offset, bytes.len()));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn neighbours_are_written_together() {
+        let (notes, block) = (Notes::default(), vec![7; 400_000]);
+        let pieces: Vec<(u64, &[u8])> =
+            [0, 400_000, 800_000, 5_000_000, 5_400_000].map(|at| (at, block.as_slice())).into();
+        assert_eq!(notes.write_many(&[]), Ok(()));
+        assert_eq!(notes.write_many(&pieces), Ok(()));
+        assert_eq!(*notes.0.borrow(), [(0, 800_000), (800_000, 400_000), (5_000_000, 800_000)]);
+    }
 }

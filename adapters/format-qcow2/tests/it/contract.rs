@@ -1,10 +1,10 @@
 //! What the writer promises its host.
 
-use crate::disk::{Disk, Pattern};
 use crate::host;
 use crate::qemu::{self, text};
 use tempfile::tempdir;
 use wherry_sdk::format::{Codec, Unit};
+use wherry_sdk::testing::image::{Pattern, SparseDisk};
 use wherry_sdk::{ErrorKind, FormatReader, FormatWriter, find};
 
 const TIB: u64 = 1 << 40;
@@ -108,7 +108,7 @@ fn a_cluster_has_at_most_65535_users() {
 fn odd_sizes_become_whole_sectors() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.qcow2");
-    host::write(&Disk::new(1000, Pattern::Dense, 1), &path, &[], 1);
+    host::write(&SparseDisk::new(1000, Pattern::Dense, 1), &path, &[], 1);
     assert_eq!(host::open(&[&path]).unwrap().facts().virtual_size, 1024);
     qemu::check(&path);
 }
@@ -117,7 +117,7 @@ fn odd_sizes_become_whole_sectors() {
 fn qemu_knows_what_was_made() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.qcow2");
-    let disk = Disk::new(1 << 20, Pattern::Dense, 1);
+    let disk = SparseDisk::new(1 << 20, Pattern::Dense, 1);
     for (compression, kind) in [("none", "zlib"), ("zlib", "zlib"), ("zstd", "zstd")] {
         host::write(&disk, &path, &[("compression", compression), ("cluster-size", "2M")], 1);
         let info = qemu::img(&["info", "-f", "qcow2", text(&path)]);
@@ -144,13 +144,13 @@ fn a_sparse_disk_of_63_tib_makes_a_small_file() {
     for (cluster_size, compression) in [("64k", "none"), ("2M", "zstd")] {
         let folder = tempdir().unwrap();
         let (ours, theirs) = (folder.path().join("ours.qcow2"), folder.path().join("theirs.qcow2"));
-        let disk = Disk::new(63 * TIB - 512, Pattern::Scattered, 63);
+        let disk = SparseDisk::new(63 * TIB - 512, Pattern::Scattered, 63);
         host::write(&disk, &ours, &[("cluster-size", cluster_size), ("compression", compression)], 1);
         qemu::check(&ours);
         let options = format!("cluster_size={cluster_size}");
         qemu::img(&["create", "-q", "-f", "qcow2", "-o", &options, text(&theirs), &disk.size.to_string()]);
         let commands: Vec<String> = disk
-            .blocks()
+            .pieces()
             .map(|(offset, block)| {
                 let piece = folder.path().join(offset.to_string());
                 std::fs::write(&piece, block).unwrap();

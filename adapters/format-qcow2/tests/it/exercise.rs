@@ -2,12 +2,12 @@
 
 use format_qcow2::Qcow2;
 use wherry_sdk::format::{Extent, Place};
-use wherry_sdk::testing::MemoryBlob;
-use wherry_sdk::{Blob, DiskFormat, FormatReader, Severity};
+use wherry_sdk::testing::{MemoryBlob, image};
+use wherry_sdk::{Blob, DiskFormat, FormatReader};
 
 /// Bytes of the parent that is offered.
 const PARENT: u64 = 100_000;
-/// Pages of extents that are asked for: an image may be very large.
+/// Pages of ranges that are asked for: an image may be very large.
 const PAGES: u32 = 200;
 
 /// Probes, opens and reads the map of `bytes`, without and with a parent.
@@ -27,32 +27,8 @@ pub fn exercise(bytes: &[u8]) {
 fn walk(reader: &mut <Qcow2 as DiskFormat>::Reader, file: u64) {
     let facts = reader.facts();
     assert!(facts.unit.is_power_of_two() && (512..=2 << 20).contains(&facts.unit));
-    let blocked = facts.concerns.iter().any(|concern| concern.severity == Severity::Blocking);
-    let mut at = 0;
-    for page in 0..PAGES {
-        let most = [1, 3, u32::MAX][page as usize % 3];
-        let Ok(extents) = reader.extents(at, most) else { break };
-        assert!(!blocked, "a blocked image was read");
-        assert!(extents.len() <= most.min(1000) as usize);
-        assert_eq!(extents.is_empty(), at == facts.virtual_size, "only the end is empty");
-        for extent in &extents {
-            assert_eq!(extent.logical, at, "a gap");
-            at = extent.logical.checked_add(extent.length).unwrap();
-            check(extent, u64::from(facts.unit), file);
-        }
-        assert!(at <= facts.virtual_size);
-        if extents.is_empty() {
-            break;
-        }
-    }
+    image::walk(reader, |extent| check(extent, u64::from(facts.unit), file));
     marks(reader, facts.virtual_size);
-    // Anywhere, and beyond the end.
-    for start in [1, facts.virtual_size / 2 + 511, facts.virtual_size, u64::MAX] {
-        for extent in reader.extents(start, 10).unwrap_or_default() {
-            assert!(start < facts.virtual_size);
-            check(&extent, u64::from(facts.unit), file);
-        }
-    }
 }
 
 /// What the bitmap of the test images says: ranges in order, inside the disk.

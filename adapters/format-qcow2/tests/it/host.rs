@@ -1,6 +1,5 @@
 //! The host's side of the contract: it moves and (de)compresses bytes where the adapter says.
 
-use crate::disk::Disk;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use format_qcow2::Qcow2;
 use std::collections::BTreeMap;
@@ -9,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use wherry_sdk::format::{Codec, Extent, Place, Unit};
+use wherry_sdk::testing::image::SparseDisk;
 use wherry_sdk::testing::{FileBlob, Random};
 use wherry_sdk::{Blob, DiskFormat, FormatReader, FormatWriter, Result, fact};
 
@@ -21,12 +21,12 @@ pub fn writer(size: u64, options: &[(&str, &str)]) -> Result<Writer> {
 }
 
 /// Writes `disk` as the pump does: chunks slightly out of order, units that are zero left out.
-pub fn write(disk: &Disk, path: &Path, options: &[(&str, &str)], seed: u64) {
+pub fn write(disk: &SparseDisk, path: &Path, options: &[(&str, &str)], seed: u64) {
     let mut writer = writer(disk.size, options).unwrap();
     let file = File::create(path).unwrap();
     let unit = u64::from(writer.shape().unit);
     let numbers =
-        disk.blocks().flat_map(|(offset, block)| offset / unit..(offset + block.len() as u64).div_ceil(unit));
+        disk.pieces().flat_map(|(offset, block)| offset / unit..(offset + block.len() as u64).div_ceil(unit));
     let mut chunks: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for number in numbers {
         let chunk = chunks.entry((number * unit) >> 20).or_default();
@@ -47,7 +47,7 @@ pub fn write(disk: &Disk, path: &Path, options: &[(&str, &str)], seed: u64) {
     finish(&file, &mut writer);
 }
 
-fn write_chunk(disk: &Disk, file: &File, writer: &mut Writer, numbers: &[u64]) {
+fn write_chunk(disk: &SparseDisk, file: &File, writer: &mut Writer, numbers: &[u64]) {
     let shape = writer.shape();
     let mut units = Vec::new();
     let mut stored = Vec::new();
@@ -119,25 +119,7 @@ pub fn open(parts: &[&Path]) -> Result<Reader> {
     Reader::open(parts.iter().map(|path| Box::new(FileBlob::open(path).unwrap()) as Box<dyn Blob>).collect())
 }
 
-/// All extents, asked for by pages of `most`.
-pub fn extents(reader: &mut Reader, most: u32) -> Vec<Extent> {
-    let size = reader.facts().virtual_size;
-    let mut all: Vec<Extent> = Vec::new();
-    let mut at = 0;
-    loop {
-        let page = reader.extents(at, most).unwrap();
-        assert!(page.len() <= most as usize);
-        if page.is_empty() {
-            assert_eq!(at, size, "the end came early");
-            return all;
-        }
-        for extent in page {
-            assert!(extent.length > 0 && extent.logical == at, "{extent:?} does not follow {at}");
-            at += extent.length;
-            all.push(extent);
-        }
-    }
-}
+pub use wherry_sdk::testing::image::extents;
 
 /// The bytes of an extent, unless they cannot be decompressed.
 pub fn data(extent: &Extent, parts: &[&Path], unit: u32) -> Option<Vec<u8>> {

@@ -5,7 +5,6 @@
 
 mod bitmaps;
 mod contract;
-mod disk;
 mod exercise;
 mod host;
 mod hostile;

@@ -1,11 +1,11 @@
 //! Backing files: refused unless named by the operator, then read through.
 
-use crate::disk::{Disk, Pattern};
 use crate::host;
 use crate::qemu::{self, text};
 use std::path::Path;
 use tempfile::tempdir;
 use wherry_sdk::format::Place;
+use wherry_sdk::testing::image::{Pattern, SparseDisk};
 use wherry_sdk::{ErrorKind, FormatReader, Severity};
 
 const MIB: u64 = 1 << 20;
@@ -23,7 +23,7 @@ fn a_chain_reads_through_the_nearest_parent() {
         let at = |name| folder.path().join(name);
         let (base, middle, top) = (at("base.raw"), at("middle.qcow2"), at("top.qcow2"));
         // Each is longer than its parent, and the base is no multiple of a cluster.
-        Disk::new(2 * MIB + 512, Pattern::Alternating, 1).write_raw(&base);
+        SparseDisk::new(2 * MIB + 512, Pattern::Alternating, 1).write_raw(&base);
         overlay(&base, "raw", &middle, options, 3 * MIB + 1024);
         qemu::io(&middle, &["write -P 1 10k 3k", "write -z 1M 64k", "write -P 2 3M 1k"].map(String::from));
         overlay(&middle, "qcow2", &top, options, 5 * MIB);

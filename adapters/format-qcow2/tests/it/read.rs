@@ -1,12 +1,12 @@
 //! QEMU's images, read by us.
 
-use crate::disk::{Disk, Pattern};
 use crate::host;
 use crate::qemu::{self, text};
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 use wherry_sdk::format::{Extent, Place};
 use wherry_sdk::testing::Random;
+use wherry_sdk::testing::image::{Pattern, SparseDisk};
 use wherry_sdk::{FormatReader, find};
 
 const MIB: u64 = 1 << 20;
@@ -26,7 +26,7 @@ fn create(folder: &TempDir, options: &str, size: u64) -> PathBuf {
 fn converted(options: &str, size: u64, pattern: Pattern) {
     let folder = tempdir().unwrap();
     let (raw, qcow2) = (folder.path().join("a.raw"), folder.path().join("a.qcow2"));
-    Disk::new(size, pattern, size).write_raw(&raw);
+    SparseDisk::new(size, pattern, size).write_raw(&raw);
     let expected = std::fs::read(&raw).unwrap();
     let compressible = !options.contains("preallocation");
     for flag in ["-q", "-c"].into_iter().take(if compressible { 2 } else { 1 }) {
@@ -58,7 +58,7 @@ fn converted_images_of_every_kind_read_as_their_source() {
     ] {
         converted(options, 3 * MIB + 512, Pattern::Alternating);
         converted(options, 12 * MIB, Pattern::Scattered);
-        converted(options, 512, Pattern::Last);
+        converted(options, 512, Pattern::LastSector);
     }
 }
 

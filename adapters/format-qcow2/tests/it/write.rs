@@ -1,9 +1,9 @@
 //! Our images, judged by QEMU and read back.
 
-use crate::disk::{Disk, PATTERNS, Pattern};
 use crate::host;
 use crate::qemu;
 use tempfile::tempdir;
+use wherry_sdk::testing::image::{PATTERNS, Pattern, SparseDisk};
 
 const MIB: u64 = 1 << 20;
 const SIZES: [u64; 5] = [0, 512, (64 << 10) - 512, MIB, 64 * MIB + 512];
@@ -13,7 +13,7 @@ const COMPRESSIONS: [&str; 3] = ["none", "zlib", "zstd"];
 fn round_trip(size: u64, pattern: Pattern, cluster_size: &str, compression: &str) {
     let folder = tempdir().unwrap();
     let (qcow2, raw) = (folder.path().join("a.qcow2"), folder.path().join("a.raw"));
-    let disk = Disk::new(size, pattern, size ^ cluster_size.len() as u64);
+    let disk = SparseDisk::new(size, pattern, size ^ cluster_size.len() as u64);
     disk.write_raw(&raw);
     let options = [("cluster-size", cluster_size), ("compression", compression)];
     host::write(&disk, &qcow2, &options, size);
@@ -40,7 +40,7 @@ fn worthwhile(size: u64, pattern: Pattern, cluster_size: &str) -> bool {
         "512" if size > MIB => pattern == Pattern::Scattered,
         "128k" => size == MIB,
         _ if size > MIB => !matches!(pattern, Pattern::Zero | Pattern::Dense),
-        _ if size <= 512 => matches!(pattern, Pattern::Zero | Pattern::Last),
+        _ if size <= 512 => matches!(pattern, Pattern::Zero | Pattern::LastSector),
         _ => true,
     }
 }

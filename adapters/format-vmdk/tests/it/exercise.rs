@@ -2,15 +2,13 @@
 
 use format_vmdk::Vmdk;
 use wherry_sdk::format::{Extent, Place};
-use wherry_sdk::testing::MemoryBlob;
-use wherry_sdk::{Blob, DiskFormat, FormatReader, Severity};
+use wherry_sdk::testing::{MemoryBlob, image};
+use wherry_sdk::{Blob, DiskFormat, FormatReader};
 
 type Reader = <Vmdk as DiskFormat>::Reader;
 
 /// Bytes of the parent that is offered.
 const PARENT: u64 = 100_000;
-/// Pages of extents that are asked for: an image may be very large.
-const PAGES: u32 = 100;
 
 /// The bytes as an image of one file, and as the extent that a descriptor names as hosted, COWD, seSparse and flat.
 pub fn exercise(bytes: &[u8]) {
@@ -38,31 +36,7 @@ fn walk(reader: &mut Reader, sizes: &[u64]) {
     let facts = reader.facts();
     assert!(facts.unit.is_power_of_two() && facts.unit >= 512);
     assert!(facts.files.iter().all(|name| !name.contains(['/', '\\', '\0']) && !name.contains("..")));
-    let blocked = facts.concerns.iter().any(|concern| concern.severity == Severity::Blocking);
-    let mut at = 0;
-    for page in 0..PAGES {
-        let most = [1, 3, u32::MAX][page as usize % 3];
-        let Ok(extents) = reader.extents(at, most) else { break };
-        assert!(!blocked, "a blocked image was read");
-        assert!(extents.len() <= most.min(1000) as usize);
-        assert_eq!(extents.is_empty(), at == facts.virtual_size, "only the end is empty");
-        for extent in &extents {
-            assert_eq!(extent.logical, at, "a gap");
-            at = extent.logical.checked_add(extent.length).unwrap();
-            check(extent, u64::from(facts.unit), sizes, facts.virtual_size);
-        }
-        assert!(at <= facts.virtual_size);
-        if extents.is_empty() {
-            break;
-        }
-    }
-    // Anywhere, and beyond the end.
-    for start in [1, facts.virtual_size / 2 + 511, facts.virtual_size, u64::MAX] {
-        for extent in reader.extents(start, 10).unwrap_or_default() {
-            assert!(start < facts.virtual_size);
-            check(&extent, u64::from(facts.unit), sizes, facts.virtual_size);
-        }
-    }
+    image::walk(reader, |extent| check(extent, u64::from(facts.unit), sizes, facts.virtual_size));
 }
 
 fn check(extent: &Extent, unit: u64, sizes: &[u64], size: u64) {

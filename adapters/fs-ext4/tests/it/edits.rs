@@ -1,11 +1,12 @@
 //! Random changes against a model, then everything that can go wrong with room, indexes and protection.
 
 use crate::images::{FLAVOURS, Flavour, Image, find, make, make_with};
-use crate::tools::{Mount, check, debugfs, dump, run, tool};
-use crate::tree::{Content, Node, Tree, assert_same, bytes, dumped, from_adapter, from_directory, read_all};
+use crate::tools::{check, debugfs, dump, mounted, tool};
+use crate::tree::{compared, dumped, from_adapter, from_directory};
 use fs_ext4::Ext4;
 use std::path::Path;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
+use wherry_sdk::testing::filesystem::{Content, Files, Habits, Model, assert_same, read_all};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, noise, run, run_to};
 use wherry_sdk::{ErrorKind, FileSystem, Kind, Meta, now_unix};
 
 /// A file system that is changed, and what it should contain.
@@ -13,19 +14,17 @@ struct Bench {
     image: Image,
     device: FileBlob,
     fs: Ext4,
-    model: Tree,
-    random: Random,
-    made: u64,
-    /// The end of time: 2038 in short inodes, else 2310.
-    end: i64,
+    model: Model,
 }
 
-fn meta(random: &mut Random) -> Meta {
+fn meta(random: &mut Random, kind: Kind) -> Meta {
     let mut attributes = vec![("security.selinux".to_owned(), b"system_u:object_r:boot_t:s0\0".to_vec())];
     if random.below(3) == 0 {
-        attributes.push(("user.more".into(), bytes(random.below(99), random.below(600) as usize)));
+        let length = random.below(600) as usize;
+        attributes.push(("user.more".into(), random.bytes(length)));
     }
-    if random.below(4) == 0 {
+    // The kernel has no user attributes on symbolic links, though ext4 could store them.
+    if random.below(4) == 0 || kind == Kind::Symlink {
         attributes.clear();
     }
     Meta {
@@ -41,11 +40,8 @@ fn meta(random: &mut Random) -> Meta {
     }
 }
 
-fn node(content: Content, meta: &Meta, end: i64) -> Node {
-    let mut attributes = meta.attributes.clone();
-    attributes.sort();
-    let (owner, mtime) = ((meta.uid, meta.gid), Some(meta.mtime.min(end)));
-    Node { content, mode: meta.mode, owner, mtime, links: 1, attributes }
+fn name(random: &mut Random) -> String {
+    format!("n{:x}{}", random.next_u64(), "é".repeat(random.below(60) as usize))
 }
 
 impl Bench {
@@ -53,205 +49,64 @@ impl Bench {
         let image = make(flavour);
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
-        let model = from_adapter(&mut fs);
+        // 2038 in short inodes, else 2310.
         let short = ["ext3-4k", "ext2-old"].contains(&flavour.name);
-        let end = if short { i64::from(i32::MAX) } else { (2 << 32) + i64::from(i32::MAX) };
-        Self { image, device, fs, model, random: Random::new(seed), made: 0, end }
-    }
-
-    /// A path of the model for which `wanted` holds.
-    fn pick(&mut self, wanted: impl Fn(&Node) -> bool) -> Option<String> {
-        let paths: Vec<&String> =
-            self.model.iter().filter(|(_, node)| wanted(node)).map(|(path, _)| path).collect();
-        (!paths.is_empty()).then(|| paths[self.random.below(paths.len() as u64) as usize].clone())
-    }
-
-    fn pick_file(&mut self) -> Option<String> {
-        self.pick(|node| matches!(node.content, Content::File(_)) && node.links == 1)
-    }
-
-    fn pick_directory(&mut self) -> String {
-        self.pick(|node| node.content == Content::Directory).unwrap()
-    }
-
-    fn new_path(&mut self) -> String {
-        self.made += 1;
-        let filler = "é".repeat(self.random.below(60) as usize);
-        format!("{}/n{}{filler}", self.pick_directory(), self.made)
-    }
-
-    fn content(&mut self) -> Vec<u8> {
-        let size = match self.random.below(6) {
-            0 => 0,
-            1 | 2 => self.random.below(200),
-            3 => 4096 * self.random.below(4),
-            4 => self.random.below(20_000),
-            _ => self.random.below(400_000),
+        let time_most = if short { i64::from(i32::MAX) } else { (2 << 32) + i64::from(i32::MAX) };
+        let block = u64::from(Ext4::probe(&device).unwrap().unwrap().block);
+        let spell = |path: &str| path.to_owned();
+        let habits = Habits {
+            name,
+            spell,
+            like: |random, kind| Some(meta(random, kind)),
+            links: true,
+            block,
+            size_most: 400_000,
+            time_most,
         };
-        bytes(self.random.next_u64(), size as usize)
-    }
-
-    /// A name in this path's directory was added or removed.
-    fn touch_parent(&mut self, path: &str) {
-        let parent = path.rsplit_once('/').unwrap().0;
-        if let Some(node) = self.model.get_mut(parent) {
-            node.mtime = Some(now_unix() as i64);
-        }
-    }
-
-    fn create(&mut self, kind: Kind) {
-        let (path, meta) = (self.new_path(), meta(&mut self.random));
-        let content = match kind {
-            Kind::Directory => {
-                self.fs.make_directory(&path, Some(&meta)).unwrap();
-                Content::Directory
-            }
-            Kind::Symlink => {
-                let target = "t".repeat(1 + self.random.below(200) as usize);
-                // The kernel has no user attributes on symbolic links, though ext4 could store them.
-                let meta = Meta { attributes: vec![], ..meta.clone() };
-                self.fs.make_symlink(&path, &target, Some(&meta)).unwrap();
-                self.touch_parent(&path);
-                self.model.insert(path, node(Content::Link(target), &meta, self.end));
-                return;
-            }
-            _ => {
-                let content = self.content();
-                self.fs.write(&path, &MemoryBlob::read_only(content.clone()), Some(&meta)).unwrap();
-                Content::File(content)
-            }
-        };
-        self.touch_parent(&path);
-        self.model.insert(path, node(content, &meta, self.end));
-    }
-
-    fn change_file(&mut self, appending: bool) {
-        let Some(path) = self.pick_file() else { return };
-        let content = self.content();
-        let blob = MemoryBlob::read_only(content.clone());
-        let node = self.model.get_mut(&path).unwrap();
-        let Content::File(old) = &mut node.content else { return };
-        node.mtime = Some(now_unix() as i64);
-        if !appending {
-            self.fs.write(&path, &blob, None).unwrap();
-            *old = content;
-            return;
-        }
-        let size = old.len();
-        let offset = [size, self.random.below(size as u64 + 1) as usize][self.random.below(2) as usize];
-        self.fs.modify(&path, offset as u64, &blob).unwrap();
-        old.resize(size.max(offset + content.len()), 0);
-        old[offset..offset + content.len()].copy_from_slice(&content);
-    }
-
-    fn remove(&mut self) {
-        let path = match self.random.below(4) {
-            0 => self.pick(|node| matches!(node.content, Content::Link(_))),
-            1 => Some(self.pick_directory()),
-            _ => self.pick_file(),
-        };
-        let Some(path) = path else { return };
-        let inside = format!("{path}/");
-        if self.model.keys().any(|other| other.starts_with(&inside)) {
-            assert_eq!(self.fs.remove(&path).unwrap_err().kind, ErrorKind::Exists);
-            return;
-        }
-        self.fs.remove(&path).unwrap();
-        self.touch_parent(&path);
-        self.model.remove(&path);
-    }
-
-    fn rename(&mut self) {
-        let old = if self.random.below(3) == 0 { Some(self.pick_directory()) } else { self.pick_file() };
-        let Some(old) = old else { return };
-        let file = matches!(self.model[&old].content, Content::File(_));
-        let new = match self.random.below(3) {
-            0 if file => self.pick_file().unwrap(),
-            _ => self.new_path(),
-        };
-        if new.starts_with(&format!("{old}/")) {
-            assert_eq!(self.fs.rename(&old, &new).unwrap_err().kind, ErrorKind::InvalidInput);
-            return;
-        }
-        self.fs.rename(&old, &new).unwrap();
-        if old == new {
-            return;
-        }
-        let inside = format!("{old}/");
-        let moved: Vec<String> =
-            self.model.keys().filter(|path| **path == old || path.starts_with(&inside)).cloned().collect();
-        for path in moved {
-            let node = self.model.remove(&path).unwrap();
-            self.model.insert(format!("{new}{}", &path[old.len()..]), node);
-        }
-        self.touch_parent(&old);
-        self.touch_parent(&new);
-    }
-
-    fn set_meta(&mut self) {
-        let Some(path) = self.pick(|node| node.links == 1 || node.content == Content::Directory) else {
-            return;
-        };
-        let mut meta = meta(&mut self.random);
-        if matches!(self.model[&path].content, Content::Link(_)) {
-            meta.attributes.clear();
-            meta.mode = 0o777;
-        }
-        self.fs.set_meta(&path, &meta).unwrap();
-        let content = self.model[&path].content.clone();
-        self.model.insert(path, node(content, &meta, self.end));
+        let mut model = Model::new(&mut fs, seed, habits);
+        // e2fsck wants it to stay.
+        model.files.remove("/lost+found");
+        Self { image, device, fs, model }
     }
 
     fn step(&mut self) {
-        match self.random.below(12) {
-            0..=2 => self.create(Kind::File),
-            3 => self.create(Kind::Directory),
-            4 => self.create(Kind::Symlink),
-            5 => self.change_file(false),
-            6 | 7 => self.change_file(true),
-            8 | 9 => self.remove(),
-            10 => self.rename(),
-            _ => self.set_meta(),
-        }
-        if self.made.is_multiple_of(37) {
+        self.model.step(&mut self.fs);
+        if self.model.random.below(37) == 0 {
             self.fs.sync().unwrap();
         }
     }
 
-    /// Number of names of each directory.
-    fn count_links(&mut self) {
-        let parents: Vec<String> = self
-            .model
-            .iter()
-            .filter(|(_, node)| node.content == Content::Directory)
-            .map(|(path, _)| path.rsplit_once('/').unwrap().0.to_owned())
-            .collect();
-        for (path, node) in &mut self.model {
-            if node.content == Content::Directory {
-                node.links = 2 + parents.iter().filter(|parent| *parent == path).count() as u32;
-            }
+    /// What should be there, with the number of names of each directory.
+    fn expected(&self) -> Files {
+        let mut files = compared(self.model.files.clone());
+        let directories = files.iter().filter(|(_, node)| node.content == Content::Directory);
+        let parents: Vec<String> =
+            directories.map(|(path, _)| path.rsplit_once('/').unwrap().0.to_owned()).collect();
+        for (path, node) in files.iter_mut().filter(|(_, node)| node.content == Content::Directory) {
+            node.links = 2 + parents.iter().filter(|parent| *parent == path).count() as u32;
         }
+        files
     }
 
     /// Writes everything back and asks e2fsck, the adapter, the kernel; then lets the kernel write, and asks again.
     fn verify(mut self, name: &str) {
-        self.count_links();
-        assert_same(&self.model, &from_adapter(&mut self.fs), name);
+        let model = self.expected();
+        assert_same(&model, &from_adapter(&mut self.fs), name);
         self.fs.sync().unwrap();
         let path = self.image.copy("edited");
         self.device.apply(&path).unwrap();
         check(&path);
-        assert_same(&self.model, &adapter_tree(&path), name);
-        let Some(mount) = Mount::new(&path, "ro") else {
+        assert_same(&model, &adapter_tree(&path), name);
+        let Some(mount) = mounted(&path, "ro") else {
             let target = self.image.beside("dumped");
             dump(&path, &target);
-            assert_same(&dumped(&self.model), &dumped(&from_directory(&target)), name);
+            assert_same(&dumped(&model), &dumped(&from_directory(&target)), name);
             return;
         };
-        assert_same(&self.model, &from_directory(&mount.path), name);
+        assert_same(&model, &from_directory(&mount.path), name);
         drop(mount);
-        let mount = Mount::new(&path, "rw").unwrap();
-        change_by_kernel(&mount.path, &self.model);
+        let mount = mounted(&path, "rw").unwrap();
+        change_by_kernel(&mount.path, &model);
         let tree = from_directory(&mount.path);
         drop(mount);
         check(&path);
@@ -259,22 +114,22 @@ impl Bench {
     }
 }
 
-fn adapter_tree(path: &Path) -> Tree {
+fn adapter_tree(path: &Path) -> Files {
     from_adapter(&mut Ext4::mount(Box::new(FileBlob::open(path).unwrap()), false).unwrap())
 }
 
 /// The kernel adds, removes, lengthens and shortens in every directory.
-fn change_by_kernel(root: &Path, model: &Tree) {
+fn change_by_kernel(root: &Path, model: &Files) {
     for (index, (path, node)) in model.iter().enumerate() {
         let path = root.join(&path[1..]);
         match &node.content {
             Content::Directory => {
-                std::fs::write(path.join("by the kernel"), bytes(index as u64, index * 37)).unwrap();
+                std::fs::write(path.join("by the kernel"), noise(index as u64, index * 37)).unwrap();
             }
             Content::File(_) if index % 5 == 0 => std::fs::remove_file(path).unwrap(),
             Content::File(old) if index % 7 == 0 => {
                 let mut content = old.clone();
-                content.extend(bytes(index as u64, 5000));
+                content.extend(noise(index as u64, 5000));
                 std::fs::write(path, content).unwrap();
             }
             _ => {}
@@ -309,16 +164,16 @@ fn append_writes_only_what_is_new() {
         let mut bench = Bench::new(find(name), 1);
         let mut content = read_all(&mut bench.fs, "/boot/initrd", (1 << 20) + 5000);
         for seed in 0..3 {
-            let more = bytes(seed, 1_500_001);
+            let more = noise(seed, 1_500_001);
             bench.fs.append("/boot/initrd", &MemoryBlob::read_only(more.clone())).unwrap();
             content.extend(more);
         }
         bench.fs.sync().unwrap();
         let written = bench.device.overlay_bytes();
         assert!((4_500_000..4_800_000).contains(&written), "{name}: {written} bytes written");
-        let node = bench.model.get_mut("/boot/initrd").unwrap();
+        let node = bench.model.files.get_mut("/boot/initrd").unwrap();
         node.content = Content::File(content);
-        node.mtime = Some(now_unix() as i64);
+        node.mtime = now_unix() as i64;
         bench.verify(name);
     }
 }
@@ -339,7 +194,7 @@ fn fragments() {
         for index in (0..2600).step_by(2) {
             bench.fs.remove(&format!("/holes/{index}")).unwrap();
         }
-        let content = bytes(5, 1280 * block + 5);
+        let content = noise(5, 1280 * block + 5);
         bench.fs.write("/pieces", &MemoryBlob::read_only(content.clone()), None).unwrap();
         bench.fs.remove("/filler").unwrap();
         bench.fs.append("/pieces", &small).unwrap();
@@ -351,7 +206,7 @@ fn fragments() {
         let mut expected = content;
         expected.extend(vec![7; block]);
         assert!(read_all(&mut reread, "/pieces", expected.len() as u64) == expected);
-        if let Some(mount) = Mount::new(&path, "ro") {
+        if let Some(mount) = mounted(&path, "ro") {
             assert!(std::fs::read(mount.path.join("pieces")).unwrap() == expected, "{name}");
         }
         for index in (1..2600).step_by(2) {
@@ -371,9 +226,9 @@ fn indexes_under_every_hash() {
         [("half_md4", 1), ("half_md4", 2), ("tea", 1), ("tea", 2), ("legacy", 1), ("legacy", 2)]
     {
         let image = make(find("1k"));
-        run(tool("tune2fs").args(["-E", &format!("hash_alg={hash}")]).arg(&image.path), &[0]);
+        run(tool("tune2fs").args(["-E", &format!("hash_alg={hash}")]).arg(&image.path));
         debugfs(&image.path, &format!("set_super_value flags {flags}\n"));
-        run(tool("e2fsck").args(["-fyD"]).arg(&image.path), &[0, 1]);
+        run_to(tool("e2fsck").args(["-fyD"]).arg(&image.path), &[0, 1]);
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
         let empty = MemoryBlob::read_only(Vec::new());
@@ -392,7 +247,7 @@ fn indexes_under_every_hash() {
         for index in 0..1500 {
             assert_eq!(fs.stat(&name(index)).is_ok(), index % 3 != 0, "{}", name(index));
         }
-        if let Some(mount) = Mount::new(&image.path, "ro") {
+        if let Some(mount) = mounted(&image.path, "ro") {
             for index in 0..1500 {
                 let path = mount.path.join(&name(index)[1..]);
                 assert_eq!(path.exists(), index % 3 != 0, "{hash} {flags} {}", path.display());
@@ -455,7 +310,7 @@ fn no_room() {
             bench.fs.remove(&format!("/few/fill{index}")).unwrap();
         }
         assert!(bench.fs.room().unwrap().free + (64 << 10) >= free);
-        bench.model.get_mut("/few").unwrap().mtime = Some(now_unix() as i64);
+        bench.model.files.get_mut("/few").unwrap().mtime = now_unix() as i64;
         bench.verify(name);
     }
 }
@@ -471,7 +326,10 @@ fn refusals_change_nothing() {
     let device = FileBlob::open(&image.path).unwrap();
     let mut fs = Ext4::mount(Box::new(device.clone()), true).unwrap();
     let empty = MemoryBlob::read_only(Vec::new());
-    let bad = |name: &str| Meta { attributes: vec![(name.into(), vec![1])], ..meta(&mut Random::new(1)) };
+    let bad = |name: &str| Meta {
+        attributes: vec![(name.into(), vec![1])],
+        ..meta(&mut Random::new(1), Kind::File)
+    };
     let results = [
         (fs.write("/etc/big", &empty, None), ErrorKind::Denied),
         (fs.append("/etc/big", &empty), ErrorKind::Denied),
@@ -533,11 +391,11 @@ fn links_and_attributes() {
     assert_eq!(fs.set_meta("/etc/fstab", &meta).unwrap_err().kind, ErrorKind::NoSpace);
     let mut attributes = again.attributes;
     attributes.sort();
-    let model = &mut bench.model;
+    let model = &mut bench.model.files;
     model.remove("/etc/fstab.link");
     let node = model.get_mut("/etc/fstab").unwrap();
     (node.content, node.links, node.attributes) = (Content::File(b"both".to_vec()), 1, attributes);
-    node.mtime = Some(now_unix() as i64);
+    node.mtime = now_unix() as i64;
     model.get_mut("/etc").unwrap().mtime = node.mtime;
     bench.verify("attributes");
 }

@@ -1,14 +1,15 @@
 //! Features that are refused, or that no kernel here can show; and how often the device is asked.
 
 use crate::images::{Image, make, make_with};
-use crate::tools::{Mount, check, crc32c, debugfs, dump, run, tool};
-use crate::tree::{assert_same, dumped, from_adapter, from_directory};
+use crate::tools::{check, crc32c, debugfs, dump, mounted, tool};
+use crate::tree::{dumped, from_adapter, from_directory};
 use fs_ext4::Ext4;
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use wherry_sdk::testing::{FileBlob, MemoryBlob};
+use wherry_sdk::testing::filesystem::assert_same;
+use wherry_sdk::testing::{FileBlob, MemoryBlob, noise, run_to};
 use wherry_sdk::{Blob, ErrorKind, FileSystem, Range, Result};
 
 fn mount(image: &Image, writable: bool) -> Result<Ext4> {
@@ -81,16 +82,16 @@ fn blocks_of_64_kibibytes() {
 fn attributes_in_inodes() {
     let make = || make_with(&["-t", "ext4", "-b", "1024", "-O", "ea_inode"]);
     // debugfs takes a block at most, and that has no room beside the block's own header.
-    let (image, value) = (make(), crate::tree::bytes(1, 1024));
+    let (image, value) = (make(), noise(1, 1024));
     let file = image.beside("value");
     fs::write(&file, &value).unwrap();
     debugfs(&image.path, &format!("ea_set -f {} /etc/fstab user.long\n", file.display()));
     // debugfs 1.47.0 miscounts the file's blocks.
-    run(tool("e2fsck").arg("-fy").arg(&image.path), &[0, 1]);
+    run_to(tool("e2fsck").arg("-fy").arg(&image.path), &[0, 1]);
     refuses_to_change(&image, value);
 
-    let (image, value) = (make(), crate::tree::bytes(1, 9000));
-    let Some(mounted) = Mount::new(&image.path, "rw") else { return };
+    let (image, value) = (make(), noise(1, 9000));
+    let Some(mounted) = mounted(&image.path, "rw") else { return };
     let path = mounted.path.join("etc/fstab");
     rustix::fs::lsetxattr(&path, "user.long", &value, rustix::fs::XattrFlags::empty()).unwrap();
     drop(mounted);

@@ -2,12 +2,11 @@
 
 use crate::exercise::exercise;
 use crate::images::directory;
-use crate::tools::{crc32c, debugfs, run, tool};
-use crate::tree::bytes;
+use crate::tools::{crc32c, debugfs, tool};
 use fs_ext4::Ext4;
 use std::fs;
 use std::panic::AssertUnwindSafe;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, damage};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, damage, noise, run, run_to};
 use wherry_sdk::{ErrorKind, FileSystem};
 
 const BLOCK: usize = 1024;
@@ -35,7 +34,7 @@ impl Base {
             fs::write(source.join(format!("many/{index}-{}", "n".repeat(60))), "").unwrap();
         }
         for (index, size) in [10, 100, 1500, 20_000, 290_000].iter().enumerate() {
-            fs::write(source.join(format!("few/{size}")), bytes(index as u64, *size)).unwrap();
+            fs::write(source.join(format!("few/{size}")), noise(index as u64, *size)).unwrap();
         }
         std::os::unix::fs::symlink("s".repeat(90), source.join("long")).unwrap();
         std::os::unix::fs::symlink("short", source.join("link")).unwrap();
@@ -43,13 +42,13 @@ impl Base {
         fs::File::create(&path).unwrap().set_len(if journal { 4 << 20 } else { 1 << 20 }).unwrap();
         let mut mke2fs = tool("mke2fs");
         mke2fs.args(["-q", "-F", "-b", "1024", "-N", "128", "-I", "256", "-m", "0", "-d"]).arg(&source);
-        run(mke2fs.args(arguments).arg(&path), &[0]);
+        run(mke2fs.args(arguments).arg(&path));
         let value = "v".repeat(300);
         debugfs(
             &path,
             &format!("ea_set /few/1500 user.long {value}\nea_set /few/100 security.selinux label\n"),
         );
-        run(tool("e2fsck").args(["-fyD"]).arg(&path), &[0, 1]);
+        run_to(tool("e2fsck").args(["-fyD"]).arg(&path), &[0, 1]);
         // Two files that grow in turns are in pieces, and need tables or trees.
         let device = FileBlob::open(&path).unwrap();
         let mut ext4 = Ext4::mount(Box::new(device.clone()), true).unwrap();
@@ -64,7 +63,7 @@ impl Base {
         crate::tools::check(&path);
         if journal {
             let content = directory.path().join("content");
-            fs::write(&content, bytes(1, 3 * BLOCK)).unwrap();
+            fs::write(&content, noise(1, 3 * BLOCK)).unwrap();
             let content = content.display();
             let write = |blocks: &str| format!("jw -b {blocks} {content}\n");
             let commands =

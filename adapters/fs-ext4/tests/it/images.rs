@@ -1,11 +1,11 @@
 //! The images: a matrix of features, populated from a real tree.
 
-use crate::tools::{debugfs, run, tool};
-use crate::tree::bytes;
+use crate::tools::{debugfs, tool};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use wherry_sdk::testing::{noise, run, run_to};
 
 /// A file system that mke2fs can make.
 pub struct Flavour {
@@ -79,7 +79,7 @@ impl Image {
 
 /// Copies with holes.
 pub fn copy_sparse(from: &Path, to: &Path) {
-    run(std::process::Command::new("cp").arg("--sparse=always").arg(from).arg(to), &[0]);
+    run(std::process::Command::new("cp").arg("--sparse=always").arg(from).arg(to));
 }
 
 /// A temporary directory, in memory where there is such a place: loop mounts on a busy disk are slow.
@@ -104,7 +104,7 @@ pub fn make(flavour: &Flavour) -> Image {
         .args(["-q", "-F", "-L", "a label", "-U", "01234567-89ab-cdef-0123-456789abcdef", "-d"])
         .arg(&source);
     mke2fs.args(flavour.arguments).args(["-E", "hash_seed=89abcdef-0123-4567-89ab-cdef01234567"]).arg(&path);
-    run(&mut mke2fs, &[0]);
+    run(&mut mke2fs);
     let image = Image { directory, path };
     debugfs(
         &image.path,
@@ -113,9 +113,9 @@ pub fn make(flavour: &Flavour) -> Image {
          ea_set /etc/big user.long 0123456789012345678901234567890123456789012345678901234567890123456789\n",
     );
     // Makes indexes where the feature is on; exit code 1 says that it changed something.
-    run(tool("e2fsck").args(["-fyD"]).arg(&image.path), &[0, 1]);
+    run_to(tool("e2fsck").args(["-fyD"]).arg(&image.path), &[0, 1]);
     // That changed directories after it had counted for the quota.
-    run(tool("e2fsck").args(["-fy"]).arg(&image.path), &[0, 1]);
+    run_to(tool("e2fsck").args(["-fy"]).arg(&image.path), &[0, 1]);
     crate::tools::check(&image.path);
     image
 }
@@ -130,13 +130,13 @@ pub fn populate(root: &Path) {
     for (index, size) in
         [0, 1, 59, 60, 61, 100, 150, 1023, 1024, 1025, 4095, 4096, 4097, 70_000].iter().enumerate()
     {
-        fs::write(root.join(format!("few/size-{size}")), bytes(index as u64, *size)).unwrap();
+        fs::write(root.join(format!("few/size-{size}")), noise(index as u64, *size)).unwrap();
     }
-    fs::write(root.join("etc/big"), bytes(100, 3 << 20)).unwrap();
-    fs::write(root.join("boot/initrd"), bytes(101, (1 << 20) + 5000)).unwrap();
+    fs::write(root.join("etc/big"), noise(100, 3 << 20)).unwrap();
+    fs::write(root.join("boot/initrd"), noise(101, (1 << 20) + 5000)).unwrap();
     let sparse = fs::File::create(root.join("var/sparse")).unwrap();
     for index in 0..40u64 {
-        sparse.write_all_at(&bytes(index, 3000), index * 70_000).unwrap();
+        sparse.write_all_at(&noise(index, 3000), index * 70_000).unwrap();
     }
     sparse.set_len(5 << 20).unwrap();
     for index in 0..240 {

@@ -1,15 +1,16 @@
 //! Dirty journals: images copied while the kernel has them mounted, replayed by the adapter and by the kernel.
 
 use crate::images::{copy_sparse, find, make};
-use crate::tools::{Mount, check, debugfs, run, tool};
-use crate::tree::{Tree, assert_same, bytes, from_adapter, from_directory};
+use crate::tools::{check, debugfs, mounted, tool};
+use crate::tree::{from_adapter, from_directory};
 use fs_ext4::Ext4;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use wherry_sdk::testing::{FileBlob, MemoryBlob};
+use wherry_sdk::testing::filesystem::{Files, assert_same};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, noise, run, run_to};
 use wherry_sdk::{Error, ErrorKind, FileSystem};
 
 fn mount(device: &FileBlob, writable: bool) -> Result<Ext4, Error> {
@@ -19,12 +20,12 @@ fn mount(device: &FileBlob, writable: bool) -> Result<Ext4, Error> {
 /// Work that leaves transactions, revoked blocks and escaped blocks in the journal, and files that were removed while
 /// they were open.
 fn work(root: &Path) -> Vec<fs::File> {
-    let flush = || run(Command::new("sync").arg("-f").arg(root), &[0]);
+    let flush = || run(Command::new("sync").arg("-f").arg(root));
     let mut open = Vec::new();
     for round in 0..4u64 {
         for index in 0..60 {
             let path = root.join(format!("many/{round}-{index}"));
-            fs::write(&path, bytes(index, (index * 517) as usize)).unwrap();
+            fs::write(&path, noise(index, (index * 517) as usize)).unwrap();
         }
         let directory = root.join(format!("var/round{round}"));
         fs::create_dir(&directory).unwrap();
@@ -39,11 +40,11 @@ fn work(root: &Path) -> Vec<fs::File> {
         fs::remove_dir(&directory).unwrap();
         // Journal magic at the beginning of a block is escaped where data goes through the journal.
         let mut content = 0xc03b_3998u32.to_be_bytes().repeat(4096);
-        content.extend(bytes(round, 300_000));
+        content.extend(noise(round, 300_000));
         fs::write(root.join(format!("few/magic{round}")), &content).unwrap();
         fs::rename(root.join(format!("many/{round}-1")), root.join(format!("etc/renamed{round}"))).unwrap();
         let path = root.join(format!("few/open{round}"));
-        fs::write(&path, bytes(round, 123_456)).unwrap();
+        fs::write(&path, noise(round, 123_456)).unwrap();
         open.push(fs::File::open(&path).unwrap());
         flush();
         fs::remove_file(&path).unwrap();
@@ -53,8 +54,8 @@ fn work(root: &Path) -> Vec<fs::File> {
 }
 
 /// What the kernel makes of the journal.
-fn replayed_by_kernel(path: &Path) -> Tree {
-    let mount = Mount::new(path, "rw").unwrap();
+fn replayed_by_kernel(path: &Path) -> Files {
+    let mount = mounted(path, "rw").unwrap();
     from_directory(&mount.path)
 }
 
@@ -63,7 +64,7 @@ fn dirty(name: &str, options: &str) {
     eprintln!("{name} {options}");
     let image = make(find(name));
     let copy = image.beside("dirty");
-    let Some(mounted) = Mount::new(&image.path, options) else {
+    let Some(mounted) = mounted(&image.path, options) else {
         eprintln!("NOT TESTED: the replay of what the kernel leaves behind");
         return;
     };
@@ -129,7 +130,7 @@ fn replay_of_what_debugfs_writes() {
     ] {
         let image = make(find(name));
         let content = image.beside("content");
-        fs::write(&content, bytes(9, 3 * 4096)).unwrap();
+        fs::write(&content, noise(9, 3 * 4096)).unwrap();
         let (write, path) = (|blocks: &str| format!("jw -b {blocks} {}\n", content.display()), &image.path);
         let commands = [
             format!("jo {options}\n"),
@@ -147,7 +148,7 @@ fn replay_of_what_debugfs_writes() {
         let ours = image.copy("ours");
         device.apply(&ours).unwrap();
         let theirs = image.copy("theirs");
-        run(tool("e2fsck").args(["-y", "-E", "journal_only"]).arg(&theirs), &[0, 1]);
+        run_to(tool("e2fsck").args(["-y", "-E", "journal_only"]).arg(&theirs), &[0, 1]);
         let block = |path: &Path, number: u64| {
             let mut bytes = vec![0; 4096];
             fs::File::open(path).unwrap().read_exact_at(&mut bytes, number * 4096).unwrap();
@@ -156,7 +157,7 @@ fn replay_of_what_debugfs_writes() {
         for number in [9000, 9001, 9002, 9100, 9101, 9102, 9200, 9202] {
             assert!(block(&ours, number) == block(&theirs, number), "{name} {options}: block {number}");
         }
-        assert!(block(&ours, 9000) == bytes(9, 4096), "{name} {options}");
+        assert!(block(&ours, 9000) == noise(9, 4096), "{name} {options}");
         assert_eq!(block(&ours, 9001) == block(path, 9001), revoke, "{name} {options}: revoked");
     }
 }
@@ -165,7 +166,7 @@ fn replay_of_what_debugfs_writes() {
 fn fast_commits_are_refused() {
     let image = make(find("fast-commit"));
     let copy = image.beside("dirty");
-    let Some(mounted) = Mount::new(&image.path, "rw") else { return };
+    let Some(mounted) = mounted(&image.path, "rw") else { return };
     let mut open = work(&mounted.path);
     let mut file = fs::File::options().append(true).open(mounted.path.join("etc/fstab")).unwrap();
     file.write_all(b"more").unwrap();
@@ -182,7 +183,7 @@ fn fast_commits_are_refused() {
 
 /// Where the journal's block `number` is, in bytes.
 fn journal_at(image: &Path, number: u64) -> u64 {
-    let text = run(tool("debugfs").arg("-R").arg(format!("bmap <8> {number}")).arg(image), &[0]);
+    let text = run(tool("debugfs").arg("-R").arg(format!("bmap <8> {number}")).arg(image));
     text.lines().find_map(|line| line.trim().parse::<u64>().ok()).unwrap() * 4096
 }
 
@@ -191,7 +192,7 @@ fn journals_that_cannot_be_replayed() {
     let image = make(find("default"));
     let copy = image.beside("dirty");
     let content = image.beside("content");
-    fs::write(&content, bytes(9, 3 * 4096)).unwrap();
+    fs::write(&content, noise(9, 3 * 4096)).unwrap();
     let write = |blocks: &str| format!("jw -b {blocks} {}\n", content.display());
     let (first, second) = (write("9000,9001,9002"), write("9100,9101,9102"));
     debugfs(&image.path, &format!("jo -c -v 3\n{first}{second}jc\n"));

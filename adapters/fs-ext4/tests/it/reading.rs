@@ -1,10 +1,11 @@
 //! What the adapter reads is what the kernel reads.
 
 use crate::images::{FLAVOURS, find, make};
-use crate::tools::{Mount, dump, mounts};
-use crate::tree::{assert_same, dumped, from_adapter, from_directory};
+use crate::tools::{dump, mounted};
+use crate::tree::{dumped, from_adapter, from_directory};
 use fs_ext4::Ext4;
-use wherry_sdk::testing::FileBlob;
+use wherry_sdk::testing::filesystem::assert_same;
+use wherry_sdk::testing::{FileBlob, can_loop};
 use wherry_sdk::{ErrorKind, FileSystem};
 
 #[test]
@@ -16,12 +17,12 @@ fn every_flavour_as_the_kernel_reads_it() {
         let mut fs = Ext4::mount(Box::new(device.clone()), false).unwrap();
         let tree = from_adapter(&mut fs);
         assert!(tree.len() > 260, "{} has only {} objects", flavour.name, tree.len());
-        if ["default", "ext3", "inline"].contains(&flavour.name) || !mounts() {
+        if ["default", "ext3", "inline"].contains(&flavour.name) || !can_loop() {
             let target = image.beside("dump");
             dump(&image.path, &target);
             assert_same(&dumped(&tree), &dumped(&from_directory(&target)), flavour.name);
         }
-        if let Some(mount) = Mount::new(&image.path, "ro") {
+        if let Some(mount) = mounted(&image.path, "ro") {
             assert_same(&tree, &from_directory(&mount.path), flavour.name);
             let kernel = rustix::fs::statvfs(&mount.path).unwrap();
             let room = fs.room().unwrap();

@@ -1,170 +1,35 @@
-//! Trees of files: the model that everything is compared with, read through the adapter and through a directory.
+//! Trees of files, as far as they are compared.
 
 use fs_ext4::Ext4;
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use wherry_sdk::testing::Random;
-use wherry_sdk::{FileSystem, Kind, Meta, READ_MOST};
+use wherry_sdk::testing::filesystem::{self, Content, Files};
 
-/// What an object holds.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Content {
-    File(Vec<u8>),
-    Directory,
-    Link(String),
-    Other,
-}
-
-impl std::fmt::Debug for Content {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(bytes) => {
-                write!(to, "file of {} bytes, {:02x?}...", bytes.len(), &bytes[..bytes.len().min(8)])
-            }
-            Self::Directory => write!(to, "directory"),
-            Self::Link(target) => write!(to, "link to {target}"),
-            Self::Other => write!(to, "other"),
-        }
-    }
-}
-
-/// An object; attributes are those that a test sets (`user.`, `security.`).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Node {
-    pub content: Content,
-    pub mode: u32,
-    pub owner: (u32, u32),
-    pub mtime: Option<i64>,
-    pub links: u32,
-    pub attributes: Vec<(String, Vec<u8>)>,
-}
-
-/// Objects by absolute path; `/lost+found` is left out.
-pub type Tree = BTreeMap<String, Node>;
-
-/// Bytes that depend on a seed.
-pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    let mut bytes: Vec<u8> = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        bytes.extend_from_slice(&random.next_u64().to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-/// Reads a whole file through the adapter, in uneven pieces.
-pub fn read_all(fs: &mut Ext4, path: &str, size: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let piece = fs.read(path, bytes.len() as u64, READ_MOST - 777).unwrap();
-        if piece.is_empty() {
-            break;
-        }
-        bytes.extend(piece);
-    }
-    assert_eq!(bytes.len() as u64, size, "{path}");
-    bytes
-}
-
-fn node(fs: &mut Ext4, path: &str, meta: Meta) -> Node {
-    let content = match meta.kind {
-        Kind::File => Content::File(read_all(fs, path, meta.size)),
-        Kind::Directory => Content::Directory,
-        Kind::Symlink => Content::Link(fs.read_link(path).unwrap()),
-        Kind::Other => Content::Other,
-    };
-    let mut attributes = meta.attributes;
-    attributes.sort();
-    let (owner, mtime) = ((meta.uid, meta.gid), Some(meta.mtime));
-    Node { content, mode: meta.mode, owner, mtime, links: meta.links, attributes }
+/// `/lost+found` is left out, and so are the inodes' numbers.
+pub fn compared(mut files: Files) -> Files {
+    files.remove("/lost+found");
+    files.values_mut().for_each(|node| node.id = 0);
+    files
 }
 
 /// The tree as the adapter sees it.
-pub fn from_adapter(fs: &mut Ext4) -> Tree {
-    let mut tree = Tree::new();
-    let mut todo = vec![String::new()];
-    while let Some(directory) = todo.pop() {
-        let mut next = Some(0);
-        while let Some(start) = next {
-            let shown = if directory.is_empty() { "/" } else { &directory };
-            let page = fs.entries(shown, start, 100).unwrap();
-            for entry in page.entries {
-                let path = format!("{directory}/{}", entry.name);
-                if path == "/lost+found" {
-                    continue;
-                }
-                let meta = fs.stat(&path).unwrap();
-                let listed = Meta { attributes: meta.attributes.clone(), ..entry.meta };
-                assert_eq!(format!("{listed:?}"), format!("{meta:?}"), "{path}");
-                if meta.kind == Kind::Directory {
-                    todo.push(path.clone());
-                }
-                let node = node(fs, &path, meta);
-                assert!(tree.insert(path.clone(), node).is_none(), "{path} is listed twice");
-            }
-            next = page.next;
-        }
-    }
-    tree
-}
-
-fn attributes_of(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut names = vec![0; 65536];
-    let Ok(length) = rustix::fs::llistxattr(path, &mut names[..]) else { return Vec::new() };
-    let mut attributes = Vec::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let name = String::from_utf8(name.to_vec()).unwrap();
-        let mut value = vec![0; 65536];
-        let length = rustix::fs::lgetxattr(path, name.as_str(), &mut value[..]).unwrap();
-        attributes.push((name, value[..length].to_vec()));
-    }
-    attributes.sort();
-    attributes
-}
-
-fn walk(root: &Path, directory: &str, tree: &mut Tree) {
-    for entry in std::fs::read_dir(root.join(directory.trim_start_matches('/'))).unwrap() {
-        let entry = entry.unwrap();
-        let path = format!("{directory}/{}", entry.file_name().to_str().unwrap());
-        if path == "/lost+found" {
-            continue;
-        }
-        let meta = entry.metadata().unwrap();
-        let content = if meta.is_dir() {
-            walk(root, &path, tree);
-            Content::Directory
-        } else if meta.is_symlink() {
-            Content::Link(std::fs::read_link(entry.path()).unwrap().to_str().unwrap().into())
-        } else if meta.is_file() {
-            Content::File(std::fs::read(entry.path()).unwrap())
-        } else {
-            Content::Other
-        };
-        let node = Node {
-            content,
-            mode: meta.mode() & 0o7777,
-            owner: (meta.uid(), meta.gid()),
-            mtime: Some(meta.mtime()),
-            links: meta.nlink() as u32,
-            attributes: attributes_of(&entry.path()),
-        };
-        tree.insert(path, node);
-    }
+pub fn from_adapter(fs: &mut Ext4) -> Files {
+    compared(filesystem::from_adapter(fs))
 }
 
 /// The tree below a directory of this machine, for instance a mounted image.
-pub fn from_directory(root: &Path) -> Tree {
-    let mut tree = Tree::new();
-    walk(root, "", &mut tree);
-    tree
+pub fn from_directory(root: &Path) -> Files {
+    let mut files = filesystem::from_directory(root);
+    for (path, node) in &mut files {
+        node.attributes = filesystem::attributes(&root.join(&path[1..]));
+    }
+    compared(files)
 }
 
 /// The same without what debugfs does not restore in a dump: owners of links, attributes, times, link counts. It also
 /// dumps 60 bytes of every file with inline data (1.47.0), so that shorter ones are compared with zeroes behind them.
-pub fn dumped(tree: &Tree) -> BTreeMap<String, Content> {
-    let known = tree.iter().filter(|(_, node)| node.content != Content::Other);
+pub fn dumped(files: &Files) -> BTreeMap<String, Content> {
+    let known = files.iter().filter(|(_, node)| node.content != Content::Other);
     let padded = |content: &Content| match content {
         Content::File(bytes) if bytes.len() < 60 => {
             let mut bytes = bytes.clone();
@@ -174,16 +39,4 @@ pub fn dumped(tree: &Tree) -> BTreeMap<String, Content> {
         content => content.clone(),
     };
     known.map(|(path, node)| (path.clone(), padded(&node.content))).collect()
-}
-
-/// Compares two trees and names the first difference.
-pub fn assert_same<T: PartialEq + std::fmt::Debug>(
-    left: &BTreeMap<String, T>,
-    right: &BTreeMap<String, T>,
-    what: &str,
-) {
-    for path in left.keys().chain(right.keys()) {
-        let (a, b) = (left.get(path), right.get(path));
-        assert!(a == b, "{what}: {path}: {a:?} is not {b:?}");
-    }
 }

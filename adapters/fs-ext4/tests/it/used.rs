@@ -1,28 +1,17 @@
 //! Used ranges against what dumpe2fs lists as free, and against what must be copied for the files to survive.
 
 use crate::images::{FLAVOURS, find, make};
-use crate::tools::{check, run, tool};
-use crate::tree::{assert_same, bytes, from_adapter};
+use crate::tools::{check, tool};
+use crate::tree::from_adapter;
 use fs_ext4::Ext4;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use wherry_sdk::testing::{FileBlob, MemoryBlob};
+use wherry_sdk::testing::filesystem::{assert_same, copy_used, used};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, noise, run};
 use wherry_sdk::{FileSystem, Range};
-
-/// All ranges, asked for `most` at a time.
-pub fn all(fs: &mut Ext4, most: u32) -> Vec<Range> {
-    let (mut ranges, mut start) = (Vec::new(), 0);
-    loop {
-        let page = fs.used(start, most).unwrap();
-        let Some(last) = page.last() else { return ranges };
-        start = last.offset + last.length;
-        ranges.extend(page);
-    }
-}
 
 /// Bytes that dumpe2fs says are free, as ordered ranges.
 fn free_by_dumpe2fs(image: &Path) -> Vec<(u64, u64)> {
-    let text = run(tool("dumpe2fs").arg(image), &[0]);
+    let text = run(tool("dumpe2fs").arg(image));
     let field = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
@@ -59,18 +48,16 @@ fn everything_but_what_dumpe2fs_calls_free() {
     for flavour in FLAVOURS {
         let image = make(flavour);
         let mut fs = Ext4::mount(Box::new(FileBlob::open(&image.path).unwrap()), false).unwrap();
-        let used = all(&mut fs, 3);
         let size = 48 << 20;
+        let [used, wide] = [3, 100_000].map(|most| used(&mut fs, size, most).unwrap());
         let mut free = Vec::new();
         let mut at = 0;
         for range in &used {
-            assert!(range.offset >= at && range.length > 0, "{}", flavour.name);
             if range.offset > at {
                 free.push((at, range.offset));
             }
             at = range.offset + range.length;
         }
-        assert!(at <= size);
         if at < size {
             free.push((at, size));
         }
@@ -82,8 +69,7 @@ fn everything_but_what_dumpe2fs_calls_free() {
         );
         let list =
             |ranges: &[Range]| ranges.iter().map(|range| (range.offset, range.length)).collect::<Vec<_>>();
-        let whole =
-            joined(all(&mut fs, 100_000).iter().map(|range| (range.offset, range.length + range.offset)));
+        let whole = joined(wide.iter().map(|range| (range.offset, range.length + range.offset)));
         assert_eq!(joined(list(&used).into_iter().map(|(at, length)| (at, at + length))), whole);
         let (offset, length) = list(&used)[0];
         let rest = fs.used(offset + 5, 1).unwrap();
@@ -101,27 +87,18 @@ fn a_copy_of_what_is_used() {
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Ext4::mount(Box::new(device.clone()), find(name).writable).unwrap();
         if find(name).writable {
-            fs.write("/etc/new", &MemoryBlob::read_only(bytes(1, 77_777)), None).unwrap();
+            fs.write("/etc/new", &MemoryBlob::read_only(noise(1, 77_777)), None).unwrap();
             fs.make_directory("/new", None).unwrap();
             fs.sync().unwrap();
         }
         let tree = from_adapter(&mut fs);
-        let used = all(&mut fs, 1000);
+        let used = used(&mut fs, 48 << 20, 1000).unwrap();
         let copied: u64 = used.iter().map(|range| range.length).sum();
         assert!(copied < 30 << 20, "{name}: {copied} bytes");
         let edited = image.copy("edited");
         device.apply(&edited).unwrap();
         let target = image.beside("target");
-        std::fs::write(&target, bytes(2, 48 << 20)).unwrap();
-        let (from, to) = (
-            std::fs::File::open(&edited).unwrap(),
-            std::fs::File::options().write(true).open(&target).unwrap(),
-        );
-        for range in used {
-            let mut bytes = vec![0; range.length as usize];
-            from.read_exact_at(&mut bytes, range.offset).unwrap();
-            to.write_all_at(&bytes, range.offset).unwrap();
-        }
+        copy_used(&edited, &target, &used);
         check(&target);
         let again =
             from_adapter(&mut Ext4::mount(Box::new(FileBlob::open(&target).unwrap()), false).unwrap());
@@ -135,7 +112,7 @@ fn what_lies_behind_the_file_system_is_not_judged() {
     let file = std::fs::File::options().write(true).open(&image.path).unwrap();
     file.set_len((48 << 20) + 12345).unwrap();
     let mut fs = Ext4::mount(Box::new(FileBlob::open(&image.path).unwrap()), false).unwrap();
-    let last = *all(&mut fs, 50).last().unwrap();
+    let last = *used(&mut fs, (48 << 20) + 12345, 50).unwrap().last().unwrap();
     assert_eq!(last.offset + last.length, (48 << 20) + 12345);
     assert!(last.length >= 12345);
 }

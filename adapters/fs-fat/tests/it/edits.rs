@@ -1,16 +1,17 @@
 //! Single edits and their limits.
 
-use crate::lab::{Lab, Tree, assert_same, noise, run, walk};
+use crate::lab::{Lab, read};
 use crate::reading::sample;
 use fs_fat::Fat;
 use std::process::Command;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
+use wherry_sdk::testing::filesystem::assert_same;
+use wherry_sdk::testing::{FileBlob, MemoryBlob, noise, run};
 use wherry_sdk::{Blob, Error, ErrorKind, FileSystem, Kind, Meta, Result};
 
 const NOW: i64 = 1_790_000_000;
 
 fn content(length: usize) -> MemoryBlob {
-    MemoryBlob::new(noise(&mut Random::new(length as u64), length))
+    MemoryBlob::new(noise(length as u64, length))
 }
 
 fn kind(result: Result<()>) -> ErrorKind {
@@ -19,11 +20,10 @@ fn kind(result: Result<()>) -> ErrorKind {
 
 /// After the edits, fsck.fat and mtools have the last word.
 fn assert_sound(lab: &Lab, blob: &FileBlob, fat: &mut Fat) {
-    let mut tree = Tree::new();
-    walk(fat, "/", &mut tree);
+    let tree = read(fat);
     lab.apply(blob, fat);
     lab.assert_clean();
-    assert_same(&lab.read_with_mtools(), &tree);
+    assert_same(&lab.read_with_mtools(), &tree, "all of it");
 }
 
 #[test]
@@ -300,9 +300,7 @@ fn only_the_active_table() {
     let before = bytes[table..table + length].to_vec();
     let blob = MemoryBlob::new(bytes);
     let mut fat = Fat::mount(Box::new(blob.clone()), true).unwrap();
-    let mut tree = Tree::new();
-    walk(&mut fat, "/", &mut tree);
-    assert_same(&tree, &sample());
+    assert_same(&read(&mut fat), &sample(), "all of it");
     fat.write("/new", &content(5000), None).unwrap();
     fat.sync().unwrap();
     let mut bytes = blob.bytes();

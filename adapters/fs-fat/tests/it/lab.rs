@@ -1,15 +1,12 @@
 //! Images, the tools that make and check them, and trees of files to compare.
 
 use fs_fat::Fat;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
-use wherry_sdk::{FileSystem, Kind};
-
-/// Contents by path; none is a directory.
-pub type Tree = BTreeMap<String, Option<Vec<u8>>>;
+use wherry_sdk::FileSystem;
+use wherry_sdk::testing::filesystem::{Contents, contents, from_adapter, from_directory};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, run};
 
 /// One image in a folder of its own.
 pub struct Lab {
@@ -42,7 +39,7 @@ impl Lab {
     }
 
     /// Copies a tree onto the volume with mtools.
-    pub fn fill(&self, tree: &Tree) {
+    pub fn fill(&self, tree: &Contents) {
         let source = self.folder.path().join("source");
         for (path, content) in tree {
             let path = source.join(&path[1..]);
@@ -60,7 +57,7 @@ impl Lab {
     }
 
     /// Copies a tree onto the volume with the adapter, which also works where mtools takes a small FAT32 for a FAT12.
-    pub fn fill_with_adapter(&self, tree: &Tree) {
+    pub fn fill_with_adapter(&self, tree: &Contents) {
         let (blob, mut fat) = self.mount();
         for (path, content) in tree {
             match content {
@@ -89,14 +86,12 @@ impl Lab {
     }
 
     /// Everything on the volume as mtools reads it.
-    pub fn read_with_mtools(&self) -> Tree {
+    pub fn read_with_mtools(&self) -> Contents {
         let target = self.folder.path().join("target");
         let _ = std::fs::remove_dir_all(&target);
         std::fs::create_dir(&target).unwrap();
         run(mtools("mcopy").arg("-i").arg(&self.image).args(["-s", "-n", "::/"]).arg(&target));
-        let mut tree = Tree::new();
-        walk_host(&target, &target, &mut tree);
-        tree
+        contents(from_directory(&target))
     }
 }
 
@@ -106,64 +101,7 @@ fn mtools(name: &str) -> Command {
     command
 }
 
-fn walk_host(top: &Path, at: &Path, tree: &mut Tree) {
-    for entry in std::fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("/{}", path.strip_prefix(top).unwrap().to_str().unwrap());
-        if path.is_dir() {
-            tree.insert(name, None);
-            walk_host(top, &path, tree);
-        } else {
-            tree.insert(name, Some(std::fs::read(path).unwrap()));
-        }
-    }
-}
-
-/// Everything on the volume as the adapter reads it, in small pages and pieces.
-pub fn walk(fat: &mut Fat, at: &str, tree: &mut Tree) {
-    let mut start = Some(0);
-    while let Some(cursor) = start {
-        let page = fat.entries(at, cursor, 7).unwrap();
-        start = page.next;
-        for entry in page.entries {
-            let path = format!("{}/{}", at.trim_end_matches('/'), entry.name);
-            assert_eq!(fat.stat(&path).unwrap().id, entry.meta.id, "{path}");
-            if entry.meta.kind == Kind::Directory {
-                tree.insert(path.clone(), None);
-                walk(fat, &path, tree);
-            } else {
-                let mut content = Vec::new();
-                while (content.len() as u64) < entry.meta.size {
-                    let piece = fat.read(&path, content.len() as u64, 100_000).unwrap();
-                    assert!(!piece.is_empty());
-                    content.extend(piece);
-                }
-                tree.insert(path, Some(content));
-            }
-        }
-    }
-}
-
-/// Fails with the first difference instead of megabytes of bytes.
-pub fn assert_same(found: &Tree, expected: &Tree) {
-    let missing: Vec<&String> = expected.keys().filter(|path| !found.contains_key(*path)).collect();
-    let surplus: Vec<&String> = found.keys().filter(|path| !expected.contains_key(*path)).collect();
-    assert!(missing.is_empty() && surplus.is_empty(), "missing {missing:?}, surplus {surplus:?}");
-    for (path, content) in expected {
-        assert!(found[path] == *content, "{path} differs");
-    }
-}
-
-/// Bytes that compress badly.
-pub fn noise(random: &mut Random, length: usize) -> Vec<u8> {
-    (0..length).map(|_| random.next_u64() as u8).collect()
-}
-
-/// Runs a command that must succeed; its output.
-pub fn run(command: &mut Command) -> String {
-    let output =
-        command.output().unwrap_or_else(|e| panic!("{command:?}: {e}; `cargo xtask test` installs it"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {out}{err}");
-    out.into_owned()
+/// Everything on the volume as the adapter reads it.
+pub fn read(fat: &mut Fat) -> Contents {
+    contents(from_adapter(fat))
 }

@@ -1,15 +1,16 @@
 //! What the tools wrote, read by the adapter.
 
-use crate::lab::{Lab, SHAPES, Tree, assert_same, noise, run, walk};
+use crate::lab::{Lab, SHAPES, read};
 use fs_fat::Fat;
 use std::process::Command;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
+use wherry_sdk::testing::filesystem::{Contents, assert_same, copy_used, used};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, run};
 use wherry_sdk::{Blob, ErrorKind, FileSystem, Kind, find};
 
 /// Names of every sort, an empty file, one over many clusters, and a directory over several.
-pub fn sample() -> Tree {
+pub fn sample() -> Contents {
     let mut random = Random::new(7);
-    let mut tree = Tree::new();
+    let mut tree = Contents::new();
     for (path, length) in [
         ("/EFI/BOOT/BOOTX64.EFI", 100_000),
         ("/EFI/debian/grub.cfg", 117),
@@ -18,14 +19,14 @@ pub fn sample() -> Tree {
         ("/Ünïcödé 日本.txt", 1),
         ("/empty", 0),
     ] {
-        tree.insert(path.into(), Some(noise(&mut random, length)));
+        tree.insert(path.into(), Some(random.bytes(length)));
     }
     for directory in ["/EFI", "/EFI/BOOT", "/EFI/debian", "/nothing", "/many"] {
         tree.insert(directory.into(), None);
     }
     for number in 0..60 {
         let path = format!("/many/a rather long file name, number {number}.conf");
-        tree.insert(path, Some(noise(&mut random, number * 3)));
+        tree.insert(path, Some(random.bytes(number * 3)));
     }
     tree.insert(format!("/{}", "x".repeat(255)), Some(b"longest".to_vec()));
     tree
@@ -43,10 +44,8 @@ fn trees_made_by_mtools() {
         assert_eq!(identity.label.as_deref(), Some("VOYAGE"));
         assert_eq!(find(&identity.facts, "fat.bits"), Some(arguments[1]));
         assert!(identity.clean && identity.size <= kib << 10);
-        let mut tree = Tree::new();
         let mut fat = Fat::mount(Box::new(blob), false).unwrap();
-        walk(&mut fat, "/", &mut tree);
-        assert_same(&tree, &sample());
+        assert_same(&read(&mut fat), &sample(), "all of it");
     }
 }
 
@@ -178,34 +177,20 @@ fn used_ranges() {
         }
         let (blob, mut fat) = lab.mount();
         let all = fat.used(0, u32::MAX).unwrap();
-        let (mut paged, mut start) = (Vec::new(), 0);
-        loop {
-            let page = fat.used(start, 1).unwrap();
-            let Some(last) = page.last() else { break };
-            start = last.offset + last.length;
-            paged.extend(page);
-        }
-        assert_eq!(paged, all);
+        assert_eq!(used(&mut fat, blob.size(), 1).unwrap(), all);
         assert!(all.windows(2).all(|pair| pair[0].offset + pair[0].length < pair[1].offset));
-        let used: u64 = all.iter().map(|range| range.length).sum();
+        let bytes: u64 = all.iter().map(|range| range.length).sum();
         let room = fat.room().unwrap();
-        assert_eq!(used + room.free, blob.size(), "{arguments:?}");
+        assert_eq!(bytes + room.free, blob.size(), "{arguments:?}");
         assert!(fat.used(0, 0).unwrap().is_empty());
         // A copy of nothing but these ranges is the same volume.
         let copy = lab.folder.path().join("copy");
-        let source = std::fs::read(&lab.image).unwrap();
-        let mut bytes = vec![0x5a; source.len()];
-        for range in &all {
-            let (from, to) = (range.offset as usize, (range.offset + range.length) as usize);
-            bytes[from..to].copy_from_slice(&source[from..to]);
-        }
-        std::fs::write(&copy, bytes).unwrap();
+        copy_used(&lab.image, &copy, &all);
         run(Command::new("/usr/sbin/fsck.fat").arg("-n").arg(&copy));
-        let mut tree = Tree::new();
-        walk(&mut Fat::mount(Box::new(FileBlob::open(&copy).unwrap()), false).unwrap(), "/", &mut tree);
+        let mut fat = Fat::mount(Box::new(FileBlob::open(&copy).unwrap()), false).unwrap();
         let mut expected = sample();
         expected.remove("/README.TXT");
         expected.remove("/EFI/debian/grub.cfg");
-        assert_same(&tree, &expected);
+        assert_same(&read(&mut fat), &expected, "the copy");
     }
 }

@@ -1,17 +1,17 @@
 //! What was put on a disk is read from it.
 
-use crate::lab::{Files, Lab, mount, walk};
+use crate::lab::{Lab, mount, walk};
 use fs_iso9660::Iso;
+use wherry_sdk::testing::filesystem::{Contents, assert_same};
 use wherry_sdk::testing::{MemoryBlob, Random};
 use wherry_sdk::{ErrorKind, FileSystem, Kind, find};
 
 /// A disk laid out as virtio-win's, with what is hard: long names, letters of other scripts, many files, a file over 1 MiB.
-pub fn sample() -> Files {
+pub fn sample() -> Contents {
     let mut random = Random::new(1);
-    let mut files = Files::new();
+    let mut files = Contents::new();
     let mut add = |path: &str, size: usize| {
-        let bytes = (0..size).map(|_| random.next_u64() as u8).collect();
-        files.insert(path.to_owned(), Some(bytes));
+        files.insert(path.to_owned(), Some(random.bytes(size)));
     };
     add("/viostor/w10/amd64/viostor.inf", 3000);
     add("/viostor/w10/amd64/viostor.sys", 2_500_001);
@@ -35,13 +35,6 @@ pub fn sample() -> Files {
         ["/NetKVM/w10", "/NetKVM/w10/ARM64", "/Gr\u{fc}\u{df}e \u{4f60}\u{597d}", "/many", "/empty folder"];
     files.extend(folders.iter().chain(&more).map(|&path| (path.to_owned(), None)));
     files
-}
-
-#[track_caller]
-fn same(read: &Files, put: &Files) {
-    let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(read), names(put));
-    assert!(read == put, "contents differ");
 }
 
 fn kind_of_names(image: &[u8]) -> String {
@@ -72,26 +65,26 @@ fn rock_ridge_and_joliet() {
         let given: Vec<&str> = utf8.iter().copied().chain(options.iter().copied()).collect();
         let image = lab.image(program, &given);
         assert_eq!(kind_of_names(&image), expected, "{program} {options:?}");
-        same(&walk(&mut mount(&image)), &files);
+        assert_same(&walk(&mut mount(&image)), &files, expected);
     }
 }
 
 /// Without either, names are in upper case on the disk and shown in lower case.
 #[test]
 fn plain_names() {
-    let files: Files = sample().into_iter().filter(|(path, _)| path.starts_with("/viostor")).collect();
+    let files: Contents = sample().into_iter().filter(|(path, _)| path.starts_with("/viostor")).collect();
     let image = Lab::new(&files).image("/usr/bin/genisoimage", &["-iso-level", "2"]);
     assert_eq!(kind_of_names(&image), "plain");
-    let lower: Files = files.into_iter().map(|(path, content)| (path.to_lowercase(), content)).collect();
+    let lower: Contents = files.into_iter().map(|(path, content)| (path.to_lowercase(), content)).collect();
     let mut iso = mount(&image);
-    same(&walk(&mut iso), &lower);
+    assert_same(&walk(&mut iso), &lower, "plain");
     assert!(iso.stat("/VIOSTOR/W10/amd64/VioStor.inf").is_ok(), "in any case");
 }
 
 #[test]
 fn links_modes_and_deep_folders() {
     let deep = "/1/2/3/4/5/6/7/8/9/10/11/deep.txt";
-    let mut files: Files = [(deep.to_owned(), Some(b"deep".to_vec()))].into();
+    let mut files: Contents = [(deep.to_owned(), Some(b"deep".to_vec()))].into();
     files.insert("/run".into(), Some(vec![1; 100]));
     let lab = Lab::new(&files);
     for (target, name) in [("run", "link"), ("../../up", "1/up"), ("/usr/bin/x", "absolute")] {
@@ -123,10 +116,10 @@ fn links_modes_and_deep_folders() {
     }
 }
 
-/// Files of more than 4 GiB have a record for each part: two files are made one by hand, and xorriso reads them so, too.
+/// Contents of more than 4 GiB have a record for each part: two files are made one by hand, and xorriso reads them so, too.
 #[test]
 fn several_extents() {
-    let parts: Files = [("/A.BIN", 3 * 2048), ("/B.BIN", 700), ("/C.BIN", 9)]
+    let parts: Contents = [("/A.BIN", 3 * 2048), ("/B.BIN", 700), ("/C.BIN", 9)]
         .map(|(path, size)| (path.to_owned(), Some(vec![path.as_bytes()[1]; size])))
         .into();
     let lab = Lab::new(&parts);
@@ -142,8 +135,8 @@ fn several_extents() {
     assert_eq!(iso.read("/a.bin", 6000, 1000).unwrap(), whole[6000..].to_vec());
     let ours = walk(&mut iso);
     assert_eq!((ours.len(), ours["/a.bin"].as_ref().unwrap()), (2, &whole));
-    let upper: Files = ours.into_iter().map(|(path, content)| (path.to_uppercase(), content)).collect();
-    same(&upper, &lab.by_xorriso(&image));
+    let upper: Contents = ours.into_iter().map(|(path, content)| (path.to_uppercase(), content)).collect();
+    assert_same(&upper, &lab.by_xorriso(&image), "xorriso");
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use crate::check::check;
 use crate::images::{FLAVOURS, Flavour, Image, empty, find, make};
-use crate::tools::{self, Mount};
-use crate::tree::{Tree, assert_same, bytes, from_adapter, from_directory};
+use crate::tools::{self, mounted};
+use crate::tree::{from_adapter, from_directory};
 use fs_ntfs::Ntfs;
-use wherry_sdk::testing::{FileBlob, MemoryBlob};
+use wherry_sdk::testing::filesystem::{Content, Files, assert_same};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, can_fuse, noise, run};
 use wherry_sdk::{ErrorKind, FileSystem, Meta};
 
 fn blob(seed: u64, length: usize) -> MemoryBlob {
-    MemoryBlob::read_only(bytes(seed, length))
+    MemoryBlob::read_only(noise(seed, length))
 }
 
 /// Writes the changes into the image, and has everybody look at it.
@@ -20,17 +21,15 @@ pub fn settle(image: &Image, device: &FileBlob, fs: &mut Ntfs, what: &str) {
     tools::check(&image.path);
     let own = from_adapter(&mut Ntfs::mount(Box::new(FileBlob::open(&image.path).unwrap()), false).unwrap());
     assert_same(&own, &from_adapter(fs), what);
-    if tools::mounts() {
-        let mount = Mount::new(&image.path, "ro");
+    if can_fuse() {
+        let mount = mounted(&image.path, "ro");
         assert_same(&strip(own), &strip(from_directory(&mount.path)), what);
     }
 }
 
 /// Links lead out of the mount for ntfs-3g, which shows them in its own way.
-fn strip(mut tree: Tree) -> Tree {
-    tree.retain(|_, node| {
-        !matches!(node.content, crate::tree::Content::Link(_) | crate::tree::Content::Other)
-    });
+fn strip(mut tree: Files) -> Files {
+    tree.retain(|_, node| !matches!(node.content, Content::Link(_) | Content::Other));
     tree
 }
 
@@ -67,7 +66,7 @@ fn files_of_all_sizes_in_every_geometry() {
         let names: Vec<String> =
             fs.entries("/sub", 0, 100).unwrap().entries.into_iter().map(|e| e.name).collect();
         assert_eq!(names, ["size 0", "size 3000001", "size 500", "size 65536", "size 700", "size 900"]);
-        assert_eq!(fs.read("/sub/size 3000001", 1_000_000, 1000).unwrap(), bytes(52, 1000));
+        assert_eq!(fs.read("/sub/size 3000001", 1_000_000, 1000).unwrap(), noise(52, 1000));
         settle(&image, &device, &mut fs, flavour.name);
     }
 }
@@ -167,7 +166,7 @@ fn everything_in_pieces() {
         let old = fs.read("/in pieces", 100_000, 50_000).unwrap();
         fs.modify("/in pieces", 120_000, &blob(4, 10_000)).unwrap();
         assert_eq!(fs.read("/in pieces", 100_000, 20_000).unwrap(), old[..20_000]);
-        assert_eq!(fs.read("/in pieces", 120_000, 10_000).unwrap(), bytes(4, 10_000));
+        assert_eq!(fs.read("/in pieces", 120_000, 10_000).unwrap(), noise(4, 10_000));
         let full = fs.write("/too large", &blob(5, 60 * cluster as usize), None).unwrap_err();
         assert_eq!(full.kind, ErrorKind::NoSpace);
         settle(&image, &device, &mut fs, name);
@@ -182,13 +181,13 @@ fn everything_in_pieces() {
 #[test]
 fn object_ids_go_with_their_files() {
     let image = empty(find("4k"));
-    let mount = Mount::new(&image.path, "streams_interface=xattr");
+    let mount = mounted(&image.path, "streams_interface=xattr");
     for index in 0..3 {
         let path = mount.path.join(index.to_string());
         std::fs::write(&path, "x").unwrap();
         let id = format!("0x{}", format!("{:02x}", 0x70 + index).repeat(16));
         let arguments = ["-n", "system.ntfs_object_id", "-v", &id];
-        tools::run(std::process::Command::new("setfattr").args(arguments).arg(&path));
+        run(std::process::Command::new("setfattr").args(arguments).arg(&path));
     }
     drop(mount);
     let device = FileBlob::open(&image.path).unwrap();

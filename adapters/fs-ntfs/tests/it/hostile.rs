@@ -2,9 +2,8 @@
 
 use crate::exercise::exercise;
 use crate::images::{Flavour, empty};
-use crate::tree::bytes;
 use fs_ntfs::Ntfs;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, damage};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, damage, noise};
 use wherry_sdk::{Blob, FileSystem};
 
 /// Cases for each kind of damage.
@@ -16,7 +15,7 @@ fn base() -> Vec<u8> {
     let image = empty(&Flavour { name: "small", size: 2 << 20, arguments: &["-c", "512"] });
     let device = FileBlob::open(&image.path).unwrap();
     let mut fs = Ntfs::mount(Box::new(device.clone()), true).unwrap();
-    let blob = |seed, size| MemoryBlob::read_only(bytes(seed, size));
+    let blob = |seed, size| MemoryBlob::read_only(noise(seed, size));
     fs.make_directory("/many", None).unwrap();
     for index in 0..40 {
         fs.write(&format!("/many/{index}-{}", "n".repeat(80)), &blob(index, 10), None).unwrap();

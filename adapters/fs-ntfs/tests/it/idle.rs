@@ -3,7 +3,7 @@
 
 use crate::states::{OPEN, Restart, page as restart_page};
 use fs_ntfs::log::{self, State};
-use wherry_sdk::image::{field, little, put};
+use wherry_sdk::bytes::{field, little, put};
 
 const SIZE: usize = 2 << 20;
 const PAGE: usize = 4096;

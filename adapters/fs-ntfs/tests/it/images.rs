@@ -1,13 +1,13 @@
 //! The volumes: a matrix of geometries, populated through ntfs-3g.
 
-use crate::tools::{Mount, run};
-use crate::tree::bytes;
+use crate::tools::mounted;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
+use wherry_sdk::testing::{noise, run};
 
 /// A volume that mkntfs can make.
 pub struct Flavour {
@@ -62,7 +62,7 @@ pub fn empty(flavour: &Flavour) -> Image {
 /// A populated one.
 pub fn make(flavour: &Flavour) -> Image {
     let image = empty(flavour);
-    let mount = Mount::new(&image.path, "compression");
+    let mount = mounted(&image.path, "compression");
     populate(&mount.path);
     drop(mount);
     image
@@ -81,16 +81,16 @@ pub fn populate(root: &Path) {
     for (index, size) in
         [0, 1, 511, 512, 600, 700, 800, 1023, 1024, 1025, 4095, 4096, 4097, 70_000].iter().enumerate()
     {
-        fs::write(root.join(format!("few/size-{size}")), bytes(index as u64, *size)).unwrap();
+        fs::write(root.join(format!("few/size-{size}")), noise(index as u64, *size)).unwrap();
     }
-    fs::write(root.join("Windows/System32/config/SYSTEM"), bytes(100, (3 << 20) + 5)).unwrap();
+    fs::write(root.join("Windows/System32/config/SYSTEM"), noise(100, (3 << 20) + 5)).unwrap();
     for index in 0..300 {
         let name = format!("many/{index}-a rather long name so that one block is not enough");
         fs::write(root.join(name), format!("{index}")).unwrap();
     }
     let sparse = fs::File::create(root.join("few/sparse")).unwrap();
     for index in 0..4u64 {
-        sparse.write_all_at(&bytes(index, 3000), index * 1_000_000).unwrap();
+        sparse.write_all_at(&noise(index, 3000), index * 1_000_000).unwrap();
     }
     sparse.set_len(5 << 20).unwrap();
     fs::hard_link(root.join("few/size-70000"), root.join("empty/link")).unwrap();
@@ -104,13 +104,13 @@ pub fn populate(root: &Path) {
         let text = format!("line {index} of a text that packs well\n").repeat(size / 30);
         fs::write(root.join(format!("packed/{size}")), text).unwrap();
     }
-    fs::write(root.join("packed/noise"), bytes(7, 150_000)).unwrap();
+    fs::write(root.join("packed/noise"), noise(7, 150_000)).unwrap();
     attribute(&root.join("few/size-600"), "system.ntfs_attrib_be", "0x00000007");
     // Two files that grow in turns are in pieces, too many for one record.
     let mut files = [0, 1].map(|index| fs::File::create(root.join(format!("pieces/{index}"))).unwrap());
     for round in 0..700u64 {
         for file in &mut files {
-            file.write_all(&bytes(round, 4096)).unwrap();
+            file.write_all(&noise(round, 4096)).unwrap();
             file.sync_data().unwrap();
         }
     }

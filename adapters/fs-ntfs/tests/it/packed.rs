@@ -1,8 +1,7 @@
 //! What others packed: wimlib for XPRESS and LZX, ntfs-3g for LZNT1.
 
 use crate::images::{Image, empty, find};
-use crate::tools::{Mount, check, mounts, run};
-use crate::tree::{bytes, read_all};
+use crate::tools::{check, mounted};
 use crate::wim::{PACKINGS, Resource, contents, pack};
 use fs_ntfs::wof::{Packed, Packing};
 use fs_ntfs::{Ntfs, lznt1};
@@ -10,7 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use wherry_sdk::testing::{FileBlob, MemoryBlob, Random};
+use wherry_sdk::testing::filesystem::read_all;
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, can_fuse, noise, run};
 use wherry_sdk::{ErrorKind, FileSystem};
 
 fn packed(packing: Packing, resource: &Resource) -> Packed {
@@ -70,20 +70,20 @@ fn lznt1_by_the_document() {
 /// Files that ntfs-3g compresses, in units that pack well, badly and not at all, with holes.
 #[test]
 fn ntfs_3g_packs_and_we_unpack() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     for flavour in ["4k", "512", "1k"] {
         let image = empty(find(flavour));
-        let mount = Mount::new(&image.path, "compression");
+        let mount = mounted(&image.path, "compression");
         let folder = mount.path.join("packed");
         fs::create_dir(&folder).unwrap();
         run(Command::new("setfattr").args(["-n", "system.ntfs_attrib_be", "-v", "0x00000800"]).arg(&folder));
         let mut files: Vec<Vec<u8>> = contents();
-        let mut mixed = bytes(1, 65536);
+        let mut mixed = noise(1, 65536);
         mixed.resize(200_000, 0);
         mixed.extend(b"mixed ".repeat(30_000));
-        mixed.extend(bytes(2, 70_001));
+        mixed.extend(noise(2, 70_001));
         files.push(mixed);
         for (index, content) in files.iter().enumerate() {
             fs::write(folder.join(index.to_string()), content).unwrap();
@@ -116,12 +116,12 @@ fn store(root: &Path, name: &str, resource: &Resource, method: u32) {
 /// No tool here makes such files: chunks by wimlib are put where Windows puts them, and read through the whole adapter.
 #[test]
 fn packed_files_are_read_through_the_adapter() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     let contents = contents();
     let image = empty(find("4k"));
-    let mount = Mount::new(&image.path, "streams_interface=windows");
+    let mount = mounted(&image.path, "streams_interface=windows");
     let mut sizes = Vec::new();
     for ((_, method, chunk), number) in PACKINGS.into_iter().zip([0, 2, 3, 1]) {
         for (index, resource) in pack(method, chunk, &contents[..8]).iter().enumerate() {
@@ -153,10 +153,10 @@ fn packed_files_become_plain(image: &Image) {
         let size = fs.stat(&path).unwrap().size;
         let mut content = read_all(&mut fs, &path, size);
         if index % 3 == 0 {
-            content = bytes(9, 3000);
+            content = noise(9, 3000);
             fs.write(&path, &MemoryBlob::read_only(content.clone()), None).unwrap();
         } else {
-            let (at, new) = (content.len() / 2, bytes(8, 5000));
+            let (at, new) = (content.len() / 2, noise(8, 5000));
             fs.modify(&path, at as u64, &MemoryBlob::read_only(new.clone())).unwrap();
             content.resize(content.len().max(at + new.len()), 0);
             content[at..at + new.len()].copy_from_slice(&new);
@@ -172,7 +172,7 @@ fn packed_files_become_plain(image: &Image) {
     crate::check::check(&device);
     device.apply(&image.path).unwrap();
     check(&image.path);
-    let mount = Mount::new(&image.path, "ro");
+    let mount = mounted(&image.path, "ro");
     for (path, content) in expected {
         assert!(fs::read(mount.path.join(&path[1..])).unwrap() == content, "{path}");
     }

@@ -1,11 +1,12 @@
 //! Volumes made by others, as the adapter reads them.
 
 use crate::images::{FLAVOURS, find, make};
-use crate::tools::Mount;
-use crate::tree::{assert_same, from_adapter, from_directory};
+use crate::tools::mounted;
+use crate::tree::{from_adapter, from_directory};
 use fs_ntfs::Ntfs;
 use wherry_sdk::FileSystem;
 use wherry_sdk::testing::FileBlob;
+use wherry_sdk::testing::filesystem::assert_same;
 
 #[test]
 fn every_geometry_as_ntfs_3g_reads_it() {
@@ -17,7 +18,7 @@ fn every_geometry_as_ntfs_3g_reads_it() {
         let mut fs = Ntfs::mount(Box::new(device), false).unwrap();
         let tree = from_adapter(&mut fs);
         assert!(tree.len() > 330, "{}: {} objects", flavour.name, tree.len());
-        let mount = Mount::new(&image.path, "ro");
+        let mount = mounted(&image.path, "ro");
         assert_same(&tree, &from_directory(&mount.path), flavour.name);
     }
 }

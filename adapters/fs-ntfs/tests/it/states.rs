@@ -2,7 +2,7 @@
 //! here by the documents; what they mean is compared with ntfs-3g.probe.
 
 use crate::images::{Image, empty, find};
-use crate::tools::{Mount, mounts};
+use crate::tools::mounted;
 use fs_ntfs::hibernation;
 use fs_ntfs::log::{self, State};
 use fs_ntfs::{Ntfs, bitlocker};
@@ -10,9 +10,10 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use wherry_sdk::bytes::{field, put};
 use wherry_sdk::checksum::crc32;
-use wherry_sdk::image::{Uuid, field, put};
-use wherry_sdk::testing::{FileBlob, MemoryBlob};
+use wherry_sdk::image::Uuid;
+use wherry_sdk::testing::{FileBlob, MemoryBlob, can_fuse};
 use wherry_sdk::{ErrorKind, FileSystem, find as fact};
 
 /// A log's restart page, in all that is looked at.
@@ -173,7 +174,7 @@ fn ntfs_3g_judges_the_same() {
 
 #[test]
 fn hibernation_as_ntfs_3g_judges_it() {
-    if !mounts() {
+    if !can_fuse() {
         return;
     }
     use hibernation::State::{Asleep, Awake, Elsewhere, Waking};
@@ -187,7 +188,7 @@ fn hibernation_as_ntfs_3g_judges_it() {
         ("link", Elsewhere, false),
     ] {
         let image = empty(find("4k"));
-        let mount = Mount::new(&image.path, "compression");
+        let mount = mounted(&image.path, "compression");
         let mut bytes = vec![0; 10_000];
         put(&mut bytes, 0, word.as_bytes());
         fs::write(mount.path.join("hiberfil.sys"), &bytes).unwrap();

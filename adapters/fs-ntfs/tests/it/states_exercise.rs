@@ -1,7 +1,7 @@
 //! What tells the state of a volume, on bytes that may be anything.
 
 use fs_ntfs::{bitlocker, hibernation, log};
-use wherry_sdk::image::field;
+use wherry_sdk::bytes::field;
 use wherry_sdk::testing::MemoryBlob;
 
 /// Nothing panics, and what is in doubt is said with its remedy.

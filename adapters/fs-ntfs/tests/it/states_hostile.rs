@@ -4,7 +4,7 @@ use crate::idle::{Record, checkpointed};
 use crate::states::{OPEN, Restart, pages, volumes};
 use crate::states_exercise::exercise;
 use fs_ntfs::log;
-use wherry_sdk::image::field;
+use wherry_sdk::bytes::field;
 use wherry_sdk::testing::damage;
 
 #[test]

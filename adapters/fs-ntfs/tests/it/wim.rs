@@ -1,12 +1,11 @@
 //! Packed resources out of WIM images that wimlib made: the chunks and their table are those of WOF.
 
-use crate::tools::run;
-use crate::tree::bytes;
 use fs_ntfs::wof::Packing;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use wherry_sdk::image::little;
+use wherry_sdk::bytes::little;
+use wherry_sdk::testing::{noise, run};
 
 /// A packed file, with its table.
 pub struct Resource {
@@ -27,7 +26,7 @@ pub fn contents() -> Vec<Vec<u8>> {
     let text: String = (0..9000u64).map(|n| format!("{} line {n} of {}\n", n * n, n % 77)).collect();
     let program = fs::read("/usr/bin/wimlib-imagex").unwrap();
     let library = fs::read("/usr/bin/env").unwrap();
-    let mut islands = bytes(3, 300_000);
+    let mut islands = noise(3, 300_000);
     for at in (0..300_000).step_by(7001) {
         islands[at..at + 3000].fill(at as u8);
     }
@@ -36,7 +35,7 @@ pub fn contents() -> Vec<Vec<u8>> {
         calls.push(0xe8);
         calls.extend((n.wrapping_mul(77) % 20_000).wrapping_sub(9_000).to_le_bytes());
     }
-    let mut far = bytes(9, 30_000);
+    let mut far = noise(9, 30_000);
     far.extend_from_within(..);
     far.extend_from_within(..);
     let mut skewed = Vec::new();

@@ -1,6 +1,7 @@
 //! Imports of real INF files, against what Windows and other tools have written.
 
 use crate::packages::{NETKVM, VIOSTOR, guest, imported, target, tree};
+use crate::program;
 use os_windows::decoration::{Architecture, Target};
 use os_windows::edit::{Change, Edit, Hive};
 use os_windows::import::Import;
@@ -168,7 +169,7 @@ fn as_windows_has_it() {
     let package = os_windows::package::Package::parse("/x", "VBoxGuest.inf", text.into(), 0x409).unwrap();
     let device = os_windows::package::Device::new(r"PCI\VEN_80EE&DEV_CAFE");
     let packages = [package];
-    let choice = os_windows::package::best(&packages, &device, &guest.target).unwrap();
+    let choice = os_windows::package::ranked(&packages, &device, &guest.target).remove(0);
     let import = os_windows::import::import(&guest, &choice).unwrap();
     let own = text_of(&import, r"DriverDatabase\DriverInfFiles\oem1.inf", "Active");
     assert!(
@@ -219,7 +220,7 @@ fn files_that_are_locked() {
         let volume = wherry_sdk::testing::MemoryVolume::new("v", &[("fs.kind", "ntfs")])
             .directory("/Windows/INF")
             .file("/d/vboxguest.inf", inf(lock))
-            .file("/d/VBoxGuest.sys", "s")
+            .file("/d/VBoxGuest.sys", program::driver(program::AMD64, "v"))
             .file("/d/VBoxTray.exe", "t")
             .file("/d/VBox.txt", "o");
         let tree = wherry_sdk::testing::MemoryTree::new(vec![volume]);
@@ -227,7 +228,7 @@ fn files_that_are_locked() {
         let guest = guest(&tree, target(version.0, version.1, 9600, false));
         let (packages, _) = os_windows::package::find(&tree, "/d", 0x409).unwrap();
         let device = os_windows::package::Device::new(r"PCI\VEN_80EE&DEV_CAFE");
-        let choice = os_windows::package::best(&packages, &device, &guest.target).unwrap();
+        let choice = os_windows::package::ranked(&packages, &device, &guest.target).remove(0);
         os_windows::import::import(&guest, &choice).unwrap()
     };
     let keys = |import: &Import| {
@@ -303,6 +304,34 @@ fn hives() {
     );
 }
 
+/// Files of a driver's floppy may be packed by themselves, where the release unpacks them.
+#[test]
+fn packed_files() {
+    use crate::media::packed;
+    // mscompress spoils files of less than 18 bytes.
+    let driver = program::driver(program::AMD64, "viostor");
+    let catalog = "viostor.cat".repeat(9).into_bytes();
+    let volume = wherry_sdk::testing::MemoryVolume::new("v", &[("fs.kind", "ntfs")])
+        .directory("/Windows/INF")
+        .file("/d/viostor.inf", VIOSTOR)
+        .file("/d/VIOSTOR.SY_", packed("viostor.sys", &driver, false))
+        .file("/d/viostor.ca_", packed("viostor.cat", &catalog, true));
+    let tree = wherry_sdk::testing::MemoryTree::new(vec![volume]);
+    wherry_sdk::Tree::mount(&tree, "v", "/").unwrap();
+    let (packages, _) = os_windows::package::find(&tree, "/d", 0x409).unwrap();
+    let device = os_windows::package::Device::new(r"PCI\VEN_1AF4&DEV_1001");
+    let import = |major, minor| {
+        let guest = guest(&tree, target(major, minor, 3790, true));
+        let choice = os_windows::package::ranked(&packages, &device, &guest.target).remove(0);
+        os_windows::import::import(&guest, &choice)
+    };
+    let files = import(5, 2).unwrap().files;
+    let bytes = |end: &str| &files.iter().find(|file| file.path.ends_with(end)).unwrap().bytes;
+    assert!(*bytes("/System32/drivers/viostor.sys") == driver);
+    assert!(*bytes(".cat") == catalog);
+    assert!(import(6, 1).unwrap_err().message.contains("lacks viostor"));
+}
+
 /// NT 4.0 knows nothing but services; its drivers' INF files have the same sections.
 #[test]
 fn nt4() {
@@ -311,7 +340,8 @@ fn nt4() {
     let volume = wherry_sdk::testing::MemoryVolume::new("v", &[("fs.kind", "ntfs")])
         .directory("/WINNT/INF")
         .file("/d/viostor.inf", text);
-    let volume = volume.file("/d/viostor.sys", "s").file("/d/viostor.cat", "c");
+    let volume =
+        volume.file("/d/viostor.sys", program::driver(program::I386, "s")).file("/d/viostor.cat", "c");
     let tree = wherry_sdk::testing::MemoryTree::new(vec![volume]);
     wherry_sdk::Tree::mount(&tree, "v", "/").unwrap();
     let system = Target { architecture: Architecture::X86, ..target(4, 0, 1381, true) };
@@ -320,7 +350,7 @@ fn nt4() {
     let (packages, _) = os_windows::package::find(&tree, "/d", 0x409).unwrap();
     let device = os_windows::package::Device::new(r"PCI\VEN_1AF4&DEV_1001");
     let import =
-        os_windows::import::import(&own, &os_windows::package::best(&packages, &device, &system).unwrap())
+        os_windows::import::import(&own, &os_windows::package::ranked(&packages, &device, &system).remove(0))
             .unwrap();
     let paths: Vec<&str> = import.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["/WINNT/System32/drivers/viostor.sys"]);

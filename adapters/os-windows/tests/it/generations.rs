@@ -287,6 +287,11 @@ fn adapter(set: &str) -> Values {
     ]
 }
 
+/// DRIVERS, of 8.1 and later.
+fn drivers_hive() -> Values {
+    vec![dword("DriverDatabase", "Architecture", 9)]
+}
+
 /// SOFTWARE.
 pub fn software(one: &Generation) -> Values {
     let nt = r"Microsoft\Windows NT\CurrentVersion";
@@ -295,6 +300,10 @@ pub fn software(one: &Generation) -> Values {
         sz(nt, "CurrentBuildNumber", one.build),
         sz(nt, "SystemRoot", &format!(r"C:\{}", one.root)),
     ];
+    if one.number() >= (5, 0) {
+        let path = (r"Microsoft\Windows\CurrentVersion".into(), "DevicePath".into());
+        all.push((path.0, path.1, Kind::EXPAND_SZ, data::sz(r"%SystemRoot%\inf")));
+    }
     if !one.product.is_empty() {
         all.push(sz(nt, "ProductName", one.product));
     }
@@ -346,6 +355,9 @@ pub fn volumes(one: &Generation) -> Vec<MemoryVolume> {
         .file(&format!("{config}/SOFTWARE"), hive(one.regf, &software(one)))
         .file(&format!("{root}/System32/ntoskrnl.exe"), program("ntoskrnl.exe"))
         .file(&format!("{root}/System32/hal.dll"), program("halaacpi.dll"));
+    if one.number() >= (6, 3) {
+        volume = volume.file(&format!("{config}/DRIVERS"), hive(one.regf, &drivers_hive()));
+    }
     for file in files(one) {
         volume = volume.file(&format!("{root}/System32/drivers/{file}"), format!("placeholder for {file}"));
     }

@@ -1,13 +1,13 @@
 //! Every release to every platform: what is changed, why, and what the operator is told, compared with files that were
 //! reviewed line by line. `WHERRY_GOLDEN=write` writes them anew.
 
-use crate::generations::{ALL, Boot, Generation, tree, volumes};
-use crate::{packages, profiles};
+use crate::generations::{ALL, Boot, Generation, find, tree, volumes};
+use crate::{leaving, packages, profiles};
 use os_windows::Windows;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use wherry_sdk::source::Adaptation;
-use wherry_sdk::testing::{Edit, MemoryTree, MemoryVolume};
+use wherry_sdk::testing::{Edit, MemoryTree};
 use wherry_sdk::{DeviceProfile, SourceOs};
 
 type Platform = (&'static str, fn(&str, (u32, u32)) -> DeviceProfile);
@@ -26,42 +26,19 @@ fn adapt(tree: &MemoryTree, profile: &DeviceProfile) -> Adaptation {
 
 /// The operator lends a disk in the layout of virtio-win, with INF files in the shape of its own.
 fn with_drivers(one: &Generation) -> MemoryTree {
-    let mut lent = MemoryVolume::new("drivers:0", &[("name", "/iso/virtio-win"), ("fs.kind", "iso9660")])
-        .kind("drivers");
-    for (driver, text) in [("viostor", packages::VIOSTOR), ("NetKVM", packages::NETKVM)] {
-        for system in [
-            "xp/x86",
-            "2k3/x86",
-            "w7/x86",
-            "w7/amd64",
-            "2k12R2/amd64",
-            "w10/amd64",
-            "2k16/amd64",
-            "2k22/amd64",
-        ] {
-            let name = driver.to_lowercase();
-            let folder = format!("/{driver}/{system}");
-            lent = lent
-                .file(&format!("{folder}/{name}.inf"), text)
-                .file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"))
-                .file(&format!("{folder}/{name}.cat"), "placeholder of a catalog")
-                .file(&format!("{folder}/netkvmp.exe"), "placeholder of a service");
-        }
-    }
     let mut volumes = volumes(one);
-    volumes.push(lent);
+    volumes.push(packages::lent());
     MemoryTree::new(volumes)
 }
 
-fn story(one: &Generation, platform: &Platform) -> String {
+fn story(one: &Generation, platform: &Platform, tree: &MemoryTree) -> String {
     let firmware = if one.boot == Boot::Uefi { "uefi" } else { "bios" };
     let profile = (platform.1)(firmware, one.number());
-    let tree = if platform.0 == "virtio" { with_drivers(one) } else { tree(one) };
-    let found = Windows::identify(&tree).unwrap().expect("a Windows");
-    let result = adapt(&tree, &profile);
+    let found = Windows::identify(tree).unwrap().expect("a Windows");
+    let result = adapt(tree, &profile);
     let edits = tree.edits();
     tree.forget();
-    let again = adapt(&tree, &profile);
+    let again = adapt(tree, &profile);
     assert_eq!(tree.edits(), [], "{} to {}: a second run changes something", one.name, platform.0);
     assert_eq!(again.concerns, result.concerns);
     let mut text = format!("{} ({}) to {}\n", found.product, found.version, platform.0);
@@ -88,24 +65,37 @@ pub fn show(edit: &Edit) -> String {
     head + &lines(&edit.before, '-') + &lines(&edit.after, '+')
 }
 
-#[test]
-fn every_release_to_every_platform() {
+/// Compares texts with the files of their names.
+fn compare(texts: impl IntoIterator<Item = (String, String)>) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let write = std::env::var("WHERRY_GOLDEN").is_ok_and(|value| value == "write");
     let mut wrong = Vec::new();
-    for one in ALL {
-        for platform in PLATFORMS {
-            let name = format!("{}-{}.txt", one.name, platform.0);
-            let text = story(one, platform);
-            if write {
-                std::fs::create_dir_all(&folder).unwrap();
-                std::fs::write(folder.join(&name), &text).unwrap();
-            }
-            let expected = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
-            if text != expected {
-                wrong.push(format!("{name} is now:\n{text}"));
-            }
+    for (name, text) in texts {
+        let path = folder.join(format!("{name}.txt"));
+        if write {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        if text != std::fs::read_to_string(&path).unwrap_or_default() {
+            wrong.push(format!("{name} is now:\n{text}"));
         }
     }
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_release_to_every_platform() {
+    let pairs = ALL.iter().flat_map(|one| PLATFORMS.iter().map(move |platform| (one, platform)));
+    compare(pairs.map(|(one, platform)| {
+        let tree = if platform.0 == "virtio" { with_drivers(one) } else { tree(one) };
+        (format!("{}-{}", one.name, platform.0), story(one, platform, &tree))
+    }));
+}
+
+#[test]
+fn every_hypervisor_that_is_left() {
+    let one = find("2008r2");
+    compare(leaving::ALL.iter().map(|old| {
+        (format!("from-{}", old.name), story(one, &("kvm", profiles::kvm), &leaving::tree(one, old)))
+    }));
 }

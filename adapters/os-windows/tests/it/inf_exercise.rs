@@ -1,5 +1,6 @@
 //! Drives all that reads a driver package on any bytes.
 
+use crate::program::{self, AMD64};
 use os_windows::decoration::{Architecture, SERVER, Target};
 use os_windows::edit::CONTROL_SET;
 use os_windows::import::{Guest, import};
@@ -24,8 +25,13 @@ pub fn exercise(bytes: &[u8]) {
     }
     let volume =
         MemoryVolume::new("v", &[("fs.kind", "ntfs")]).directory("/Windows/INF").file("/d/a.inf", bytes);
-    let volume = volume.file("/d/viostor.sys", "s").file("/d/viostor.cat", "c").file("/d/netkvm.cat", "c");
-    let tree = MemoryTree::new(vec![volume.file("/d/netkvm.sys", "s").file("/d/netkvmp.exe", "p")]);
+    let volume = volume
+        .file("/d/viostor.sys", program::driver(AMD64, "s"))
+        .file("/d/viostor.cat", "c")
+        .file("/d/netkvm.cat", "c");
+    let tree = MemoryTree::new(vec![
+        volume.file("/d/netkvm.sys", program::driver(AMD64, "s")).file("/d/netkvmp.exe", "p"),
+    ]);
     tree.mount("v", "/").expect("mounts");
     let Ok(package) = Package::parse("/d", "a.inf", bytes.into(), 0x409) else { return };
     let packages = [package];
@@ -48,11 +54,12 @@ fn one(tree: &MemoryTree, packages: &[Package], target: Target) {
         boot_classes: Vec::new(),
         has_drivers_hive: true,
         now: 1,
+        signing: os_windows::loading::Signing::default(),
     };
     for device in [r"PCI\VEN_1AF4", r"PCI\VEN_1AF4&DEV_1000"] {
         let device = Device::new(device);
         package::misfits(packages, &device);
-        let Some(choice) = package::best(packages, &device, &target) else { continue };
+        let Some(choice) = package::ranked(packages, &device, &target).into_iter().next() else { continue };
         let Ok(import) = import(&guest, &choice) else { continue };
         for file in &import.files {
             let parts: Vec<&str> = file.path.split('/').collect();

@@ -2,6 +2,7 @@
 //! mingw's windres and ld; the packed files by gcab (cabinets) and mscompress (SZDD).
 
 use crate::generations::{find, volumes};
+use crate::packed_exercise::exercise;
 use crate::profiles;
 use os_windows::Windows;
 use os_windows::szdd::unpack;
@@ -23,7 +24,7 @@ type Programs = Mutex<BTreeMap<(String, [u16; 4], u32), Vec<u8>>>;
 static PROGRAMS: Programs = Mutex::new(BTreeMap::new());
 
 /// A 32-bit DLL with a version resource: name, version, flags of the file. It is made once.
-fn program(name: &str, version: [u16; 4], flags: u32) -> Vec<u8> {
+pub fn program(name: &str, version: [u16; 4], flags: u32) -> Vec<u8> {
     let mut programs = PROGRAMS.lock().unwrap();
     let key = (name.to_owned(), version, flags);
     programs.entry(key).or_insert_with(|| link(name, version, flags)).clone()
@@ -45,7 +46,7 @@ fn link(name: &str, version: [u16; 4], flags: u32) -> Vec<u8> {
 }
 
 /// The same, packed by itself as on a CD.
-fn packed(name: &str, bytes: &[u8], cabinet: bool) -> Vec<u8> {
+pub fn packed(name: &str, bytes: &[u8], cabinet: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), bytes).unwrap();
     if cabinet {
@@ -178,22 +179,32 @@ fn the_guests_own_files_are_chosen_by_version() {
     assert!(result.concerns.iter().any(|concern| concern.message.contains("(4.0.1381.4)")), "{result:?}");
 }
 
-/// A kernel for several processors is only taken in the installed one's version.
+/// A kernel for one processor is only taken in the installed one's version.
 #[test]
 fn a_kernel_comes_with_the_hal() {
-    let hal = ("/I386/HALMPS.DLL", program("halmps.dll", SP6, 0));
+    let hal = ("/I386/HALAPIC.DLL", program("halapic.dll", SP6, 0));
+    let options = [profiles::options(), vec![fact("hal", "mps_up")]].concat();
     for (version, there) in [(SP6, true), (NEWER, false)] {
-        let kernel = program("ntkrnlmp.exe", version, 0);
-        let tree = guest(SP6, &[hal.clone(), ("/I386/NTKRNLMP.EX_", packed("ntkrnlmp.exe", &kernel, true))]);
+        let kernel = program("ntoskrnl.exe", version, 0);
+        let tree = guest(SP6, &[hal.clone(), ("/I386/NTOSKRNL.EX_", packed("ntoskrnl.exe", &kernel, true))]);
         Windows::identify(&tree).unwrap().unwrap();
-        tree.write("/WINNT/System32/ntoskrnl.exe", &program("ntoskrnl.exe", SP6, 0), None, "test").unwrap();
-        let options = [profiles::options(), vec![fact("hal", "mps_mp")]].concat();
         let result = Windows::adapt(&tree, &profiles::kvm("bios", (4, 0)), &options).unwrap();
         let written = tree.read_all("/WINNT/System32/krnlwhy.exe", 1 << 20).ok();
-        assert_eq!(written, there.then_some(kernel));
+        assert!(written == there.then_some(kernel));
         assert_eq!(result.concerns.is_empty(), there, "{:?}", result.concerns);
         assert_eq!(tree.text("/boot.ini").contains("/HAL=halwhy.dll /KERNEL=krnlwhy.exe"), there);
     }
+}
+
+/// NT 4.0 for several processors has other libraries too.
+#[test]
+fn no_second_processor_for_nt_4() {
+    let tree = guest(SP6, &[("/I386/HALMPS.DLL", program("halmps.dll", SP6, 0))]);
+    Windows::identify(&tree).unwrap().unwrap();
+    tree.write("/WINNT/System32/ntoskrnl.exe", &program("ntoskrnl.exe", SP6, 0), None, "test").unwrap();
+    let options = [profiles::options(), vec![fact("hal", "mps_mp")]].concat();
+    let result = Windows::adapt(&tree, &profiles::kvm("bios", (4, 0)), &options).unwrap();
+    assert!(result.concerns.iter().any(|concern| concern.id == "windows.hal.processors"), "{result:?}");
 }
 
 #[test]
@@ -229,8 +240,32 @@ fn szdd_that_lies() {
         } else {
             whole.len()
         });
-        if let Ok(content) = unpack(&bytes, 1 << 20) {
-            assert_eq!(bytes[10..14], (content.len() as u32).to_le_bytes(), "{seed}");
-        }
+        exercise(&bytes);
+    }
+}
+
+/// Drivers of disks come from the CD too, beside the guest's kernel.
+#[test]
+fn a_cd_has_the_driver_of_the_disks() {
+    let (kernel, driver) = ([5, 0, 2195, 6717], program("buslogic.sys", [5, 0, 2195, 1], 0));
+    for (version, there) in [(kernel, true), ([5, 0, 2195, 1620], false)] {
+        let mut all = volumes(find("2000"));
+        let volume: MemoryVolume = all.pop().unwrap();
+        all.push(volume.file("/WINNT/System32/ntoskrnl.exe", program("ntoskrnl.exe", kernel, 0)));
+        let cd =
+            MemoryVolume::new("drivers:0", &[("name", "w2k.iso"), ("fs.kind", "iso9660")]).kind("drivers");
+        let cd = cd.file("/I386/BUSLOGIC.SY_", packed("buslogic.sys", &driver, true));
+        all.push(
+            cd.file("/I386/NTOSKRNL.EX_", packed("ntoskrnl.exe", &program("ntoskrnl.exe", version, 0), true)),
+        );
+        let tree = MemoryTree::new(all);
+        Windows::identify(&tree).unwrap().unwrap();
+        let result = Windows::adapt(&tree, &profiles::vmware("bios", (5, 0)), &profiles::options()).unwrap();
+        let written = tree.read_all("/WINNT/System32/drivers/buslogic.sys", 1 << 20).ok();
+        assert_eq!(written, there.then(|| driver.clone()));
+        let missing = result.concerns.iter().find(|concern| concern.id == "windows.storage.driver-missing");
+        assert_eq!(missing.is_none(), there, "{missing:?}");
+        let told = missing.is_none_or(|missing| missing.message.contains("BUSLOGIC.SY_ (5.0.2195.1)"));
+        assert!(told, "{missing:?}");
     }
 }

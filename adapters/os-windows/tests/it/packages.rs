@@ -1,14 +1,76 @@
 //! Driver packages on a disk laid out as virtio-win's, and guests without a driver for them.
 
+use crate::program::{self, AMD64, I386};
+use crate::{generations, profiles};
 use os_windows::decoration::{Architecture, SERVER, Target, WORKSTATION};
 use os_windows::import::{Guest, Import, import};
 use os_windows::package::{self, Device};
-use wherry_sdk::Tree;
 use wherry_sdk::testing::{MemoryTree, MemoryVolume};
+use wherry_sdk::{Severity, SourceOs, Tree};
 
 pub const VIOSTOR: &str = include_str!("fixtures/viostor.inf");
 pub const VIOSCSI: &str = include_str!("fixtures/vioscsi.inf");
 pub const NETKVM: &str = include_str!("fixtures/netkvm.inf");
+const VIOSTOR_NO_MSI: &str = include_str!("fixtures/viostor-no-msi.inf");
+const NETKVM_NDIS5: &str = include_str!("fixtures/netkvm-ndis5.inf");
+
+/// Folders of virtio-win: of 0.1.185, the last one for XP and 2003, and later ones.
+const OLD: [&str; 7] = ["xp/x86", "2k3/x86", "2k3/amd64", "2k8/x86", "2k8/amd64", "w7/x86", "w7/amd64"];
+const NEW: [&str; 9] = [
+    "2k8R2/amd64",
+    "2k12R2/amd64",
+    "w10/x86",
+    "w10/amd64",
+    "2k16/amd64",
+    "2k19/amd64",
+    "2k22/amd64",
+    "w11/amd64",
+    "2k25/amd64",
+];
+
+/// A disk with the packages for virtio's disks and cards, in the layout of virtio-win.
+pub fn lent() -> MemoryVolume {
+    let mut disk = MemoryVolume::new("drivers:0", &[("name", "/iso/virtio-win"), ("fs.kind", "iso9660")])
+        .kind("drivers");
+    for system in OLD.iter().chain(&NEW) {
+        let (release, processors) = system.split_once('/').unwrap();
+        let (machine, decoration) = if processors == "x86" { (I386, "NTx86") } else { (AMD64, "NTamd64") };
+        for (driver, text) in [("viostor", viostor(release)), ("NetKVM", netkvm(release))] {
+            let (name, folder) = (driver.to_lowercase(), format!("/{driver}/{system}"));
+            let text = text.replace("NTx86", decoration).replace("NTamd64", decoration);
+            disk = disk
+                .file(&format!("{folder}/{name}.inf"), text)
+                .file(&format!("{folder}/{name}.sys"), program::driver(machine, &format!("{name} {system}")))
+                .file(&format!("{folder}/{name}.cat"), "placeholder of a catalog");
+            if driver == "NetKVM" && !is_ndis5(release) {
+                disk = disk.file(&format!("{folder}/netkvmp.exe"), "placeholder of a service");
+            }
+        }
+    }
+    disk
+}
+
+fn viostor(release: &str) -> String {
+    if matches!(release, "xp" | "2k3" | "2k8") { VIOSTOR_NO_MSI.into() } else { VIOSTOR.into() }
+}
+
+fn is_ndis5(release: &str) -> bool {
+    matches!(release, "xp" | "2k3")
+}
+
+/// The card's driver goes to directory 13 from Windows 10 on, to 12 before. XP's has its models without a decoration, as old
+/// packages have.
+fn netkvm(release: &str) -> String {
+    match release {
+        "xp" => NETKVM_NDIS5.replace("NetKVM, NTx86", "NetKVM").replace("[NetKVM.NTx86]", "[NetKVM]"),
+        release if is_ndis5(release) => NETKVM_NDIS5.into(),
+        "2k8" | "w7" | "2k8R2" | "2k12R2" => {
+            let text = NETKVM.replace(r"%13%\netkvm.sys", r"%12%\netkvm.sys");
+            text.replace("kvmnet6.CopyFiles = 13", "kvmnet6.CopyFiles = 12")
+        }
+        _ => NETKVM.into(),
+    }
+}
 
 /// Where the operator's disk appears.
 pub const DRIVERS: &str = "/.wherry/drivers";
@@ -30,7 +92,7 @@ pub fn tree(infs: &[(&str, &str)]) -> MemoryTree {
             let name = driver.to_lowercase();
             let folder = format!("{DRIVERS}/{driver}/{system}/amd64");
             volume = volume.file(&format!("{folder}/{name}.inf"), text.as_bytes());
-            volume = volume.file(&format!("{folder}/{name}.sys"), format!("driver {driver} of {system}"));
+            volume = volume.file(&format!("{folder}/{name}.sys"), program::driver(AMD64, system));
             let signed = "placeholder, signed by Microsoft Windows Hardware Compatibility Publisher";
             volume = volume.file(&format!("{folder}/{name}.cat"), signed);
             volume = volume
@@ -53,6 +115,7 @@ pub fn guest(tree: &MemoryTree, target: Target) -> Guest<'_> {
         boot_classes: vec!["{4d36e97b-e325-11ce-bfc1-08002be10318}".into()],
         has_drivers_hive: target.version() >= (6, 2),
         now: 0x01da_6700_0000_0000,
+        signing: os_windows::loading::Signing::default(),
     }
 }
 
@@ -60,7 +123,7 @@ pub fn guest(tree: &MemoryTree, target: Target) -> Guest<'_> {
 pub fn imported(guest: &Guest<'_>, device: &str) -> Import {
     let (packages, odd) = package::find(guest.tree, DRIVERS, 0x409).unwrap();
     assert_eq!(odd, [""; 0]);
-    let choice = package::best(&packages, &Device::new(device), &guest.target).unwrap();
+    let choice = package::ranked(&packages, &Device::new(device), &guest.target).remove(0);
     import(guest, &choice).unwrap()
 }
 
@@ -71,7 +134,7 @@ fn a_disk_is_searched() {
     assert_eq!((packages.len(), odd.len()), (21, 0));
     assert_eq!(package::summary(&packages), "21 packages (netkvm 7, vioscsi 7, viostor 7)");
     let chosen = |device: &str, target: Target| {
-        package::best(&packages, &Device::new(device), &target).map(|choice| choice.package.path())
+        package::ranked(&packages, &Device::new(device), &target).first().map(|choice| choice.package.path())
     };
     let at = |rest: &str| Some(format!("{DRIVERS}/{rest}"));
     let (viostor, vioscsi) = (r"PCI\VEN_1AF4&DEV_1001", r"PCI\VEN_1AF4&DEV_1048");
@@ -111,7 +174,8 @@ fn a_package_that_lacks_a_file_is_refused() {
         tree.mount("v", "/").unwrap();
         let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
         let guest = guest(&tree, target(10, 0, 17763, true));
-        let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+        let choice =
+            package::ranked(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).remove(0);
         let e = import(&guest, &choice).unwrap_err();
         assert!(e.message.contains(message), "{}", e.message);
     }
@@ -132,11 +196,14 @@ fn needs_are_taken_from_the_guest() {
         if with {
             volume = volume.file("/Windows/INF/machine.inf", machine);
         }
-        let tree = MemoryTree::new(vec![volume.file("/d/viostor.sys", "s").file("/d/viostor.cat", "c")]);
+        let tree = MemoryTree::new(vec![
+            volume.file("/d/viostor.sys", program::driver(AMD64, "s")).file("/d/viostor.cat", "c"),
+        ]);
         tree.mount("v", "/").unwrap();
         let guest = guest(&tree, target(10, 0, 17763, true));
         let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
-        let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
+        let choice =
+            package::ranked(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).remove(0);
         import(&guest, &choice).unwrap()
     };
     let io = |import: &Import| import.edits.iter().any(|edit| edit.path.ends_with(r"Device\e5b3b5ac"));
@@ -157,7 +224,7 @@ fn a_file_of_qemus() {
     tree.mount("v", "/").unwrap();
     let guest = guest(&tree, target(10, 0, 17763, true));
     let (packages, _) = package::find(&tree, "/d", 0x409).unwrap();
-    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1B36&DEV_0002"), &guest.target).unwrap();
+    let choice = package::ranked(&packages, &Device::new(r"PCI\VEN_1B36&DEV_0002"), &guest.target).remove(0);
     assert_eq!(choice.model.section, "ComPort_inst1");
     let import = import(&guest, &choice).unwrap();
     let texts = format!("{:?}", import.edits);
@@ -170,32 +237,40 @@ fn a_file_of_qemus() {
     assert!(!import.files.iter().any(|file| file.path.contains("/drivers/")), "{:?}", import.files);
 }
 
-/// 7 and before do not know SHA-2 by themselves.
+/// A driver for other processors is passed over, whatever its INF file says; what is no program blocks.
 #[test]
-fn signatures_that_an_update_is_needed_for() {
-    let notes = |major: u32, minor: u32, update: Option<&str>| {
-        let mut volume = MemoryVolume::new("v", &[("fs.kind", "ntfs")])
-            .directory("/Windows/INF")
-            .file("/d/viostor.inf", VIOSTOR);
-        volume = volume
-            .file("/d/viostor.sys", "s")
-            .file("/d/viostor.cat", b"..\x60\x86\x48\x01\x65\x03\x04\x02\x01..");
-        if let Some(update) = update {
-            volume = volume
-                .file(&format!("/Windows/servicing/Packages/Package_for_{update}~31bf3856ad364e35.mum"), "");
+fn drivers_are_looked_at() {
+    let adapted = |one: Vec<u8>, other: Vec<u8>| {
+        let mut all = generations::volumes(generations::find("2019"));
+        let mut lent =
+            MemoryVolume::new("drivers:0", &[("name", "lent"), ("fs.kind", "iso9660")]).kind("drivers");
+        for (folder, bytes) in [("/2k19", one), ("/w10", other)] {
+            lent = lent
+                .file(&format!("{folder}/viostor.inf"), VIOSTOR)
+                .file(&format!("{folder}/viostor.cat"), "c")
+                .file(&format!("{folder}/viostor.sys"), bytes);
         }
-        let tree = MemoryTree::new(vec![volume]);
-        tree.mount("v", "/").unwrap();
-        imported_from(&tree, target(major, minor, 7601, true)).notes
+        all.push(lent);
+        let tree = MemoryTree::new(all);
+        os_windows::Windows::identify(&tree).unwrap().unwrap();
+        let result = os_windows::Windows::adapt(&tree, &profiles::virtio("uefi", (10, 0)), &[]).unwrap();
+        let written = tree.read_all("/Windows/System32/drivers/viostor.sys", 1 << 20).ok();
+        let blocks: Vec<String> = result
+            .concerns
+            .iter()
+            .filter(|concern| concern.severity == Severity::Blocking)
+            .map(|concern| format!("{}: {}", concern.id, concern.message))
+            .collect();
+        (written, blocks, result.notes.join("\n"))
     };
-    assert!(notes(6, 1, None)[0].contains("KB4474419"));
-    assert!(notes(6, 0, Some("KB1"))[0].contains("KB4474419"));
-    assert!(notes(6, 1, Some("KB3033929")).is_empty() && notes(6, 2, None).is_empty());
-}
-
-fn imported_from(tree: &MemoryTree, target: Target) -> Import {
-    let (packages, _) = package::find(tree, "/d", 0x409).unwrap();
-    let guest = guest(tree, target);
-    let choice = package::best(&packages, &Device::new(r"PCI\VEN_1AF4&DEV_1001"), &guest.target).unwrap();
-    import(&guest, &choice).unwrap()
+    let (narrow, wide) = (program::driver(I386, "n"), program::driver(AMD64, "w"));
+    let (written, blocks, _) = adapted(narrow.clone(), wide.clone());
+    assert_eq!((written, blocks), (Some(wide), vec![]));
+    let (written, blocks, notes) = adapted(narrow.clone(), narrow);
+    assert_eq!(written, None);
+    assert!(blocks.len() == 1 && blocks[0].starts_with("windows.storage.driver-missing"), "{blocks:?}");
+    assert!(notes.contains("viostor.sys is for x86, and this Windows is for x86_64"), "{notes}");
+    let (written, blocks, _) = adapted(b"MZ, then text".to_vec(), vec![]);
+    assert_eq!(written, None);
+    assert!(blocks.len() == 1 && blocks[0].contains("viostor.sys is damaged"), "{blocks:?}");
 }

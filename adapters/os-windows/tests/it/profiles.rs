@@ -24,8 +24,9 @@ pub fn kvm(firmware: &str, version: (u32, u32)) -> DeviceProfile {
 }
 
 /// KVM with virtio.
-pub fn virtio(firmware: &str, _version: (u32, u32)) -> DeviceProfile {
-    profile(firmware, "virtio-blk", "virtio-net", "q35", &["0000:00:08.0"])
+pub fn virtio(firmware: &str, version: (u32, u32)) -> DeviceProfile {
+    let machine = if version < (6, 0) { "i440fx" } else { "q35" };
+    profile(firmware, "virtio-blk", "virtio-net", machine, &["0000:00:08.0"])
 }
 
 /// Hyper-V, generation by firmware.

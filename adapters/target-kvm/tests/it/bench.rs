@@ -3,7 +3,8 @@
 use target_kvm::Kvm;
 use wherry_sdk::target::{DiskNeed, Machine, NicNeed, Sink};
 pub use wherry_sdk::testing::Directory;
-use wherry_sdk::{Result, Severity, TargetPlatform, fact};
+use wherry_sdk::testing::target;
+use wherry_sdk::{Result, TargetPlatform, fact};
 
 pub const BUSES: [&str; 4] = ["virtio-blk", "virtio-scsi", "ahci", "nvme"];
 pub const NICS: [&str; 3] = ["virtio-net", "e1000", "e1000e"];
@@ -26,8 +27,7 @@ pub fn machine(wishes: &[(&str, &str)]) -> Machine {
 }
 
 pub fn blocking(machine: &Machine) -> usize {
-    let offer = Kvm::profile(machine).unwrap();
-    offer.concerns.iter().filter(|it| it.severity == Severity::Blocking).count()
+    target::blocking(&Kvm::profile(machine).unwrap().concerns).len()
 }
 
 /// Prepares and finishes; the sinks.
@@ -39,9 +39,5 @@ pub fn make(output: &Directory, key: &str, machine: &Machine) -> Result<Vec<Sink
 }
 
 pub fn names(sinks: &[Sink]) -> Vec<String> {
-    let name = |sink: &Sink| match sink {
-        Sink::File(file) => file.name.clone(),
-        Sink::Device(device) => panic!("{device}"),
-    };
-    sinks.iter().map(name).collect()
+    target::files(sinks).into_iter().map(|file| file.name.clone()).collect()
 }

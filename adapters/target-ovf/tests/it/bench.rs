@@ -3,7 +3,8 @@
 use target_ovf::Ovf;
 use wherry_sdk::target::{DiskNeed, Machine, NicNeed, Sink};
 pub use wherry_sdk::testing::Directory;
-use wherry_sdk::{Fact, Output, Result, Severity, TargetPlatform, fact};
+use wherry_sdk::testing::target;
+use wherry_sdk::{Fact, Output, Result, TargetPlatform, fact};
 
 pub const FLAVOURS: [(&str, &[&str], &[&str]); 3] = [
     ("vmware", &["pvscsi", "lsi-scsi", "ahci", "nvme"], &["vmxnet3", "e1000e", "e1000"]),
@@ -61,6 +62,5 @@ pub fn query(output: &Directory, path: &str) -> String {
 }
 
 pub fn blocking(machine: &Machine) -> Vec<String> {
-    let concerns = Ovf::profile(machine).unwrap().concerns.into_iter();
-    concerns.filter(|one| one.severity == Severity::Blocking).map(|one| one.id).collect()
+    target::blocking(&Ovf::profile(machine).unwrap().concerns)
 }

@@ -1,7 +1,7 @@
 //! Wishes, defaults by what the guest is, and what is refused.
 
 use crate::bench::{
-    DEBIAN, Directory, NT4, WINDOWS_7, WINDOWS_2003, WINDOWS_2022, blocking, files, lone, machine, make,
+    DEBIAN, Directory, NT4, WINDOWS_7, WINDOWS_2003, WINDOWS_2022, at, blocking, files, machine, make,
     profile, vmx,
 };
 use target_vmware::VMware;
@@ -95,7 +95,7 @@ fn machines_that_vmware_would_refuse_are_refused_first() {
     for machine in odd {
         assert_eq!(blocking(&machine), ["vmware.machine"], "{machine:?}");
         let output = Directory::new("odd");
-        let error = VMware::prepare(lone(&output), "k", &machine, &profile).unwrap_err();
+        let error = VMware::prepare(at(&output), "k", &machine, &profile).unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput);
         assert!(output.names().unwrap().is_empty());
     }
@@ -160,6 +160,6 @@ fn sinks_carry_the_format_and_its_options() {
     assert_eq!((option(0, "subformat"), option(0, "adapter-type")), (Some("streamOptimized"), Some("ide")));
     assert_eq!(option(1, "file-name"), Some("web-a.1-1.vmdk"));
     assert!(option(0, "cid") != option(1, "cid") && option(0, "cid").unwrap().len() == 8);
-    VMware::undo(lone(&output), "k", &machine(NT4, &[])).unwrap();
+    VMware::undo(at(&output), "k", &machine(NT4, &[])).unwrap();
     assert!(output.names().unwrap().is_empty());
 }

@@ -1,6 +1,7 @@
 //! Dynamic disks made by the documents.
 
-use wherry_sdk::image::{Uuid, put};
+use wherry_sdk::bytes::put;
+use wherry_sdk::image::Uuid;
 
 /// Sectors of a disk, where its data starts, and where its database does.
 pub const SECTORS: u64 = 4096;

@@ -1,6 +1,7 @@
 //! What Linux makes of a volume: a kernel under QEMU's emulator mounts it by its own driver. This machine's kernel has few of
 //! them. `cargo xtask test` makes the kernel (`.work/kernel`).
 
+use super::run;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,7 +20,7 @@ pub fn unpack(volume: &Path, driver: &str, folder: &Path) -> String {
     File::create(&tar)
         .and_then(|file| file.set_len(TAR_MOST))
         .unwrap_or_else(|e| panic!("{}: {e}", tar.display()));
-    let said = run(qemu(&kernel, volume, driver, &tar));
+    let said = run(&mut qemu(&kernel, volume, driver, &tar));
     assert!(said.lines().any(|line| line.trim_end() == "wherry: complete"), "Linux' {driver} fails:\n{said}");
     run(Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(folder));
     std::fs::remove_file(&tar).unwrap_or_else(|e| panic!("{}: {e}", tar.display()));
@@ -34,7 +35,16 @@ fn kernel() -> PathBuf {
 
 fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path) -> Command {
     let mut command = Command::new("timeout");
-    command.args([PATIENCE, "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512"]);
+    command.stdin(Stdio::null()).args([
+        PATIENCE,
+        "qemu-system-x86_64",
+        "-machine",
+        "q35,accel=tcg",
+        "-cpu",
+        "max",
+        "-m",
+        "512",
+    ]);
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(kernel.join("initrd"));
     let words = format!("console=ttyS0 quiet panic=-1 wherry.driver={driver} wherry.options=ro");
@@ -44,13 +54,4 @@ fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path) -> Command {
         command.args(["-drive", &format!("file={path},format=raw,if=virtio,cache=unsafe,{mode}")]);
     }
     command
-}
-
-/// What a command printed; panics when it fails.
-fn run(mut command: impl std::borrow::BorrowMut<Command>) -> String {
-    let command = command.borrow_mut().stdin(Stdio::null());
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
 }

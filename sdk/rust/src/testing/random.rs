@@ -19,6 +19,20 @@ impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         (self.next_u64() >> 11) % end
     }
+    /// Bytes that do not compress.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length + 8);
+        while bytes.len() < length {
+            bytes.extend_from_slice(&self.next_u64().to_le_bytes());
+        }
+        bytes.truncate(length);
+        bytes
+    }
+}
+
+/// The first `length` bytes of this seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    Random::new(seed).bytes(length)
 }
 
 /// Damages `bytes[from..to]` a few times, as `seed` says: bits and bytes flipped, runs of 0x00 and 0xff, numbers near
