@@ -172,7 +172,6 @@ fn serial(id: &str, [a, b, c, d, e, f]: [u8; 6]) -> String {
 }
 
 /// The hardware address in the path of such a card.
-#[allow(dead_code)]
 pub fn mac(device: &str) -> Option<String> {
     let (id, instance) = device.rsplit_once('\\')?;
     let id = id.to_ascii_uppercase();
