@@ -52,6 +52,11 @@ impl<'a> Device<'a> {
         Self { blob, size, pages: HashMap::new(), dirty: BTreeSet::new(), changes: 0 }
     }
 
+    /// The device alone; what was not written back is lost.
+    pub fn into_blob(self) -> Box<dyn Blob + 'a> {
+        self.blob
+    }
+
     /// Bytes of the whole device.
     pub fn size(&self) -> u64 {
         self.blob.size()

@@ -19,15 +19,24 @@ mod layout;
 mod links;
 mod listing;
 pub mod log;
+mod log_block;
+mod log_change;
 mod log_idle;
+mod log_pages;
+mod log_record;
+mod log_replay;
+mod log_tables;
 pub mod lznt1;
 pub mod lzx;
 mod meta;
 mod name;
+mod overlay;
 mod path;
 mod prefix;
 mod record;
+mod recovery;
 mod reparse;
+mod replay_check;
 mod runs;
 mod state;
 mod tree;
@@ -56,9 +65,7 @@ impl FileSystem for Ntfs {
     fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
         let Some(sector) = boot::read(device)? else { return bitlocker::probe(device) };
         let boot = Boot::parse(&sector, device.size())?;
-        let mut volume = Volume::open(Box::new(device::Borrowed(device)), boot)?;
-        volume.judge()?;
-        Ok(Some(volume.identity()))
+        Ok(Some(recovery::open(Box::new(device::Borrowed(device)), boot, false)?.identity()))
     }
 
     fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self> {
@@ -70,8 +77,7 @@ impl FileSystem for Ntfs {
             return Err(Error::new(ErrorKind::Denied, "the device is read-only: mount it for reading"));
         }
         let boot = Boot::parse(&sector, device.size())?;
-        let mut volume = Volume::open(device, boot)?;
-        volume.judge()?;
+        let mut volume = recovery::open(device, boot, writable)?;
         if writable {
             volume.check_writable()?;
             volume.writing = Writing::new(true);

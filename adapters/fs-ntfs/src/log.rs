@@ -1,12 +1,13 @@
 //! `$LogFile`: whether what it records is on the volume already. Two restart pages at its start say so, the newer counts.
 //!
-//! The log is not replayed: what Windows wrote could not be compared with what Windows makes of it. Who has such a volume
-//! is told how to have Windows do it. Sources: Linux' documentation of the structures (`fs/ntfs3`, `ntfs-3g`'s
-//! `logfile.h`); versions 1.0 and 1.1 are those up to Windows 7, 2.0 is what Windows 8 and later keep while it runs.
+//! Where it is not, `log_replay` does what is left to do, or the user is told how to have Windows do it. Sources: Linux'
+//! documentation of the structures (`fs/ntfs3`, `ntfs-3g`'s `logfile.h`); versions 1.0 and 1.1 are those up to Windows 7,
+//! 2.0 is what Windows 8 and later keep while it runs.
 
 use crate::bytes::{part, u16_at, u32_at, u64_at};
 use crate::fixup;
-use crate::log_idle::{Area, is_idle};
+use crate::log_idle::is_idle;
+use crate::log_pages::Area;
 use wherry_sdk::Result;
 
 /// What is looked at: the second page is where the first ends, and pages have 64 KiB at most.
@@ -36,6 +37,8 @@ pub enum State {
     Checked,
     /// what it records is still to be done
     Pending,
+    /// the same, and all of it can be done here
+    Replayable,
     /// Windows 8 or later still keeps changes in memory: hibernated, shut down with Fast Startup, or stopped at once
     Kept,
     /// its pages contradict themselves
@@ -53,6 +56,7 @@ impl State {
             Self::Idle => "idle",
             Self::Checked => "checked",
             Self::Pending => "pending",
+            Self::Replayable => "replayable",
             Self::Kept => "kept",
             Self::Damaged => "damaged",
             Self::Unknown(..) => "unknown",
@@ -63,7 +67,7 @@ impl State {
     pub fn doubt(self) -> Option<String> {
         let start = "start Windows once, and shut it down fully (shutdown /s /t 0, or hold Shift)";
         match self {
-            Self::Clean | Self::Empty | Self::Idle | Self::Checked => None,
+            Self::Clean | Self::Empty | Self::Idle | Self::Checked | Self::Replayable => None,
             Self::Pending => Some(format!("its log has changes that are not on the volume yet: {start}")),
             Self::Kept => {
                 Some(format!("Windows keeps changes of it in memory (hibernation, Fast Startup): {start}"))
@@ -77,7 +81,7 @@ impl State {
 }
 
 /// What a restart page says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Page {
     state: State,
     /// The number of the newest record when it was written.
@@ -86,39 +90,70 @@ struct Page {
     size: usize,
     /// Where the log goes on.
     area: Option<Area>,
+    /// The page, its update sequence resolved.
+    bytes: Vec<u8>,
+}
+
+/// A log that was looked at.
+pub struct Log {
+    /// how it was left
+    pub state: State,
+    /// what counts of it, where that is known
+    pub area: Option<Area>,
+    /// the restart page that says so
+    pub restart: Vec<u8>,
 }
 
 /// Looks at a log of `size` bytes, which `read` gives by offset and length.
-pub fn judge(size: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result<State> {
+pub fn judge(size: u64, read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result<State> {
+    Ok(open(size, read)?.state)
+}
+
+/// The same, with what a replay needs.
+pub fn open(size: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result<Log> {
     let mut head = read(0, size.min(HEAD))?;
+    let none = |state| Log { state, area: None, restart: Vec::new() };
     if !head.is_empty() && part(&head, 0, PAGE_MOST).iter().all(|byte| *byte == 0xff) {
-        return Ok(State::Empty);
+        return Ok(none(State::Empty));
     }
     let first = page(&mut head, 0);
     let sizes =
         std::iter::successors(Some(PAGE_LEAST), |size| Some(size * 2)).take_while(|size| *size <= PAGE_MOST);
-    let second = match first {
-        Some(Page { size, .. }) if size > 0 => page(&mut head, size),
+    let second = match &first {
+        Some(Page { size, .. }) if *size > 0 => page(&mut head, *size),
         _ => sizes.into_iter().find_map(|size| page(&mut head, size)),
     };
-    let (state, area) = match (first, second) {
+    let mut log = match (first, second) {
         (Some(one), Some(two)) => newer(one, two),
-        (Some(one), None) | (None, Some(one)) => (one.state, one.area),
-        (None, None) => (State::Damaged, None),
+        (Some(one), None) | (None, Some(one)) => one.into_log(),
+        (None, None) => none(State::Damaged),
     };
-    match area {
-        Some(area) if state == State::Pending && is_idle(&area, size, read)? => Ok(State::Idle),
-        _ => Ok(state),
+    if let (State::Pending, Some(area)) = (log.state, &log.area)
+        && is_idle(area, size, read)?
+    {
+        log.state = State::Idle;
+    }
+    Ok(log)
+}
+
+impl Page {
+    fn damaged(size: usize) -> Self {
+        Self { state: State::Damaged, newest: 0, size, area: None, bytes: Vec::new() }
+    }
+
+    fn into_log(self) -> Log {
+        Log { state: self.state, area: self.area, restart: self.bytes }
     }
 }
 
 /// The state that counts. A torn page may have been the newer one, so that the other one cannot say that all is well.
-fn newer(one: Page, two: Page) -> (State, Option<Area>) {
+fn newer(one: Page, two: Page) -> Log {
+    let none = |state| Log { state, area: None, restart: Vec::new() };
     match (one.state, two.state) {
-        (State::Pending, State::Damaged) | (State::Damaged, State::Pending) => (State::Pending, None),
-        (State::Damaged, _) | (_, State::Damaged) => (State::Damaged, None),
-        _ if two.newest > one.newest => (two.state, two.area),
-        _ => (one.state, one.area),
+        (State::Pending, State::Damaged) | (State::Damaged, State::Pending) => none(State::Pending),
+        (State::Damaged, _) | (_, State::Damaged) => none(State::Damaged),
+        _ if two.newest > one.newest => two.into_log(),
+        _ => one.into_log(),
     }
 }
 
@@ -127,14 +162,13 @@ fn page(head: &mut [u8], at: usize) -> Option<Page> {
     let checked = match part(head, at, 4) {
         b"RSTR" => false,
         b"CHKD" => true,
-        b"BAAD" => return Some(Page { state: State::Damaged, newest: 0, size: 0, area: None }),
+        b"BAAD" => return Some(Page::damaged(0)),
         _ => return None,
     };
     let size = u32_at(head, at + 0x10) as usize;
     let sensible =
         size.is_power_of_two() && (PAGE_LEAST..=PAGE_MOST).contains(&size) && (at == 0 || at == size);
-    let damaged =
-        Page { state: State::Damaged, newest: 0, size: if sensible { size } else { 0 }, area: None };
+    let damaged = Page::damaged(if sensible { size } else { 0 });
     let bytes = at.checked_add(size).and_then(|end| head.get_mut(at..end)).filter(|_| sensible);
     let Some(bytes) = bytes.filter(|bytes| bytes.len() == size) else { return Some(damaged) };
     if !fixup::apply(bytes) {
@@ -142,11 +176,12 @@ fn page(head: &mut [u8], at: usize) -> Option<Page> {
     }
     let newest = u64_at(bytes, usize::from(u16_at(bytes, 0x18)));
     if checked {
-        return Some(Page { state: State::Checked, newest: newest.max(u64_at(bytes, 8)), size, area: None });
+        let newest = newest.max(u64_at(bytes, 8));
+        return Some(Page { state: State::Checked, newest, size, area: None, bytes: Vec::new() });
     }
     let state = restart(bytes);
     let area = Area::parse(bytes, usize::from(u16_at(bytes, 0x18)));
-    Some(Page { state, newest, size, area: Some(area) })
+    Some(Page { state, newest, size, area: Some(area), bytes: bytes.to_vec() })
 }
 
 /// The restart area of a page: who uses the log, and how it was left.

@@ -85,6 +85,11 @@ impl Record {
         u64_at(&self.bytes, 0x20)
     }
 
+    /// The number that its next attribute gets.
+    pub fn next_id(&self) -> u16 {
+        u16_at(&self.bytes, 0x28)
+    }
+
     /// Changes what says how the record is used.
     pub fn set_state(&mut self, sequence: u16, links: u16, flags: u16, base: u64) {
         put_u16(&mut self.bytes, 0x10, sequence);

@@ -12,9 +12,9 @@ const DIRTY: u16 = 0x0001;
 impl Volume<'_> {
     /// Finds out whether everything on the volume can be believed.
     pub fn judge(&mut self) -> Result<()> {
-        self.log = match self.read_log() {
+        self.log = match self.open_log() {
             Err(error) if error.kind == ErrorKind::Corrupt => log::State::Damaged,
-            state => state?,
+            log => log?.map_or(log::State::Damaged, |log| log.state),
         };
         self.asleep = self.read_hibernation()?;
         let dirty = "the volume is marked as dirty: start Windows, or run chkdsk /f there";
@@ -23,10 +23,12 @@ impl Volume<'_> {
         Ok(())
     }
 
-    fn read_log(&mut self) -> Result<log::State> {
+    /// The log as it is; none where its file has no content.
+    pub fn open_log(&mut self) -> Result<Option<log::Log>> {
         let file = self.file(LOG)?;
-        let Some(data) = file.get(DATA, &[]) else { return Ok(log::State::Damaged) };
-        log::judge(data.size(), |offset, length| self.read_attribute(&file, data, offset, length))
+        let Some(data) = file.get(DATA, &[]) else { return Ok(None) };
+        let size = data.size();
+        log::open(size, |offset, length| self.read_attribute(&file, data, offset, length)).map(Some)
     }
 
     fn read_hibernation(&mut self) -> Result<hibernation::State> {
@@ -70,7 +72,7 @@ impl Volume<'_> {
             label: self.about.label.clone(),
             block: self.boot.cluster as u32,
             size: self.boot.size,
-            clean: self.doubt.is_none(),
+            clean: self.doubt.is_none() && self.log != log::State::Replayable,
             facts,
         }
     }

@@ -4,6 +4,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use lzxd::{Lzxd, WindowSize};
 use wherry_registry::Storage;
+use wherry_sdk::bytes::{u16_at, u32_at};
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// How a cabinet begins.
@@ -51,14 +52,6 @@ pub fn unpack(storage: &dyn Storage, name: &str) -> Result<Option<Vec<u8>>> {
     let cabinet = Cabinet::open(storage)?;
     let Some(entry) = cabinet.find(name)? else { return Ok(None) };
     cabinet.read(&entry).map(Some)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |two| u16::from_le_bytes(*two))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |four| u32::from_le_bytes(*four))
 }
 
 impl<'a> Cabinet<'a> {

@@ -108,7 +108,7 @@ fn trouble(guest: &Guest<'_>, name: &str, signature: Option<&[u8]>) -> Option<Tr
             };
             let what =
                 format!("{name} is signed by its maker, not by Microsoft: Windows since version 1607 {when}");
-            let remedy = "lend a driver that Microsoft has signed (for virtio: of virtio-win 0.1.204 or later), or choose a machine \
+            let remedy = "lend a driver that Microsoft has signed (for virtio: of virtio-win 0.1.215 or later), or choose a machine \
                           without Secure Boot; where the maker's certificate is from before 2015-07-29, or Windows was upgraded \
                           from an earlier one, say --guest driver-signatures=trusted";
             Some(Trouble { id: "windows.driver.secure-boot", what, remedy, sure })

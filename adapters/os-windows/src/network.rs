@@ -18,7 +18,7 @@ use crate::system::System;
 use crate::tools::Platform;
 use crate::version::{W2000, XP};
 use crate::work::Work;
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 use wherry_registry::{Kind, data};
 use wherry_sdk::{Fact, Result, Severity, fact, find};
 

@@ -9,7 +9,7 @@
 
 use crate::hives::{Hives, Store};
 use crate::system::System;
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 use wherry_sdk::Result;
 
 /// `NPI_MS_IPV6_MODULEID`.

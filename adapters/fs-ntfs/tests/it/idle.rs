@@ -18,6 +18,7 @@ pub struct Log {
     pub bytes: Vec<u8>,
     at: usize,
     last: u64,
+    round: u64,
 }
 
 /// What is logged.
@@ -31,7 +32,12 @@ pub enum Record {
 impl Log {
     /// Nothing is logged.
     pub fn new() -> Self {
-        Self { bytes: vec![0xff; SIZE], at: FIRST + 0x40, last: 0 }
+        Self { bytes: vec![0xff; SIZE], at: FIRST + 0x40, last: 0, round: ROUND }
+    }
+
+    /// Nothing is logged, and the next record is in that page.
+    pub fn at_page(page: usize) -> Self {
+        Self { at: page * PAGE + 0x40, ..Self::new() }
     }
 
     /// Adds a record and gives its number.
@@ -50,12 +56,25 @@ impl Log {
                 (2, content)
             }
         };
-        let number = ROUND << (64 - BITS) | (self.at / 8) as u64;
+        self.push(kind, 0x18, self.last, &content)
+    }
+
+    /// The number of the next record.
+    pub fn next(&self) -> u64 {
+        self.round << (64 - BITS) | (self.at / 8) as u64
+    }
+
+    /// Adds a record of a transaction, behind which `undo_next` is undone.
+    pub fn push(&mut self, kind: u32, transaction: u32, undo_next: u64, content: &[u8]) -> u64 {
+        let number = self.next();
         let mut header = vec![0; 0x30];
         put(&mut header, 0, &number.to_le_bytes());
-        put(&mut header, 8, &self.last.to_le_bytes());
+        put(&mut header, 8, &undo_next.to_le_bytes());
+        put(&mut header, 0x10, &undo_next.to_le_bytes());
         put(&mut header, 0x18, &(content.len() as u32).to_le_bytes());
         put(&mut header, 0x20, &kind.to_le_bytes());
+        put(&mut header, 0x24, &transaction.to_le_bytes());
+        header[0x28] = u8::from(self.at % PAGE + 0x30 + content.len() > PAGE);
         self.last = number;
         let start = self.at / PAGE * PAGE;
         header.extend(content);
@@ -81,11 +100,34 @@ impl Log {
                 put(&mut self.bytes, page + 0x10, &[1]);
                 put(&mut self.bytes, page + 0x20, &number.to_le_bytes());
                 self.at = self.at.next_multiple_of(8);
+                put(&mut self.bytes, page + 0x18, &((self.at - page) as u16).to_le_bytes());
             }
             if self.at.next_multiple_of(PAGE) - self.at < 0x30 || self.at.is_multiple_of(PAGE) {
                 self.at = self.at.next_multiple_of(PAGE) + 0x40;
+                if self.at >= SIZE {
+                    (self.at, self.round) = (FIRST + 0x40, self.round + 1);
+                }
             }
         }
+    }
+
+    /// The log on the disk, of which records from `oldest` on are needed; the last page has its two copies, or `lost` itself.
+    pub fn finish_copied(mut self, checkpoint: u64, oldest: u64, lost: bool) -> Vec<u8> {
+        let ends = |page: &[u8]| little(page, 0x20, 8);
+        let homes = (FIRST..SIZE).step_by(PAGE).filter(|at| field(&self.bytes, *at, 4) == b"RCRD");
+        let home = homes.max_by_key(|at| ends(&self.bytes[*at..])).unwrap();
+        for copy in [2 * PAGE, 3 * PAGE] {
+            self.bytes.copy_within(home..home + PAGE, copy);
+            put(&mut self.bytes, copy + 8, &(home as u64).to_le_bytes());
+        }
+        if lost {
+            self.bytes[home..home + PAGE].fill(0xff);
+        }
+        let mut bytes = self.finish(checkpoint);
+        for page in [0, PAGE] {
+            put(&mut bytes, page + 0x30 + 0x40, &oldest.to_le_bytes());
+        }
+        bytes
     }
 
     /// The log on the disk: restart pages that name the checkpoint, update sequences.

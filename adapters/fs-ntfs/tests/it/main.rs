@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 mod check;
+mod described;
 mod edits;
 mod exercise;
 mod hostile;
@@ -12,7 +13,11 @@ mod model;
 mod packed;
 mod packed_exercise;
 mod packed_hostile;
+mod raw;
 mod reading;
+mod recorded;
+mod replay;
+mod replay_hostile;
 mod states;
 mod states_exercise;
 mod states_hostile;
