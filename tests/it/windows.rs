@@ -168,7 +168,7 @@ fn an_old_windows_on_ide() {
 fn a_new_windows_on_ahci() {
     migrates(
         "2016",
-        &["disk-bus=ahci", "nic-model=e1000e"],
+        &["disk-bus=ahci", "nic-model=e1000"],
         &[r"Services\storahci\StartOverride", "ConfigFlags"],
     );
 }

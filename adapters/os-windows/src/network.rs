@@ -150,7 +150,7 @@ fn prepared(work: &mut Work<'_>, card: &Card, device: &str) -> Result<()> {
 
 /// Addresses of cards whose place is not known: a script finds them by their hardware addresses, if the operator wants one.
 fn late_addresses(work: &mut Work<'_>, late: &[(&Card, &New)]) -> Result<()> {
-    let known = late.iter().filter_map(|(card, new)| Some(Address { card: *card, mac: new.mac.as_deref()? }));
+    let known = late.iter().filter_map(|(card, new)| Some(Address { card, mac: new.mac.as_deref()? }));
     firstboot::adapt(work, &known.collect::<Vec<_>>())?;
     let has_script = firstboot::is_wanted(work) && work.system.version >= XP;
     for (card, new) in late {

@@ -72,8 +72,8 @@ impl Fitting {
         // `prefer_ms_hyperv`), so that it needs the latter.
         let linux = guest.windows.is_none() && !guest.id.is_empty();
         let buses = if linux { vec!["hyperv-scsi", "ide"] } else { vec!["ide", "hyperv-scsi"] };
-        // Windows has had a driver of its own for the synthetic card since Vista.
-        let old = guest.windows.is_some_and(|windows| windows.kernel < (6, 0));
+        // Windows has had a driver of its own for the synthetic card since 7 and 2008 R2, and still has one for the other.
+        let old = guest.windows.is_some_and(|windows| windows.kernel < (6, 1));
         let cards = if old { vec!["tulip", "hyperv-net"] } else { vec!["hyperv-net", "tulip"] };
         Self { buses, cards }
     }
@@ -155,7 +155,7 @@ fn odd_guest(guest: &Guest<'_>, generation: &str, nic_model: &str) -> Vec<Concer
         let remedy = "make it start by BIOS first, or use another target";
         concerns.push(blocking("hyperv.generation-2", message, remedy));
     }
-    let old = guest.windows.filter(|windows| windows.kernel < (6, 0));
+    let old = guest.windows.filter(|windows| windows.kernel < (6, 1));
     let told = match (old, nic_model) {
         (Some(windows), "tulip") if windows.kernel == (5, 2) && guest.is_wide => {
             "Windows XP and 2003 of 64 bits have no driver for the legacy network adapter"

@@ -8,11 +8,19 @@ use target_hyperv::HyperV;
 use wherry_sdk::target::{Machine, NicNeed};
 use wherry_sdk::{ErrorKind, LivePlatform, Output, Severity, find};
 
+const WINDOWS_2008: &[(&str, &str)] = &[
+    ("os.family", "windows"),
+    ("os.version", "6.0.6002"),
+    ("os.architecture", "x86_64"),
+    ("firmware", "bios"),
+];
+
 #[test]
 fn defaults_follow_from_the_guest() {
     let cases = [
         (NT4, "generation-1", "bios", "ide", "tulip", None),
         (WINDOWS_2003, "generation-1", "bios", "ide", "tulip", None),
+        (WINDOWS_2008, "generation-1", "bios", "ide", "tulip", None),
         (WINDOWS_7, "generation-1", "bios", "ide", "hyperv-net", Some("hyperv-scsi")),
         (WINDOWS_2022, "generation-2", "uefi", "hyperv-scsi", "hyperv-net", None),
         (DEBIAN, "generation-1", "bios", "hyperv-scsi", "hyperv-net", None),
