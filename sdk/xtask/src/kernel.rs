@@ -11,7 +11,7 @@ const SUITE: &str = "trixie";
 const PACKAGES: &str = "linux-image-amd64,busybox-static";
 /// What is read before the file systems' drivers.
 const BUS: &[&str] = &["virtio_pci", "virtio_blk"];
-const DRIVERS: &[&str] = &["ntfs3"];
+const DRIVERS: &[&str] = &["ntfs3", "xfs"];
 const INIT: &str = include_str!("kernel.sh");
 
 fn recipe() -> String {
