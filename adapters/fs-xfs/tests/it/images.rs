@@ -37,7 +37,7 @@ pub const FLAVOURS: &[Flavour] = &[
     flavour("1k-wide", &["-b", "size=1024", "-n", "size=8192", "-i", "maxpct=50"], &["v5"]),
     flavour("2k", &["-b", "size=2048", "-i", "size=1024"], &["v5"]),
     flavour("sector-4k", &["-s", "size=4096", "-n", "size=16384"], &["v5"]),
-    flavour("groups", &["-d", "agcount=4"], &["v5"]),
+    flavour("groups", &["-d", "agcount=3"], &["v5"]),
     flavour("ci", &["-n", "version=ci"], &["v5", "ascii-ci"]),
     flavour("v4", &["-m", "crc=0"], &["v4", "attr2", "lazy-count"]),
     flavour("v4-ftype", &["-m", "crc=0", "-n", "ftype=1"], &["v4", "ftype"]),

@@ -32,15 +32,15 @@ fn free_by_xfs_db(image: &Path, block: u64) -> u64 {
 #[test]
 fn a_copy_of_what_is_used() {
     for flavour in FLAVOURS {
-        let image = make(flavour, 40 << 20, populate);
+        let image = make(flavour, 48 << 20, populate);
         let device = FileBlob::open(&image.path).unwrap();
         let block = u64::from(Xfs::probe(&device).unwrap().unwrap().block);
         let mut fs = Xfs::mount(Box::new(device), false).unwrap();
         let tree = from_adapter(&mut fs);
-        let (few, all) = (used(&mut fs, 40 << 20, 2).unwrap(), used(&mut fs, 40 << 20, 10_000).unwrap());
+        let (few, all) = (used(&mut fs, 48 << 20, 2).unwrap(), used(&mut fs, 48 << 20, 10_000).unwrap());
         let sum = |ranges: &[wherry_sdk::Range]| ranges.iter().map(|range| range.length).sum::<u64>();
         assert_eq!(sum(&few), sum(&all), "{}", flavour.name);
-        assert_eq!((40 << 20) - sum(&all), free_by_xfs_db(&image.path, block), "{}", flavour.name);
+        assert_eq!((48 << 20) - sum(&all), free_by_xfs_db(&image.path, block), "{}", flavour.name);
         let target = image.beside("target");
         copy_used(&image.path, &target, &all);
         check(&target);
@@ -48,6 +48,6 @@ fn a_copy_of_what_is_used() {
         assert_same(&from_adapter(&mut again), &tree, flavour.name);
         let rest = fs.used(5, 1).unwrap();
         assert_eq!(rest[0].offset, 5, "from the middle of a range");
-        assert!(fs.used(40 << 20, 10).unwrap().is_empty());
+        assert!(fs.used(48 << 20, 10).unwrap().is_empty());
     }
 }
