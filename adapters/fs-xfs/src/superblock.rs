@@ -128,7 +128,7 @@ impl Superblock {
         let group_size = group * u64::from(self.block_size);
         if group_size < 4 * u64::from(self.sector_size)
             || bits > 31
-            || self.group_blocks.next_power_of_two() != 1 << bits
+            || self.group_blocks.checked_next_power_of_two() != Some(1 << bits)
         {
             return refuse(84, "size of allocation groups");
         }

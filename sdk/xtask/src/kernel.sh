@@ -17,7 +17,6 @@ if /busybox mount -t "$(word driver)" -o "$(word options)" /dev/vda /volume; the
 	if [ "$(word options)" = ro ]; then
 		/busybox tar -cf /dev/vdb -C /volume . && end=complete
 	else
-		/busybox mkdir -p /bin
 		/busybox --install -s /bin
 		cd /volume && PATH=/bin tar -xf /dev/vdb && PATH=/bin sh -e ./.fill && /bin/rm .fill && end=complete
 		cd /

@@ -11,6 +11,10 @@ use wherry_sdk::{ErrorKind, FileSystem, find as fact};
 
 const SIZE: u64 = 64 << 20;
 
+/// Of the owner, of user 1000, of the group, with a mask, of others: all may read and write.
+const ACL: &str =
+    "020000000100 0600ffffffff 02000600e8030000 04000600ffffffff 10000600ffffffff 20000600ffffffff";
+
 fn filled(flavour: &Flavour, script: &str) -> Image {
     let image = empty(flavour, SIZE);
     let source = image.beside("source");
@@ -49,6 +53,7 @@ fn compared(mut files: Files) -> Files {
 fn same_as_linux(name: &str, count: u32, reflink: bool) {
     let mut script = pieces(count, reflink);
     let set = attributes(&mut script);
+    writeln!(script, "setfattr -n system.posix_acl_access -v 0x{} etc/fstab", ACL.replace(' ', "")).unwrap();
     let image = filled(find(name), &script);
     check(&image.path);
     let folder = image.beside("linux");
@@ -69,15 +74,11 @@ fn same_as_linux(name: &str, count: u32, reflink: bool) {
             "{name}: {attribute} of {path}: {found:?}"
         );
     }
-    assert_eq!(
-        set.len(),
-        files
-            .values()
-            .filter(|node| node.links == 1 || !node.attributes.is_empty())
-            .map(|node| node.attributes.len())
-            .sum::<usize>()
-            - files["/second"].attributes.len()
-    );
+    let list = files["/second"].attributes.iter().find(|(name, _)| name == "system.posix_acl_access");
+    let shown: String = list.unwrap().1.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(shown, ACL.replace(' ', ""), "{name}");
+    let all: usize = files.values().map(|node| node.attributes.len()).sum();
+    assert_eq!(all - files["/second"].attributes.len() - 1, set.len(), "{name}");
     assert_same(&compared(files), &there, name);
     let ranges = used(&mut fs, SIZE, 100).unwrap();
     let target = image.beside("target");

@@ -27,7 +27,7 @@ pub fn unpack(volume: &Path, driver: &str, folder: &Path) -> String {
 }
 
 /// Mounts the volume for writing, with these options such as `rw`, and puts everything from `folder` into it; then runs the
-/// script there, with busybox's programs and the volume as its directory. A script that ends with
+/// script there, with busybox's programs, `setfattr`, and the volume as its directory. A script that ends with
 /// `echo "wherry: complete"; poweroff -f` leaves a volume that was not shut down. Panics as [`unpack`] does.
 pub fn fill(volume: &Path, driver: &str, options: &str, folder: &Path, script: &str) -> String {
     let kernel = kernel();
