@@ -33,7 +33,7 @@ fn pieces(count: u32, reflink: bool) -> String {
          dd if=etc/big of=pieces bs=1024 count=2 skip=$((i%1000)) seek=$((i*8)) conv=notrunc 2>/dev/null\n\
          echo $i >\"many/one more in a directory that is larger than its first piece $i\"; i=$((i+1)); done\n\
          fallocate -l 1000000 unwritten; echo start | dd of=unwritten conv=notrunc 2>/dev/null\n\
-         touch -d '1960-02-03 04:05:06' etc/fstab; mknod pipe p; mknod null c 1 3\n\
+         touch -d '1960-02-03 04:05:06' etc/fstab; touch -d '2100-02-03 04:05:06' few/size-0; mknod pipe p; mknod null c 1 3\n\
          dd if=few/size-70000 of=huge bs=1k seek=100000000 2>/dev/null; rm huge\n"
     );
     if reflink {
@@ -42,9 +42,10 @@ fn pieces(count: u32, reflink: bool) -> String {
     script
 }
 
+/// Without what tar does not carry: times before 1970, attributes.
 fn compared(mut files: Files) -> Files {
     for node in files.values_mut() {
-        (node.id, node.attributes) = (0, Vec::new());
+        (node.id, node.mtime, node.attributes) = (0, node.mtime.max(0), Vec::new());
     }
     files
 }
@@ -90,28 +91,24 @@ fn same_as_linux(name: &str, count: u32, reflink: bool) {
 
 #[test]
 fn defaults() {
-    same_as_linux("default", 300, true);
+    same_as_linux("default", 60, true);
 }
 
 #[test]
 fn large_counts_and_reverse_maps() {
-    same_as_linux("rmapbt", 40, true);
+    same_as_linux("rmapbt", 30, true);
 }
 
-/// Small blocks, so that trees have several levels.
+/// Small blocks, so that trees have several leaves.
 #[test]
 fn small_blocks() {
-    same_as_linux("1k", 1400, false);
+    same_as_linux("1k", 150, false);
 }
 
-#[test]
-fn version_4() {
-    same_as_linux("v4", 100, false);
-}
-
+/// Smaller still, and trees of two levels.
 #[test]
 fn version_4_with_blocks_of_512() {
-    same_as_linux("v4-512", 500, false);
+    same_as_linux("v4-512", 300, false);
 }
 
 /// A machine whose power was cut: reading is possible, writing is refused, and everything counts as used.
