@@ -5,7 +5,7 @@ use crate::Xfs;
 use crate::bytes::{Own, be16_at, be32_at, be64_at, big, byte_at, check, damaged, field, part};
 use crate::features;
 use crate::inode::{Format, Inode, Which};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use wherry_sdk::{Error, ErrorKind, Kind, Result};
 
@@ -92,7 +92,7 @@ impl Xfs {
         let bytes = part(bytes, 0, usize::try_from(directory.size()).unwrap_or(usize::MAX));
         let refuse = || damaged(directory.place, "its short form is damaged");
         let number = if byte_at(bytes, 1) > 0 { 8 } else { 4 };
-        let count = if number == 8 { byte_at(bytes, 1).max(byte_at(bytes, 0)) } else { byte_at(bytes, 0) };
+        let count = byte_at(bytes, 0);
         let kind = usize::from(self.superblock.has_types());
         let mut at = 2 + number;
         if bytes.len() < at || directory.size() > bytes.len() as u64 {
@@ -117,7 +117,7 @@ impl Xfs {
             (u64::from(self.superblock.block_size), u64::from(self.superblock.directory_block));
         let per_block = size / unit;
         let end = DATA_END / unit;
-        let mut next = 0;
+        let (mut next, mut seen) = (0, HashSet::new());
         for extent in extents.iter().take_while(|extent| extent.start < end) {
             // A block of several smaller ones may be in several extents.
             next = next.max(extent.start / per_block * per_block);
@@ -125,6 +125,9 @@ impl Xfs {
                 let (bytes, place) = self.fork_blocks(&extents, next, per_block)?;
                 if self.superblock.version == 5 {
                     check(&self.superblock, &bytes, &OWN, place, directory.number, "a block of names")?;
+                }
+                if !seen.insert(place) {
+                    return Err(damaged(place, "a block of names is in two places"));
                 }
                 self.names(&bytes, place, listing)?;
                 next += per_block;

@@ -24,9 +24,9 @@ const LEAF_ENTRIES: [usize; 2] = [32, 80];
 const NODE_ENTRIES: [usize; 2] = [16, 64];
 const OWN: Own = Own { checksum: 12, sector: 16, uuid: 32, owner: 48 };
 const LEVELS_MOST: usize = 6;
-/// A value has at most 64 KiB; all of one inode together 16 MiB here.
+/// A value has at most 64 KiB; names and values of one inode together 16 MiB here.
 const VALUE_MOST: u32 = 1 << 16;
-const VALUES_MOST: usize = 16 << 20;
+const ALL_MOST: usize = 16 << 20;
 
 /// Blocks of values in version 5.
 const REMOTE_MAGIC: u32 = 0x5841_524d;
@@ -35,22 +35,37 @@ const REMOTE_OWN: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32 };
 
 type Attributes = Vec<(String, Vec<u8>)>;
 
-/// Adds an attribute as programs see it; what only the file system's own driver sees is left out.
-fn add(found: &mut Attributes, flags: u8, name: &[u8], value: Vec<u8>) {
-    if flags & (INCOMPLETE | PARENT) != 0 {
-        return;
+/// Attributes as programs see them.
+#[derive(Default)]
+struct Found {
+    list: Attributes,
+    /// bytes of all names and values
+    total: usize,
+}
+
+impl Found {
+    /// Adds an attribute; what only the file system's own driver sees is left out.
+    fn add(&mut self, flags: u8, name: &[u8], value: Vec<u8>) -> Result<()> {
+        self.total += name.len() + value.len();
+        if self.total > ALL_MOST {
+            return Err(Error::new(ErrorKind::Limit, "an inode has attributes of more than 16 MiB"));
+        }
+        if flags & (INCOMPLETE | PARENT) != 0 {
+            return Ok(());
+        }
+        let list = acl::public_name(name).filter(|_| flags & ROOT != 0);
+        if let Some((public, value)) = list.and_then(|public| Some((public, acl::from_disk(&value)?))) {
+            self.list.push((public.to_owned(), value));
+            return Ok(());
+        }
+        let space = match flags & (ROOT | SECURE) {
+            0 => "user",
+            ROOT => "trusted",
+            _ => "security",
+        };
+        self.list.push((format!("{space}.{}", String::from_utf8_lossy(name)), value));
+        Ok(())
     }
-    let list = acl::public_name(name).filter(|_| flags & ROOT != 0);
-    if let Some((public, value)) = list.and_then(|public| Some((public, acl::from_disk(&value)?))) {
-        found.push((public.to_owned(), value));
-        return;
-    }
-    let space = match flags & (ROOT | SECURE) {
-        0 => "user",
-        ROOT => "trusted",
-        _ => "security",
-    };
-    found.push((format!("{space}.{}", String::from_utf8_lossy(name)), value));
 }
 
 fn refuse(inode: &Inode) -> Error {
@@ -59,7 +74,7 @@ fn refuse(inode: &Inode) -> Error {
 
 fn short(inode: &Inode, bytes: &[u8]) -> Result<Attributes> {
     let bytes = part(bytes, 0, usize::from(be16_at(bytes, 0)));
-    let mut found = Attributes::new();
+    let mut found = Found::default();
     let mut at = 4;
     for _ in 0..byte_at(bytes, 2) {
         let (name, value) = (usize::from(byte_at(bytes, at)), usize::from(byte_at(bytes, at + 1)));
@@ -68,10 +83,10 @@ fn short(inode: &Inode, bytes: &[u8]) -> Result<Attributes> {
             return Err(refuse(inode));
         }
         let held = field(bytes, at + 3 + name, value).to_vec();
-        add(&mut found, byte_at(bytes, at + 2), field(bytes, at + 3, name), held);
+        found.add(byte_at(bytes, at + 2), field(bytes, at + 3, name), held)?;
         at = end;
     }
-    Ok(found)
+    Ok(found.list)
 }
 
 impl Xfs {
@@ -90,12 +105,12 @@ impl Xfs {
         }
     }
 
-    fn attribute_block(&mut self, inode: &Inode, extents: &[Extent], block: u32) -> Result<Vec<u8>> {
+    fn attribute_block(&mut self, inode: &Inode, extents: &[Extent], block: u32) -> Result<(Vec<u8>, u64)> {
         let (bytes, place) = self.fork_blocks(extents, u64::from(block), 1)?;
         if self.superblock.version == 5 {
             check(&self.superblock, &bytes, &OWN, place, inode.number, "a block of attributes")?;
         }
-        Ok(bytes)
+        Ok((bytes, place))
     }
 
     /// Down to the first leaf, then from leaf to leaf.
@@ -104,40 +119,33 @@ impl Xfs {
         let form = self.form();
         let mut block = 0;
         for _ in 0..LEVELS_MOST {
-            let bytes = self.attribute_block(inode, &extents, block)?;
+            let (bytes, _) = self.attribute_block(inode, &extents, block)?;
             if be16_at(&bytes, 8) != NODE[form] {
                 break;
             }
             block = be32_at(&bytes, NODE_ENTRIES[form] + 4);
         }
-        let (mut found, mut seen) = (Attributes::new(), HashSet::new());
+        let (mut found, mut seen) = (Found::default(), HashSet::new());
         loop {
-            let bytes = self.attribute_block(inode, &extents, block)?;
-            if be16_at(&bytes, 8) != LEAF[form] || !seen.insert(block) {
+            let (bytes, place) = self.attribute_block(inode, &extents, block)?;
+            if be16_at(&bytes, 8) != LEAF[form] || !seen.insert(place) {
                 return Err(refuse(inode));
             }
             self.leaf(inode, &extents, &bytes, &mut found)?;
             block = be32_at(&bytes, 0);
             if block == 0 {
-                return Ok(found);
+                return Ok(found.list);
             }
         }
     }
 
-    fn leaf(
-        &mut self,
-        inode: &Inode,
-        extents: &[Extent],
-        bytes: &[u8],
-        found: &mut Attributes,
-    ) -> Result<()> {
+    fn leaf(&mut self, inode: &Inode, extents: &[Extent], bytes: &[u8], found: &mut Found) -> Result<()> {
         let form = self.form();
         let count = usize::from(be16_at(bytes, COUNTS[form]));
         let entries = field(bytes, LEAF_ENTRIES[form], count * 8);
         if entries.len() != count * 8 {
             return Err(refuse(inode));
         }
-        let mut total: usize = found.iter().map(|(_, value)| value.len()).sum();
         for entry in entries.chunks_exact(8) {
             let (at, flags) = (usize::from(be16_at(entry, 4)), byte_at(entry, 6));
             if flags & INCOMPLETE != 0 {
@@ -155,15 +163,10 @@ impl Xfs {
                 let name = usize::from(byte_at(bytes, at + 8));
                 (field(bytes, at + 9, name), self.remote(inode, extents, block, length)?)
             };
-            total += value.len();
             if name.is_empty() {
                 return Err(refuse(inode));
             }
-            if total > VALUES_MOST {
-                let message = format!("inode {} has attributes of more than 16 MiB", inode.number);
-                return Err(Error::new(ErrorKind::Limit, message));
-            }
-            add(found, flags, name, value);
+            found.add(flags, name, value)?;
         }
         Ok(())
     }

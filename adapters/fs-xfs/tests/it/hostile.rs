@@ -149,7 +149,7 @@ fn superblocks_near_the_limits() {
         let mut bytes = base.bytes.clone();
         let target = base.targets[0];
         for at in (0..264).step_by(4) {
-            for value in [0u32, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX, 0x0101_0101] {
+            for value in [0u32, 1, 0x7fff_ffff, u32::MAX] {
                 bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
                 Base::stamp(&mut bytes, target);
                 survives(&format!("{name}: {value:#x} at {at}"), &bytes);

@@ -37,7 +37,8 @@ fn pieces(count: u32, reflink: bool) -> String {
          dd if=few/size-70000 of=huge bs=1k seek=100000000 2>/dev/null; rm huge\n"
     );
     if reflink {
-        script.push_str("cp --reflink=always etc/big shared; echo other | dd of=shared bs=4096 seek=9 conv=notrunc 2>/dev/null\n");
+        script.push_str("cp --reflink=always etc/big shared\n");
+        script.push_str("echo other | dd of=shared bs=4096 seek=9 conv=notrunc 2>/dev/null\n");
     }
     script
 }
@@ -51,12 +52,16 @@ fn compared(mut files: Files) -> Files {
 }
 
 /// What Linux reads, what the adapter reads, and attributes as they were set; and all of it again from a copy of what is used.
-fn same_as_linux(name: &str, count: u32, reflink: bool) {
+/// A file has at least `count` pieces in a tree of so many levels.
+fn same_as_linux(name: &str, count: u32, levels: u32, reflink: bool) {
     let mut script = pieces(count, reflink);
     let set = attributes(&mut script);
     writeln!(script, "setfattr -n system.posix_acl_access -v 0x{} etc/fstab", ACL.replace(' ', "")).unwrap();
     let image = filled(find(name), &script);
     check(&image.path);
+    let mut xfs_db = Command::new("/sbin/xfs_db");
+    let said = run_to(xfs_db.args(["-r", "-f", "-c", "path /pieces", "-c", "p"]).arg(&image.path), &[0]);
+    assert!(said.contains(&format!("bmbt.level = {levels}\n")), "{name}: {said}");
     let folder = image.beside("linux");
     fs::create_dir(&folder).unwrap();
     kernel::unpack(&image.path, "xfs", &folder);
@@ -91,24 +96,24 @@ fn same_as_linux(name: &str, count: u32, reflink: bool) {
 
 #[test]
 fn defaults() {
-    same_as_linux("default", 60, true);
+    same_as_linux("default", 60, 1, true);
 }
 
 #[test]
 fn large_counts_and_reverse_maps() {
-    same_as_linux("rmapbt", 30, true);
+    same_as_linux("rmapbt", 30, 1, true);
 }
 
 /// Small blocks, so that trees have several leaves.
 #[test]
 fn small_blocks() {
-    same_as_linux("1k", 150, false);
+    same_as_linux("1k", 150, 1, false);
 }
 
 /// Smaller still, and trees of two levels.
 #[test]
 fn version_4_with_blocks_of_512() {
-    same_as_linux("v4-512", 300, false);
+    same_as_linux("v4-512", 300, 2, false);
 }
 
 /// A machine whose power was cut: reading is possible, writing is refused, and everything counts as used.
