@@ -44,7 +44,7 @@ pub fn zones(array: &Array, mapped: &mut Mapped) -> Result<(), Refusal> {
     }
     // How Linux rounds each member (raid0_size): the same, but for chunks that are no power of two.
     let sectors = chunk / SECTOR;
-    let used = seats.iter().map(|seat| (depth(seat) * sectors & !(sectors - 1)) * SECTOR);
+    let used = seats.iter().map(|seat| ((depth(seat) * sectors) & !(sectors - 1)) * SECTOR);
     mapped.shorten(used.fold(0, u64::saturating_add));
     Ok(())
 }
