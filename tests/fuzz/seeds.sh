@@ -362,6 +362,20 @@ PYTHON
     rm -r "$scratch/md"
 done
 
+folder vtoc
+blank disk 64M
+printf 'label: sun\nstart=0,size=32130,type=2\nstart=32130,size=16065,type=3\nstart=0,size=128520,type=5\n' |
+    sfdisk --quiet --no-reread disk >/dev/null
+head -c 512 disk >sparc
+rm disk
+python3 - <<'PYTHON'
+from struct import pack
+label = bytes(12) + pack("<II8sHH40x", 0x600ddeee, 1, b"disk", 512, 16)
+for tag, flag, start, size in ((2, 0, 16, 100), (3, 1, 116, 50), (5, 1, 0, 200), (1, 1, 0, 16)):
+    label += pack("<HHII", tag, flag, start, size)
+open("x86", "wb").write(label.ljust(508, b"\0") + pack("<HH", 0xdabe, 0))
+PYTHON
+
 # What a vSphere server answers; the first byte is the call's place in the list of tests/it/replay.rs.
 folder vsphere
 python3 - <<'PYTHON'
