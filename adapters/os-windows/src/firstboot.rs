@@ -76,6 +76,8 @@ pub fn adapt(work: &mut Work<'_>, addresses: &[Address<'_>]) -> Result<()> {
     work.write(&work.place.path(SCRIPT), &bytes(&script(addresses, commands.is_some(), &end)), reason)?;
     work.set_text(Store::System, "Setup", "CmdLine", &command)?;
     work.set_number(Store::System, "Setup", "SetupType", 2)?;
+    // Of a move before this one.
+    work.unset(Store::Software, "Wherry", "Runs")?;
     work.commit(reason)
 }
 

@@ -6,6 +6,7 @@
 
 use crate::hives::{Hives, Store};
 use crate::system::System;
+use crate::version::{VISTA, Version};
 use crate::work::Work;
 use wherry_registry::{Kind, data};
 use wherry_sdk::{DeviceProfile, Result};
@@ -57,6 +58,8 @@ pub struct Tool {
     pub name: &'static str,
     /// Where it is at home.
     platform: Platform,
+    /// The first release that it is a part of; none: of no release.
+    inbox: Option<Version>,
     /// One of these keys shows that it is there.
     marks: &'static [&'static str],
     /// All services and drivers.
@@ -73,6 +76,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "VMware Tools",
         platform: Platform::VmWare,
+        inbox: None,
         marks: &["VMTools", "vmmouse", "vmci"],
         services: &[
             "VMTools",
@@ -118,6 +122,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "VirtualBox Guest Additions",
         platform: Platform::VirtualBox,
+        inbox: None,
         marks: &["VBoxGuest"],
         services: &[
             "VBoxGuest",
@@ -135,6 +140,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "Xen paravirtual drivers",
         platform: Platform::Xen,
+        inbox: None,
         marks: &["xenbus", "xenfilt", "xenevtchn", "rhelscsi", "xenpci"],
         services: &[
             "xenbus",
@@ -179,6 +185,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "Parallels Tools",
         platform: Platform::Parallels,
+        inbox: None,
         marks: &["prl_strg", "prl_tg", "prl_fs"],
         services: &[
             "prl_boot",
@@ -204,8 +211,35 @@ const TOOLS: &[Tool] = &[
         products: &["Parallels Tools"],
     },
     Tool {
+        name: "Hyper-V integration components",
+        platform: Platform::HyperV,
+        inbox: Some(VISTA),
+        marks: &["vmicheartbeat", "vmbus"],
+        services: &[
+            "vmbus",
+            "storvsc",
+            "storflt",
+            "netvsc",
+            "s3cap",
+            "dmvsc",
+            "VMBusHID",
+            "HyperVideo",
+            "SynthVid",
+            "vmicheartbeat",
+            "vmicguestinterface",
+            "vmickvpexchange",
+            "vmicshutdown",
+            "vmictimesync",
+            "vmicvss",
+        ],
+        filters: &["storflt"],
+        starts: &[],
+        products: &["Hyper-V Integration Services", "Microsoft Hyper-V", "Hyper-V Guest Components"],
+    },
+    Tool {
         name: "QEMU guest agent",
         platform: Platform::Kvm,
+        inbox: None,
         marks: &["QEMU-GA", "QEMU Guest Agent VSS Provider", "vdservice", "spice-agent", "BalloonService"],
         services: &["QEMU-GA", "QEMU Guest Agent VSS Provider", "vdservice", "spice-agent", "BalloonService"],
         filters: &[],
@@ -216,13 +250,12 @@ const TOOLS: &[Tool] = &[
 
 /// Where devices may have filters of their own (`Enum`).
 const BUSES: &[&str] = &["ACPI", "HID", "IDE", "PCI", "PCIIDE", "SCSI", "STORAGE", "USB", "XENBUS"];
-/// Services of Hyper-V that are part of Windows: they stay, and do nothing elsewhere.
-const HYPERV_MARK: &str = "vmicheartbeat";
 
-/// What is installed in the control set in use.
+/// What is installed in the control set in use, besides what is a part of this Windows and does nothing elsewhere.
 pub fn installed(hives: &mut Hives<'_>, system: &System) -> Result<Vec<&'static Tool>> {
     let mut found = Vec::new();
-    for tool in TOOLS {
+    let is_inbox = |tool: &Tool| tool.inbox.is_some_and(|first| system.version >= first);
+    for tool in TOOLS.iter().filter(|tool| !is_inbox(tool)) {
         for mark in tool.marks {
             if hives.has(Store::System, &format!(r"{}\Services\{mark}", system.current))? {
                 found.push(tool);
@@ -248,19 +281,15 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
         work.commit(&format!("the new machine has no hardware for {}", tool.name))?;
         work.note(format!("taken out of the registry: {}; the files are left where they are", tool.name));
     }
-    let current = format!(r"{}\Services\{HYPERV_MARK}", work.system.current);
-    if home != Platform::HyperV
-        && work.hives.has(Store::System, &current)?
-        && work.system.version < crate::version::EIGHT
-    {
-        work.note("Hyper-V's integration components stay installed: they do nothing elsewhere".into());
-    }
     Ok(())
 }
 
 fn remove(work: &mut Work<'_>, tool: &Tool) -> Result<()> {
     work.in_sets(|work, set| {
         filters(work, set, tool)?;
+        if tool.platform == Platform::HyperV {
+            work.remove(Store::System, &format!(r"{set}\Services\W32Time\TimeProviders\VMICTimeProvider"))?;
+        }
         for service in tool.services {
             work.remove(Store::System, &format!(r"{set}\Services\{service}"))?;
         }

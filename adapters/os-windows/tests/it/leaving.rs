@@ -64,7 +64,16 @@ pub const ALL: &[Old] = &[
     },
     Old {
         name: "hyperv",
-        services: &[("vmicheartbeat", 2), ("vmicshutdown", 2), ("netvsc", 3), ("VMBusHID", 3)],
+        services: &[
+            ("vmbus", 0),
+            ("storvsc", 0),
+            ("storflt", 0),
+            ("netvsc", 3),
+            ("VMBusHID", 3),
+            ("vmicheartbeat", 2),
+            ("vmicshutdown", 2),
+            (r"W32Time\TimeProviders\VMICTimeProvider", 1),
+        ],
         filters: &[],
         product: ("", ""),
         run: "",

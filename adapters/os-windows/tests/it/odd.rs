@@ -8,7 +8,7 @@ use wherry_registry::{Hive, Kind, data};
 use wherry_sdk::image::Uuid;
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::testing::{MemoryTree, MemoryVolume};
-use wherry_sdk::{DeviceProfile, SourceOs, Tree};
+use wherry_sdk::{DeviceProfile, SourceOs, Tree, fact};
 
 /// The machine's last volume, which is Windows', is what `change` makes of it.
 fn guest(one: &Generation, change: impl Fn(MemoryVolume) -> MemoryVolume) -> MemoryTree {
@@ -142,6 +142,20 @@ fn scsi_drivers_of_old_windows_know_their_device() {
             Some(data::dword(1))
         );
     }
+}
+
+#[test]
+fn a_machine_that_is_moved_again() {
+    let one = find("2016");
+    let counted = [generations::software(one), vec![dword("Wherry", "Runs", 3)]].concat();
+    let tree = guest(one, |volume| volume.file(&config(one, "SOFTWARE"), hive(one.regf, &counted)));
+    Windows::identify(&tree).unwrap();
+    let options = [profiles::options(), vec![fact("first-boot", "yes")]].concat();
+    Windows::adapt(&tree, &profiles::kvm("bios", (10, 0)), &options).unwrap();
+    let mut hive = Hive::open(tree.read_all(&config(one, "SOFTWARE"), 1 << 26).unwrap(), &[]).unwrap();
+    let root = hive.root().unwrap();
+    let key = hive.find(&root, "Wherry").unwrap().unwrap();
+    assert!(hive.value(&key, "Runs").unwrap().is_none(), "the script may run three times again");
 }
 
 #[test]
