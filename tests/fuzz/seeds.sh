@@ -420,13 +420,9 @@ folder windows
 cp "$out"/registry/* .
 printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
 
-# Runs of sectors, as the target takes them apart: mkntfs makes no volume of less than 1 MiB.
-folder ntfs
-for cluster in 512 4096; do
-    blank "$scratch/ntfs" 1100K
-    mkntfs -F -Q -q -c "$cluster" -p 2048 -H 255 -S 63 "$scratch/ntfs" >/dev/null 2>&1
-    ntfscp -f -q "$scratch/ntfs" "$tree/etc/fstab" fstab
-    python3 - "$scratch/ntfs" "ntfs$cluster" <<'PYTHON'
+# Runs of sectors, as the target takes them apart: pack VOLUME SEED.
+pack() {
+    python3 - "$1" "$2" <<'PYTHON'
 import itertools, struct, sys
 volume = open(sys.argv[1], 'rb').read()
 sectors = [volume[at:at + 512] for at in range(0, len(volume), 512)]
@@ -439,4 +435,27 @@ with open(sys.argv[2], 'wb') as out:
         elif byte:
             out.write(struct.pack('<HHB', run[0], len(run) | 0x8000, byte))
 PYTHON
+}
+
+# mkntfs makes no volume of less than 1 MiB.
+folder ntfs
+for cluster in 512 4096; do
+    blank "$scratch/ntfs" 1100K
+    mkntfs -F -Q -q -c "$cluster" -p 2048 -H 255 -S 63 "$scratch/ntfs" >/dev/null 2>&1
+    ntfscp -f -q "$scratch/ntfs" "$tree/etc/fstab" fstab
+    pack "$scratch/ntfs" "ntfs$cluster"
+done
+
+# mkfs.xfs makes none of less than 16 MiB.
+folder xfs
+{
+    printf 'boot\n0 0\nd--755 0 0\netc d--755 0 0\nfstab ---644 0 0 %s\n$\nmany d--755 0 0\n' "$tree/etc/fstab"
+    for n in $(seq 40); do printf 'a-name-that-takes-some-room-%s l--777 0 0 x\n' "$n"; done
+    printf '$\nlarge ---600 1 2 %s\nlink l--777 0 0 etc/fstab\n$\n' "$tree/boot/large"
+} >"$scratch/proto"
+for options in '-m crc=1' '-m crc=1,rmapbt=1 -b size=1024' '-m crc=0' '-m crc=0 -b size=512 -i size=256'; do
+    blank "$scratch/xfs" 16M
+    # Unquoted on purpose: these are words.
+    mkfs.xfs --unsupported -q -f -p "$scratch/proto" $options "$scratch/xfs" >/dev/null 2>&1
+    pack "$scratch/xfs" "$(printf %s "xfs$options" | tr -dc 'a-z0-9')"
 done

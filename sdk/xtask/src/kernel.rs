@@ -8,14 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SUITE: &str = "trixie";
-const PACKAGES: &str = "linux-image-amd64,busybox-static";
+const PACKAGES: &str = "linux-image-amd64,busybox-static,attr";
 /// What is read before the file systems' drivers.
 const BUS: &[&str] = &["virtio_pci", "virtio_blk"];
-const DRIVERS: &[&str] = &["ntfs3"];
+const DRIVERS: &[&str] = &["ntfs3", "xfs"];
+/// What busybox of Debian has not, and what it needs: where it is in Debian's tree, and where it goes.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("usr/bin/setfattr", "bin"),
+    ("usr/lib/x86_64-linux-gnu/libattr.so.1", "lib/x86_64-linux-gnu"),
+    ("usr/lib/x86_64-linux-gnu/libc.so.6", "lib/x86_64-linux-gnu"),
+    ("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "lib64"),
+];
 const INIT: &str = include_str!("kernel.sh");
 
 fn recipe() -> String {
-    format!("{SUITE} {PACKAGES} {BUS:?} {DRIVERS:?}\n{INIT}")
+    format!("{SUITE} {PACKAGES} {BUS:?} {DRIVERS:?} {PROGRAMS:?}\n{INIT}")
 }
 
 /// Makes `.work/kernel/vmlinuz` and `initrd`, once.
@@ -40,6 +47,12 @@ pub fn build() -> Result<()> {
         fs::create_dir_all(inside.join(name))?;
     }
     fs::copy(debian.join("usr/bin/busybox"), inside.join("busybox")).context("busybox-static has moved")?;
+    for (program, to) in PROGRAMS {
+        let to = inside.join(to);
+        fs::create_dir_all(&to)?;
+        let name = Path::new(program).file_name().unwrap_or_default();
+        fs::copy(debian.join(program), to.join(name)).with_context(|| format!("{program} has moved"))?;
+    }
     let version = version(&debian)?;
     fs::copy(debian.join(format!("boot/vmlinuz-{version}")), folder.join("vmlinuz"))?;
     modules(&debian, &version, &inside.join("modules"))?;

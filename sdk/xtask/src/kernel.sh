@@ -1,7 +1,8 @@
 #!/busybox sh
 # The only process of the machine in which tests let Linux mount a volume: /dev/vda, by the driver that the kernel's command
 # line names. Everything in it goes to /dev/vdb as tar, what the kernel says to the console, and the last line says how it
-# went.
+# went. Where the volume is mounted for writing, the tar on /dev/vdb is unpacked into it instead, and its script `.fill` is
+# run there and removed.
 /busybox mount -t devtmpfs dev /dev
 /busybox mount -t proc proc /proc
 for module in $(/busybox cat /modules/order); do
@@ -13,7 +14,14 @@ word() {
 end=failed
 /busybox insmod "/modules/$(word driver).ko"
 if /busybox mount -t "$(word driver)" -o "$(word options)" /dev/vda /volume; then
-	/busybox tar -cf /dev/vdb -C /volume . && /busybox umount /volume && end=complete
+	if [ "$(word options)" = ro ]; then
+		/busybox tar -cf /dev/vdb -C /volume . && end=complete
+	else
+		/busybox --install -s /bin
+		cd /volume && PATH=/bin tar -xf /dev/vdb && PATH=/bin sh -e ./.fill && /bin/rm .fill && end=complete
+		cd /
+	fi
+	/busybox umount /volume || end=failed
 fi
 /busybox sync
 /busybox dmesg | /busybox grep -F "$(word driver)"

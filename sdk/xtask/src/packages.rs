@@ -33,6 +33,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/hivexregedit", "libwin-hivex-perl"),
     ("/usr/bin/reglookup", "reglookup"),
     ("/sbin/mkntfs", "ntfs-3g"),
+    ("/sbin/mkfs.xfs", "xfsprogs"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wine", "wine"),
     ("/usr/lib/wine/wine64", "wine64"),

@@ -1,36 +1,9 @@
-//! NTFS volumes, read and changed. mkntfs makes none of less than 1 MiB, mostly of equal sectors, so that an input is runs
-//! of sectors as seeds.sh packs them: first sector and sectors as u16, then their bytes, or one byte for all where
-//! the count has its highest bit.
+//! NTFS volumes, read and changed. mkntfs makes none of less than 1 MiB.
 #![no_main]
 
 #[path = "../../../adapters/fs-ntfs/tests/it/exercise.rs"]
 mod exercise;
+#[path = "../sectors.rs"]
+mod sectors;
 
-const SECTOR: usize = 512;
-const VOLUME: usize = 1100 << 10;
-const EQUAL: u16 = 0x8000;
-
-fn number(bytes: &mut &[u8]) -> Option<u16> {
-    let (head, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(u16::from_le_bytes(*head))
-}
-
-fn unpack(mut bytes: &[u8]) -> Vec<u8> {
-    let mut volume = vec![0; VOLUME];
-    while let (Some(first), Some(count)) = (number(&mut bytes), number(&mut bytes)) {
-        let start = (usize::from(first) * SECTOR).min(VOLUME);
-        let end = (start + usize::from(count & !EQUAL) * SECTOR).min(VOLUME);
-        if count & EQUAL == 0 {
-            let (run, rest) = bytes.split_at((end - start).min(bytes.len()));
-            volume[start..][..run.len()].copy_from_slice(run);
-            bytes = rest;
-        } else if let Some((byte, rest)) = bytes.split_first() {
-            volume[start..end].fill(*byte);
-            bytes = rest;
-        }
-    }
-    volume
-}
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| exercise::exercise(&unpack(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| exercise::exercise(&sectors::unpack(bytes, 1100 << 10)));

@@ -20,11 +20,31 @@ pub fn unpack(volume: &Path, driver: &str, folder: &Path) -> String {
     File::create(&tar)
         .and_then(|file| file.set_len(TAR_MOST))
         .unwrap_or_else(|e| panic!("{}: {e}", tar.display()));
-    let said = run(&mut qemu(&kernel, volume, driver, &tar));
-    assert!(said.lines().any(|line| line.trim_end() == "wherry: complete"), "Linux' {driver} fails:\n{said}");
+    let said = linux(&kernel, volume, driver, &tar, "ro");
     run(Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(folder));
     std::fs::remove_file(&tar).unwrap_or_else(|e| panic!("{}: {e}", tar.display()));
     said.lines().filter(|line| line.contains(driver)).map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// Mounts the volume for writing, with these options such as `rw`, and puts everything from `folder` into it; then runs the
+/// script there, with busybox's programs, `setfattr`, and the volume as its directory. A script that ends with
+/// `echo "wherry: complete"; poweroff -f` leaves a volume that was not shut down. Panics as [`unpack`] does.
+pub fn fill(volume: &Path, driver: &str, options: &str, folder: &Path, script: &str) -> String {
+    let kernel = kernel();
+    let (own, tar) = (folder.join(".fill"), folder.with_extension("tar"));
+    std::fs::write(&own, script).unwrap_or_else(|e| panic!("{}: {e}", own.display()));
+    run(Command::new("tar").args(["--format=gnu", "-cf"]).arg(&tar).arg("-C").arg(folder).arg("."));
+    let said = linux(&kernel, volume, driver, &tar, options);
+    for path in [own, tar] {
+        std::fs::remove_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+    said
+}
+
+fn linux(kernel: &Path, volume: &Path, driver: &str, tar: &Path, options: &str) -> String {
+    let said = run(&mut qemu(kernel, volume, driver, tar, options));
+    assert!(said.lines().any(|line| line.trim_end() == "wherry: complete"), "Linux' {driver} fails:\n{said}");
+    said
 }
 
 fn kernel() -> PathBuf {
@@ -33,7 +53,7 @@ fn kernel() -> PathBuf {
     folder
 }
 
-fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path) -> Command {
+fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path, options: &str) -> Command {
     let mut command = Command::new("timeout");
     command.stdin(Stdio::null()).args([
         PATIENCE,
@@ -47,9 +67,11 @@ fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path) -> Command {
     ]);
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(kernel.join("initrd"));
-    let words = format!("console=ttyS0 quiet panic=-1 wherry.driver={driver} wherry.options=ro");
+    let words = format!("console=ttyS0 quiet panic=-1 wherry.driver={driver} wherry.options={options}");
     command.args(["-append", &words]);
-    for (path, mode) in [(volume, "readonly=on"), (tar, "readonly=off")] {
+    let modes =
+        if options == "ro" { ["readonly=on", "readonly=off"] } else { ["readonly=off", "readonly=on"] };
+    for (path, mode) in [volume, tar].into_iter().zip(modes) {
         let path = path.display().to_string().replace(',', ",,");
         command.args(["-drive", &format!("file={path},format=raw,if=virtio,cache=unsafe,{mode}")]);
     }

@@ -1,0 +1,172 @@
+//! Directories: in the inode, of one block, and of many (XFS Algorithms & Data Structures, "Directories"; Linux:
+//! fs/xfs/libxfs/xfs_da_format.h). Blocks of hashes and of free room are left aside: the names are all in the data blocks.
+
+use crate::Xfs;
+use crate::bytes::{Own, be16_at, be32_at, be64_at, big, byte_at, check, damaged, field, part};
+use crate::features;
+use crate::inode::{Format, Inode, Which};
+use std::collections::HashMap;
+use std::rc::Rc;
+use wherry_sdk::{Error, ErrorKind, Kind, Result};
+
+/// Data blocks lie before this byte of a directory.
+const DATA_END: u64 = 1 << 35;
+/// Names of one directory, and bytes of those that are kept.
+const NAMES_MOST: usize = 1 << 22;
+const KEPT_MOST: usize = 1 << 20;
+/// Magic numbers of data blocks: those with all there is, and others; in version 4 and 5.
+const BLOCK: [u32; 2] = [0x5844_3242, 0x5844_4233];
+const DATA: [u32; 2] = [0x5844_3244, 0x5844_4433];
+const HEADER: [usize; 2] = [16, 64];
+const OWN: Own = Own { checksum: 4, sector: 8, uuid: 24, owner: 40 };
+const FREE: u16 = 0xffff;
+
+/// The names in a directory, without `.` and `..`.
+#[derive(Default)]
+pub struct Listing {
+    /// in the order of the disk
+    pub list: Vec<(Vec<u8>, u64)>,
+    /// places in `list`; where case does not count, by names in lower case
+    index: HashMap<Vec<u8>, usize>,
+}
+
+impl Listing {
+    fn add(&mut self, name: &[u8], inode: u64, fold: bool) -> Result<()> {
+        if matches!(name, b"." | b"..") {
+            return Ok(());
+        }
+        if name.is_empty() || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
+            return Err(Error::new(ErrorKind::Corrupt, "a directory has an impossible name: run xfs_repair"));
+        }
+        if self.list.len() >= NAMES_MOST {
+            return Err(Error::new(ErrorKind::Limit, "a directory has more than 4194304 names"));
+        }
+        let key = if fold { name.to_ascii_lowercase() } else { name.to_vec() };
+        if self.index.insert(key, self.list.len()).is_some() {
+            return Err(Error::new(ErrorKind::Corrupt, "a directory has a name twice: run xfs_repair"));
+        }
+        self.list.push((name.to_vec(), inode));
+        Ok(())
+    }
+}
+
+impl Xfs {
+    fn folds(&self) -> bool {
+        self.superblock.has(features::ASCII_CI)
+    }
+
+    /// The inode of a name in a directory.
+    pub fn lookup(&mut self, directory: &Inode, name: &str) -> Result<Option<u64>> {
+        let listing = self.listing(directory)?;
+        let key = if self.folds() { name.to_ascii_lowercase() } else { name.to_owned() };
+        let place = listing.index.get(key.as_bytes());
+        Ok(place.and_then(|place| listing.list.get(*place)).map(|(_, inode)| *inode))
+    }
+
+    /// All names in a directory.
+    pub fn listing(&mut self, directory: &Inode) -> Result<Rc<Listing>> {
+        if let Some(listing) = self.listings.get(&directory.number) {
+            return Ok(Rc::clone(listing));
+        }
+        if directory.kind() != Kind::Directory {
+            let message = format!("inode {} is not a directory", directory.number);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let mut listing = Listing::default();
+        let found = match directory.fork(Which::Data).format {
+            Format::Local => self.short(directory, &mut listing),
+            _ => self.long(directory, &mut listing),
+        };
+        found.map_err(|error| error.within(&format!("directory {}", directory.number)))?;
+        let listing = Rc::new(listing);
+        let kept: usize = self.listings.values().map(|listing| listing.list.len() + 1).sum();
+        if kept + listing.list.len() > KEPT_MOST {
+            self.listings.clear();
+        }
+        self.listings.insert(directory.number, Rc::clone(&listing));
+        Ok(listing)
+    }
+
+    fn short(&self, directory: &Inode, listing: &mut Listing) -> Result<()> {
+        let bytes = directory.fork(Which::Data).bytes;
+        let bytes = part(bytes, 0, usize::try_from(directory.size()).unwrap_or(usize::MAX));
+        let refuse = || damaged(directory.place, "its short form is damaged");
+        let number = if byte_at(bytes, 1) > 0 { 8 } else { 4 };
+        let count = if number == 8 { byte_at(bytes, 1).max(byte_at(bytes, 0)) } else { byte_at(bytes, 0) };
+        let kind = usize::from(self.superblock.has_types());
+        let mut at = 2 + number;
+        if bytes.len() < at || directory.size() > bytes.len() as u64 {
+            return Err(refuse());
+        }
+        for _ in 0..count {
+            let length = usize::from(byte_at(bytes, at));
+            let end = at + 3 + length + kind + number;
+            if length == 0 || end > bytes.len() {
+                return Err(refuse());
+            }
+            let inode = big(bytes, end - number, number);
+            listing.add(field(bytes, at + 3, length), inode, self.folds())?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn long(&mut self, directory: &Inode, listing: &mut Listing) -> Result<()> {
+        let extents = self.extents(directory, Which::Data)?;
+        let (unit, size) =
+            (u64::from(self.superblock.block_size), u64::from(self.superblock.directory_block));
+        let per_block = size / unit;
+        let end = DATA_END / unit;
+        let mut next = 0;
+        for extent in extents.iter().take_while(|extent| extent.start < end) {
+            // A block of several smaller ones may be in several extents.
+            next = next.max(extent.start / per_block * per_block);
+            while next < extent.end().min(end) {
+                let (bytes, place) = self.fork_blocks(&extents, next, per_block)?;
+                if self.superblock.version == 5 {
+                    check(&self.superblock, &bytes, &OWN, place, directory.number, "a block of names")?;
+                }
+                self.names(&bytes, place, listing)?;
+                next += per_block;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self, bytes: &[u8], place: u64, listing: &mut Listing) -> Result<()> {
+        let refuse = |why: &str| damaged(place, &format!("a block of names {why}"));
+        let form = usize::from(self.superblock.version == 5);
+        let magic = be32_at(bytes, 0);
+        let end = if magic == BLOCK[form] {
+            let tail = bytes.len() - 8;
+            let hashes = be32_at(bytes, tail) as usize;
+            tail.checked_sub(hashes.saturating_mul(8)).ok_or_else(|| refuse("has more hashes than room"))?
+        } else if magic == DATA[form] {
+            bytes.len()
+        } else {
+            return Err(refuse("is none"));
+        };
+        let kind = usize::from(self.superblock.has_types());
+        let mut at = HEADER[form];
+        while at < end {
+            let (length, tag) = if be16_at(bytes, at) == FREE {
+                let length = usize::from(be16_at(bytes, at + 2));
+                (length, (length >= 8).then(|| at + length - 2))
+            } else {
+                let name = usize::from(byte_at(bytes, at + 8));
+                let length = (8 + 1 + name + kind + 2).next_multiple_of(8);
+                if name == 0 || at + length > end {
+                    return Err(refuse("has an entry that does not fit"));
+                }
+                listing.add(field(bytes, at + 9, name), be64_at(bytes, at), self.folds())?;
+                (length, Some(at + length - 2))
+            };
+            let tag = tag.filter(|_| length.is_multiple_of(8) && at + length <= end);
+            if tag.is_none_or(|tag| usize::from(be16_at(bytes, tag)) != at) {
+                return Err(refuse("has an entry with a wrong length"));
+            }
+            at += length;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! Extended attributes: in the inode, in leaves, and with values in blocks of their own (XFS Algorithms & Data Structures,
+//! "Extended Attributes"; Linux: fs/xfs/libxfs/xfs_da_format.h).
+
+use crate::Xfs;
+use crate::acl;
+use crate::bytes::{Own, be16_at, be32_at, byte_at, check, damaged, field, part};
+use crate::extent::Extent;
+use crate::inode::{Format, Inode, Which};
+use std::collections::HashSet;
+use wherry_sdk::{Error, ErrorKind, Result};
+
+/// Flags of an entry.
+const LOCAL: u8 = 1;
+const ROOT: u8 = 2;
+const SECURE: u8 = 4;
+const PARENT: u8 = 8;
+const INCOMPLETE: u8 = 0x80;
+/// Magic numbers of leaves and nodes, in version 4 and 5.
+const LEAF: [u16; 2] = [0xfbee, 0x3bee];
+const NODE: [u16; 2] = [0xfebe, 0x3ebe];
+/// Where the numbers behind the links between blocks begin, and where entries do in leaves and nodes, in bytes.
+const COUNTS: [usize; 2] = [12, 56];
+const LEAF_ENTRIES: [usize; 2] = [32, 80];
+const NODE_ENTRIES: [usize; 2] = [16, 64];
+const OWN: Own = Own { checksum: 12, sector: 16, uuid: 32, owner: 48 };
+const LEVELS_MOST: usize = 6;
+/// A value has at most 64 KiB; all of one inode together 16 MiB here.
+const VALUE_MOST: u32 = 1 << 16;
+const VALUES_MOST: usize = 16 << 20;
+
+/// Blocks of values in version 5.
+const REMOTE_MAGIC: u32 = 0x5841_524d;
+const REMOTE_HEADER: usize = 56;
+const REMOTE_OWN: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32 };
+
+type Attributes = Vec<(String, Vec<u8>)>;
+
+/// Adds an attribute as programs see it; what only the file system's own driver sees is left out.
+fn add(found: &mut Attributes, flags: u8, name: &[u8], value: Vec<u8>) {
+    if flags & (INCOMPLETE | PARENT) != 0 {
+        return;
+    }
+    let list = acl::public_name(name).filter(|_| flags & ROOT != 0);
+    if let Some((public, value)) = list.and_then(|public| Some((public, acl::from_disk(&value)?))) {
+        found.push((public.to_owned(), value));
+        return;
+    }
+    let space = match flags & (ROOT | SECURE) {
+        0 => "user",
+        ROOT => "trusted",
+        _ => "security",
+    };
+    found.push((format!("{space}.{}", String::from_utf8_lossy(name)), value));
+}
+
+fn refuse(inode: &Inode) -> Error {
+    damaged(inode.place, &format!("the attributes of inode {} are damaged", inode.number))
+}
+
+fn short(inode: &Inode, bytes: &[u8]) -> Result<Attributes> {
+    let bytes = part(bytes, 0, usize::from(be16_at(bytes, 0)));
+    let mut found = Attributes::new();
+    let mut at = 4;
+    for _ in 0..byte_at(bytes, 2) {
+        let (name, value) = (usize::from(byte_at(bytes, at)), usize::from(byte_at(bytes, at + 1)));
+        let end = at + 3 + name + value;
+        if end > bytes.len() {
+            return Err(refuse(inode));
+        }
+        let held = field(bytes, at + 3 + name, value).to_vec();
+        add(&mut found, byte_at(bytes, at + 2), field(bytes, at + 3, name), held);
+        at = end;
+    }
+    Ok(found)
+}
+
+impl Xfs {
+    fn form(&self) -> usize {
+        usize::from(self.superblock.version == 5)
+    }
+
+    /// All attributes of an inode, as programs see them.
+    pub fn attributes(&mut self, inode: &Inode) -> Result<Attributes> {
+        let fork = inode.fork(Which::Attributes);
+        match fork.format {
+            Format::Nothing => Ok(Vec::new()),
+            Format::Local => short(inode, fork.bytes),
+            Format::Extents if fork.extents == 0 => Ok(Vec::new()),
+            Format::Extents | Format::Btree => self.leaves(inode),
+        }
+    }
+
+    fn attribute_block(&mut self, inode: &Inode, extents: &[Extent], block: u32) -> Result<Vec<u8>> {
+        let (bytes, place) = self.fork_blocks(extents, u64::from(block), 1)?;
+        if self.superblock.version == 5 {
+            check(&self.superblock, &bytes, &OWN, place, inode.number, "a block of attributes")?;
+        }
+        Ok(bytes)
+    }
+
+    /// Down to the first leaf, then from leaf to leaf.
+    fn leaves(&mut self, inode: &Inode) -> Result<Attributes> {
+        let extents = self.extents(inode, Which::Attributes)?;
+        let form = self.form();
+        let mut block = 0;
+        for _ in 0..LEVELS_MOST {
+            let bytes = self.attribute_block(inode, &extents, block)?;
+            if be16_at(&bytes, 8) != NODE[form] {
+                break;
+            }
+            block = be32_at(&bytes, NODE_ENTRIES[form] + 4);
+        }
+        let (mut found, mut seen) = (Attributes::new(), HashSet::new());
+        loop {
+            let bytes = self.attribute_block(inode, &extents, block)?;
+            if be16_at(&bytes, 8) != LEAF[form] || !seen.insert(block) {
+                return Err(refuse(inode));
+            }
+            self.leaf(inode, &extents, &bytes, &mut found)?;
+            block = be32_at(&bytes, 0);
+            if block == 0 {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        inode: &Inode,
+        extents: &[Extent],
+        bytes: &[u8],
+        found: &mut Attributes,
+    ) -> Result<()> {
+        let form = self.form();
+        let count = usize::from(be16_at(bytes, COUNTS[form]));
+        let entries = field(bytes, LEAF_ENTRIES[form], count * 8);
+        if entries.len() != count * 8 {
+            return Err(refuse(inode));
+        }
+        let mut total: usize = found.iter().map(|(_, value)| value.len()).sum();
+        for entry in entries.chunks_exact(8) {
+            let (at, flags) = (usize::from(be16_at(entry, 4)), byte_at(entry, 6));
+            if flags & INCOMPLETE != 0 {
+                continue;
+            }
+            let (name, value) = if flags & LOCAL != 0 {
+                let (value, name) = (usize::from(be16_at(bytes, at)), usize::from(byte_at(bytes, at + 2)));
+                let held = field(bytes, at + 3 + name, value);
+                if held.len() != value {
+                    return Err(refuse(inode));
+                }
+                (field(bytes, at + 3, name), held.to_vec())
+            } else {
+                let (block, length) = (be32_at(bytes, at), be32_at(bytes, at + 4));
+                let name = usize::from(byte_at(bytes, at + 8));
+                (field(bytes, at + 9, name), self.remote(inode, extents, block, length)?)
+            };
+            total += value.len();
+            if name.is_empty() {
+                return Err(refuse(inode));
+            }
+            if total > VALUES_MOST {
+                let message = format!("inode {} has attributes of more than 16 MiB", inode.number);
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
+            add(found, flags, name, value);
+        }
+        Ok(())
+    }
+
+    /// A value in blocks of its own.
+    fn remote(&mut self, inode: &Inode, extents: &[Extent], block: u32, length: u32) -> Result<Vec<u8>> {
+        if length > VALUE_MOST {
+            return Err(refuse(inode));
+        }
+        let length = length as usize;
+        let unit = self.superblock.block_size as usize;
+        if self.superblock.version == 4 {
+            let blocks = length.div_ceil(unit) as u64;
+            let (mut bytes, _) = self.fork_blocks(extents, u64::from(block), blocks)?;
+            bytes.truncate(length);
+            return Ok(bytes);
+        }
+        let mut value = Vec::with_capacity(length);
+        let mut next = u64::from(block);
+        while value.len() < length {
+            let (bytes, place) = self.fork_blocks(extents, next, 1)?;
+            check(
+                &self.superblock,
+                &bytes,
+                &REMOTE_OWN,
+                place,
+                inode.number,
+                "a block of an attribute's value",
+            )?;
+            let held = (be32_at(&bytes, 8) as usize).min(length - value.len());
+            let right = be32_at(&bytes, 0) == REMOTE_MAGIC && be32_at(&bytes, 4) as usize == value.len();
+            let part = field(&bytes, REMOTE_HEADER, held);
+            if !right || part.is_empty() {
+                return Err(refuse(inode));
+            }
+            value.extend_from_slice(part);
+            next += 1;
+        }
+        Ok(value)
+    }
+}

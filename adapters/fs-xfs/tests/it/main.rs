@@ -1,0 +1,10 @@
+//! File systems made by mkfs.xfs and filled by it or by Linux, read by the adapter.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+mod exercise;
+mod hostile;
+mod images;
+mod linux;
+mod reading;
+mod used;
