@@ -345,6 +345,37 @@ for minor in 3 5; do
     hivexregedit --merge --prefix X "keys-$minor" "$scratch/reg"
 done
 
+# Two superblocks of an array one after the other, as tests/it/fixtures of volume-md has them.
+folder md
+for name in raid0-alternate raid1-stale raid5-la raid10-f2-odd raid10-o2 raid5-reshape; do
+    mkdir "$scratch/md"
+    tar --zstd -xf "$here/adapters/volume-md/tests/it/fixtures/$name.tar.zst" -C "$scratch/md"
+    for member in 0 1; do
+        python3 - "$scratch/md/$member" >>"$name" <<'PYTHON'
+import sys
+member = open(sys.argv[1], "rb").read()
+places = [4096, 0, (len(member) - 8192) & ~4095, (len(member) & ~65535) - 65536]
+at = next(at for at in places if member[at:at + 4] == b"\xfc\x4e\x2b\xa9")
+sys.stdout.buffer.write(member[at:at + 4096])
+PYTHON
+    done
+    rm -r "$scratch/md"
+done
+
+folder vtoc
+blank disk 64M
+printf 'label: sun\nstart=0,size=32130,type=2\nstart=32130,size=16065,type=3\nstart=0,size=128520,type=5\n' |
+    sfdisk --quiet --no-reread disk >/dev/null
+head -c 512 disk >sparc
+rm disk
+python3 - <<'PYTHON'
+from struct import pack
+label = bytes(12) + pack("<II8sHH40x", 0x600ddeee, 1, b"disk", 512, 16)
+for tag, flag, start, size in ((2, 0, 16, 100), (3, 1, 116, 50), (5, 1, 0, 200), (1, 1, 0, 16)):
+    label += pack("<HHII", tag, flag, start, size)
+open("x86", "wb").write(label.ljust(508, b"\0") + pack("<HH", 0xdabe, 0))
+PYTHON
+
 # What a vSphere server answers; the first byte is the call's place in the list of tests/it/replay.rs.
 folder vsphere
 python3 - <<'PYTHON'

@@ -41,6 +41,11 @@ pub fn find_all(devices: &[Box<dyn Blob>], concerns: &mut Vec<Concern>) -> Vec<P
                     format!("device {index} has a partition table; the LVM label beside it is not used");
                 concerns.push(concern(Severity::Information, "lvm.partitioned", message, None));
             }
+            Ok(Found::ArrayMember) => {
+                let message =
+                    format!("device {index} is a member of an MD array; the LVM label in it is the array's");
+                concerns.push(concern(Severity::Information, "lvm.array-member", message, None));
+            }
             Err(e) => {
                 let message = format!("device {index} looks like an LVM physical volume: {}", e.message);
                 let remedy =
@@ -57,6 +62,9 @@ enum Found {
     Nothing,
     /// A label, but a partition table, too: lvm2 takes the label for a left-over, and so do we.
     Partitioned,
+    /// A label that is seen through a member of an array whose data begin with the member's first byte; lvm2 leaves it to
+    /// the array, too (`md_component_detection`).
+    ArrayMember,
     Physical(Physical),
 }
 
@@ -67,6 +75,9 @@ fn find(index: usize, device: &dyn Blob) -> Result<Found> {
         if bytes.starts_with(b"LABELONE") && bytes.get(24..32) == Some(b"LVM2 001") {
             if is_partitioned(&head) {
                 return Ok(Found::Partitioned);
+            }
+            if is_array_member(device)? {
+                return Ok(Found::ArrayMember);
             }
             return read(index, bytes, sector, device.size()).map(Found::Physical);
         }
@@ -127,4 +138,23 @@ fn ranges(header: &[u8], mut at: usize) -> Option<(Vec<Range>, usize)> {
         }
         found.push(range);
     }
+}
+
+/// A superblock of Linux' MD: version 0.90 at the device's end, 1.0 there or 1.2 at 4 KiB, which say where they are
+/// (`md_p.h`).
+fn is_array_member(device: &dyn Blob) -> Result<bool> {
+    const MAGIC: [u8; 4] = [0xfc, 0x4e, 0x2b, 0xa9];
+    const LENGTH: u32 = 160;
+    let end = device.size();
+    let early = (end & !0xffff).checked_sub(0x10000);
+    let late = (end & !511).checked_sub(8192).map(|at| at & !4095);
+    for (at, version) in [(early, 0), (late, 1), (Some(4096), 1)] {
+        let Some(at) = at.filter(|at| at + u64::from(LENGTH) <= end) else { continue };
+        let block = device.read(at, LENGTH)?;
+        let here = version == 0 || little(&block, 144, 8) == at / SECTOR;
+        if block.starts_with(&MAGIC) && little(&block, 4, 4) == version && here {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -23,6 +23,7 @@ pub const TESTS: &[Need] = &[
     ("/sbin/sfdisk", "fdisk"),
     ("/sbin/sgdisk", "gdisk"),
     ("/sbin/lvm", "lvm2"),
+    ("/sbin/mdadm", "mdadm"),
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/usr/bin/qemu-img", "qemu-utils"),

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use wherry_sdk::testing::{Random, can_fuse, damage};
 use wherry_sdk::{ErrorKind, FileSystem, find};
 
-/// Cases of damage within pages.
-const CASES: u64 = 300;
+/// Cases of damage within pages; WHERRY_CASES asks for more than what is worth the time in every run.
+fn cases() -> u64 {
+    std::env::var("WHERRY_CASES").map_or(300, |count| count.parse().unwrap())
+}
 
 /// A volume with a log, as a file.
 fn base(states: &States, style: Style, chance: u64) -> (PathBuf, Vec<usize>) {
@@ -103,7 +105,7 @@ fn damaged_logs_that_are_replayed() {
     let [mut replayed, mut refused] = [0; 2];
     for (chance, middle) in [(10, true), (6, false)] {
         let (path, used) = base(&states, Style { middle, ..PLAIN }, chance);
-        for seed in 0..CASES / 2 {
+        for seed in 0..cases() / 2 {
             let volume = Volume::open(&path);
             // Behind the records that only come before.
             let at = used[seed as usize % used.len()] as u64;

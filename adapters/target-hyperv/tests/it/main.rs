@@ -8,5 +8,6 @@ mod exercise;
 mod golden;
 mod hostile;
 mod live;
+mod recorded;
 mod syntax;
 mod winrm;

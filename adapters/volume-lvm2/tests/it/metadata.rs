@@ -68,6 +68,14 @@ fn damage_is_named() {
     partitioned[458] = 1;
     partitioned[510..512].copy_from_slice(&[0x55, 0xaa]);
     assert!(complaint(&partitioned).contains("has a partition table"));
+    let end = disk.len();
+    for (at, version) in [((end & !0xffff) - 0x10000, 0), ((end - 8192) & !4095, 1u32), (4096, 1)] {
+        let mut member = disk.clone();
+        member[at..at + 4].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9]);
+        member[at + 4..at + 8].copy_from_slice(&version.to_le_bytes());
+        member[at + 144..at + 152].copy_from_slice(&(at as u64 / 512).to_le_bytes());
+        assert!(complaint(&member).contains("a member of an MD array"), "{at}");
+    }
 }
 
 /// The grammar: comments, escapes, strings in either quotes, commas before brackets, words.
