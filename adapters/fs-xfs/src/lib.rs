@@ -25,7 +25,7 @@ use std::rc::Rc;
 use superblock::Superblock;
 use wherry_sdk::filesystem::Identity;
 use wherry_sdk::{
-    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room, Writing, fact,
+    Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room, fact,
 };
 
 /// Entries in one page of a listing.
@@ -46,6 +46,9 @@ pub struct Xfs {
     listings: HashMap<u64, Rc<Listing>>,
 }
 
+const NOT_CHANGED: &str = "XFS is read but not changed yet: make the guest ready for its new devices on the source (an initramfs \
+    for all hardware, disks by UUID), and copy its disks as they are (wherry convert)";
+
 /// What a mount for writing ends with.
 fn refused(superblock: &Superblock, state: State) -> Error {
     if let Some(doubt) = superblock.doubt() {
@@ -56,15 +59,13 @@ fn refused(superblock: &Superblock, state: State) -> Error {
             ErrorKind::Dirty,
             "the XFS log has to be replayed: shut the guest down cleanly, or mount and unmount the file system once",
         ),
-        State::Clean | State::External => Error::unsupported(
-            "XFS is read but not changed yet: make the changes in the guest, or move the machine to devices that it knows",
-        ),
+        State::Clean | State::External => Error::unsupported(NOT_CHANGED),
     }
 }
 
 /// Until there are edits.
 fn denied() -> Result<()> {
-    Writing::new(false).begin()
+    Err(Error::unsupported(NOT_CHANGED))
 }
 
 impl Xfs {
