@@ -61,7 +61,7 @@ fn pages_and_errors() {
     use ErrorKind::{InvalidInput, NotFound, Unsupported};
     assert_eq!(kinds, [NotFound, NotFound, InvalidInput, InvalidInput, InvalidInput, Unsupported]);
     let error = Xfs::mount(Box::new(FileBlob::open(&image.path).unwrap()), true).map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unsupported, "{error:?}");
+    assert_eq!(error.kind, Unsupported, "{error:?}");
 }
 
 /// Case does not count where mkfs.xfs was told so.
