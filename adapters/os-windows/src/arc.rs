@@ -46,16 +46,9 @@ impl ArcPath {
     }
 }
 
-impl std::fmt::Display for ArcPath {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { way, disk, partition, directory } = self;
-        match way {
-            Way::Bios => write!(to, "multi(0)disk(0)")?,
-            Way::Driver => write!(to, "scsi(0)disk(0)")?,
-            Way::Signature(signature) => write!(to, "signature({signature:x})disk(0)")?,
-        }
-        write!(to, r"rdisk({disk})partition({partition})\{directory}")
-    }
+/// The path of a directory that is read by the BIOS.
+pub fn by_bios(disk: u32, partition: u32, directory: &str) -> String {
+    format!(r"multi(0)disk(0)rdisk({disk})partition({partition})\{directory}")
 }
 
 #[cfg(test)]
@@ -70,7 +63,7 @@ mod tests {
             (path.way, path.disk, path.partition, path.directory.as_str()),
             (Way::Bios, 1, 2, "WINNT")
         );
-        assert_eq!(path.to_string(), text);
+        assert_eq!(by_bios(1, 2, "WINNT"), text);
         let scsi = ArcPath::parse(r"SCSI(0)disk(3)rdisk(0)partition(1)\WINNT").unwrap();
         assert_eq!((scsi.way, scsi.disk, scsi.partition), (Way::Driver, 0, 1));
         let signature = ArcPath::parse(r"signature(8b467c12)disk(1)rdisk(0)partition(2)\winnt\").unwrap();

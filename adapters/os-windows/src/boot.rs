@@ -5,7 +5,7 @@ use crate::bootini::{BootIni, Entry};
 use crate::files::{bytes, text};
 use crate::place::{Boot, Loader, Place};
 use crate::work::Work;
-use crate::{disks, hives};
+use crate::{arc, disks, hives};
 use wherry_sdk::{Fact, Result, Tree, fact};
 
 /// boot.ini is a page of text.
@@ -63,7 +63,6 @@ fn by_bios(work: &mut Work<'_>, start: &Boot) -> Result<()> {
         return Ok(());
     }
     let disk = if disks::index(own) == disks::index(loader) { 0 } else { disks::index(own).unwrap_or(0) };
-    let new = ArcPath { way: Way::Bios, disk, partition, directory: arc.directory };
     if disk > 0 {
         let message = format!(
             "boot.ini names disk {disk} by its place among the BIOS' disks, which is assumed to stay"
@@ -71,7 +70,8 @@ fn by_bios(work: &mut Work<'_>, start: &Boot) -> Result<()> {
         work.warn("windows.boot.disk", message, "keep the disks in the order that they have on the source");
     }
     let mut entry = Entry::clone(usual);
-    (entry.path, entry.title) = (new.to_string(), format!("{} (BIOS)", usual.title));
+    (entry.path, entry.title) =
+        (arc::by_bios(disk, partition, &arc.directory), format!("{} (BIOS)", usual.title));
     let reason =
         "NTLDR reads this entry's disk by a driver of the old controller (NTBOOTDD.SYS), not by the BIOS";
     work.guest.write(&path, &bytes(&ini.with(usual, &entry)), None, reason)?;

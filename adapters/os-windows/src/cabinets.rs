@@ -8,6 +8,7 @@ use wherry_sdk::{Result, Tree};
 
 /// Where they lie, below Windows.
 const FOLDERS: &[&str] = &["Driver Cache/i386", "Driver Cache/amd64"];
+
 /// The newest copy of a file in the driver cache: service packs' cabinets (`sp3.cab`) before `driver.cab`.
 pub fn find(guest: &dyn Tree, place: &Place, name: &str) -> Result<Option<Vec<u8>>> {
     for folder in FOLDERS {

@@ -59,7 +59,10 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
     }
     let bytes = work.guest.read_all(&source, LOADER_MOST)?;
     let there = look(work.guest, &target).map(|_| work.guest.read_all(&target, LOADER_MOST)).transpose()?;
-    if there.is_some_and(|there| there != bytes && !is_windows(&there)) {
+    if there.as_ref() == Some(&bytes) {
+        return Ok(());
+    }
+    if there.is_some_and(|there| !is_windows(&there)) {
         let message =
             format!("{target} is not Windows' boot manager, and the new machine's firmware starts it");
         let remedy =

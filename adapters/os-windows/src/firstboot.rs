@@ -76,8 +76,10 @@ pub fn adapt(work: &mut Work<'_>, addresses: &[Address<'_>]) -> Result<()> {
     work.write(&work.place.path(SCRIPT), &bytes(&script(addresses, commands.is_some(), &end)), reason)?;
     work.set_text(Store::System, "Setup", "CmdLine", &command)?;
     work.set_number(Store::System, "Setup", "SetupType", 2)?;
-    // Of a move before this one.
-    work.unset(Store::Software, "Wherry", "Runs")?;
+    if work.hives.value(Store::Software, "Wherry", "Runs")?.is_some() {
+        // Count and cards of a move before this one.
+        work.remove(Store::Software, "Wherry")?;
+    }
     work.commit(reason)
 }
 

@@ -197,22 +197,18 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 
 /// A HAL that starts where the installed one does not: one of no known kind is a computer maker's, and Hyper-V has no MP table.
 fn replacement(found: &Installed, platform: Platform) -> Option<&'static Hal> {
-    match found.hal {
-        None if found.name.is_empty() => None,
-        None => {
-            let file = match (found.acpi, found.multi == Some(true)) {
-                (true, true) => "halmacpi.dll",
-                (true, false) => "halaacpi.dll",
-                (false, true) => "halmps.dll",
-                (false, false) => "hal.dll",
-            };
-            HALS.iter().find(|hal| hal.file == file)
-        }
-        Some(hal) if hal.table && platform == Platform::HyperV => {
-            HALS.iter().find(|hal| hal.file == "hal.dll")
-        }
-        Some(_) => None,
-    }
+    let file = match found.hal {
+        None if found.name.is_empty() => return None,
+        None => match (found.acpi, found.multi == Some(true)) {
+            (true, true) => "halmacpi.dll",
+            (true, false) => "halaacpi.dll",
+            (false, true) => "halmps.dll",
+            (false, false) => "hal.dll",
+        },
+        Some(hal) if hal.table && platform == Platform::HyperV => "hal.dll",
+        Some(_) => return None,
+    };
+    HALS.iter().find(|hal| hal.file == file)
 }
 
 fn processors(work: &mut Work<'_>) -> Result<()> {

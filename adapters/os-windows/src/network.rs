@@ -229,9 +229,8 @@ fn give(work: &mut Work<'_>, card: &Card, device: &str, model: &Model) -> Result
         }
         Ok(())
     })?;
-    let what = if card.is_fixed() { "its addresses, name and bindings" } else { "its name and bindings" };
     work.commit(&format!(
-        "the new card at {device} takes over the identity of {}, and with it {what}",
+        "the new card at {device} takes over the identity of {}, and with it its addresses, name and bindings",
         card.name
     ))
 }

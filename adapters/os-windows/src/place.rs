@@ -1,7 +1,7 @@
 //! Where Windows is among the volumes, and where the files are that start it.
 
 use crate::files::{is_directory, is_file, names};
-use crate::started;
+use crate::{disks, started};
 use wherry_sdk::{Tree, Volume, find};
 
 /// Where the system partition appears if it is another than Windows' own.
@@ -62,29 +62,22 @@ pub fn mount(guest: &dyn Tree) -> Option<Place> {
     guest.unmount_all();
     let volumes = guest.volumes();
     let mut systems = Vec::new();
-    let (mut starts, mut started) = (Vec::new(), Vec::new());
+    let mut starts = Vec::new();
     for volume in volumes.iter().filter(|volume| is_files(volume)) {
         if guest.mount(&volume.id, "/").is_err() {
             continue;
         }
         systems.extend(roots(guest).into_iter().map(|root| (volume.id.clone(), root)));
-        for loader in loaders(guest, volume) {
-            started.extend(started::read(guest, loader).map(|one| (volume.clone(), one)));
-            starts.push((volume.clone(), loader));
-        }
+        starts.extend(loaders(guest, volume).into_iter().map(|loader| (volume.clone(), loader)));
         guest.unmount_all();
     }
-    let is_started = |(volume, root): &(String, String)| {
-        started.iter().any(|(from, one)| one.is(&volumes, from, (volume, root)))
-    };
-    systems.sort_by_key(|one| !is_started(one));
-    let is_started = systems.len() == 1 || systems.first().is_some_and(is_started);
+    let is_started = systems.len() == 1 || put_first(guest, &starts, &mut systems);
     let (volume, root) = systems.first().cloned()?;
     guest.mount(&volume, "/").ok()?;
-    let disk = volumes.iter().find(|one| one.id == volume).and_then(|one| disk(one));
+    let disk = volumes.iter().find(|one| one.id == volume).and_then(disks::index);
     // A loader on the disk of the system counts more than one on another disk.
     starts.sort_by_key(|(one, loader)| {
-        (self::disk(one) != disk, *loader != Loader::BootmgrEfi, one.id != volume)
+        (disks::index(one) != disk, *loader != Loader::BootmgrEfi, one.id != volume)
     });
     let mut boots: Vec<Boot> = Vec::new();
     for (one, loader) in starts {
@@ -108,8 +101,26 @@ fn is_files(volume: &Volume) -> bool {
     matches!(find(&volume.facts, "fs.kind"), Some("ntfs" | "vfat"))
 }
 
-fn disk(volume: &Volume) -> Option<&str> {
-    find(&volume.facts, "disk.index")
+/// Puts the system first that a loader starts by itself; whether there is one.
+fn put_first(guest: &dyn Tree, starts: &[(Volume, Loader)], systems: &mut [(String, String)]) -> bool {
+    let volumes = guest.volumes();
+    let mut found = None;
+    for (from, loader) in starts {
+        if guest.mount(&from.id, "/").is_err() {
+            continue;
+        }
+        let started = started::read(guest, *loader);
+        guest.unmount_all();
+        found = started
+            .and_then(|one| systems.iter().position(|(volume, root)| one.is(&volumes, from, (volume, root))));
+        if found.is_some() {
+            break;
+        }
+    }
+    if let Some(head) = found.and_then(|at| systems.get_mut(..=at)) {
+        head.rotate_right(1);
+    }
+    found.is_some()
 }
 
 /// Directories of the mounted volume that hold a Windows; the usual names first.

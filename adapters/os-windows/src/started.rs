@@ -69,11 +69,10 @@ impl Started {
 
 /// Whether an ARC path names a volume. The BIOS counts from the disk that it starts from.
 fn is_named(arc: &ArcPath, volumes: &[Volume], from: &Volume, volume: &Volume) -> bool {
-    let disk = |volume| disks::index(volume);
     let right = match arc.way {
         Way::Signature(signature) => disks::signature(volume) == Some(signature),
-        Way::Bios | Way::Driver if arc.disk == 0 => disk(volume) == disk(from),
-        Way::Bios | Way::Driver => disk(volume) == Some(arc.disk),
+        Way::Bios | Way::Driver if arc.disk == 0 => disks::index(volume) == disks::index(from),
+        Way::Bios | Way::Driver => disks::index(volume) == Some(arc.disk),
     };
     right && disks::arc_partition(volumes, volume) == Some(arc.partition)
 }

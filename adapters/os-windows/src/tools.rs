@@ -62,7 +62,7 @@ pub struct Tool {
     inbox: Option<Version>,
     /// One of these keys shows that it is there.
     marks: &'static [&'static str],
-    /// All services and drivers.
+    /// All services and drivers, and what else lies below `Services`.
     services: &'static [&'static str],
     /// Names in lists of class filters.
     filters: &'static [&'static str],
@@ -231,6 +231,7 @@ const TOOLS: &[Tool] = &[
             "vmicshutdown",
             "vmictimesync",
             "vmicvss",
+            r"W32Time\TimeProviders\VMICTimeProvider",
         ],
         filters: &["storflt"],
         starts: &[],
@@ -287,9 +288,6 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 fn remove(work: &mut Work<'_>, tool: &Tool) -> Result<()> {
     work.in_sets(|work, set| {
         filters(work, set, tool)?;
-        if tool.platform == Platform::HyperV {
-            work.remove(Store::System, &format!(r"{set}\Services\W32Time\TimeProviders\VMICTimeProvider"))?;
-        }
         for service in tool.services {
             work.remove(Store::System, &format!(r"{set}\Services\{service}"))?;
         }

@@ -52,7 +52,7 @@ impl Machine {
             "wine",
             &["reg", "add", silence, "/v", "SuppressNewHWUI", "/t", "REG_DWORD", "/d", "1", "/f"],
         );
-        let root = if release == "2000" { "WINNT" } else { "Windows" };
+        let root = find(release).root;
         for name in ["first-boot.cmd", "commands.cmd"] {
             let text = tree.read_all(&format!("/{root}/wherry/{name}"), 1 << 20).unwrap();
             fs::write(self.home().join(name), text).unwrap();
