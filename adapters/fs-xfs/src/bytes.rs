@@ -37,6 +37,21 @@ pub fn check(
     owner: u64,
     what: &str,
 ) -> Result<()> {
+    check_place(superblock, bytes, fields, place, what)?;
+    if be64_at(bytes, fields.owner) != owner {
+        return Err(damaged(place, &format!("{what} belongs to another inode")));
+    }
+    Ok(())
+}
+
+/// The same, whoever owns it.
+pub fn check_place(
+    superblock: &Superblock,
+    bytes: &[u8],
+    fields: &Own,
+    place: u64,
+    what: &str,
+) -> Result<()> {
     let refuse = |why: &str| Err(damaged(place, &format!("{what} {why}")));
     if !is_summed(bytes, fields.checksum) {
         return refuse("has a wrong checksum");
@@ -46,9 +61,6 @@ pub fn check(
     }
     if field(bytes, fields.uuid, 16) != superblock.meta_uuid {
         return refuse("belongs to another file system");
-    }
-    if be64_at(bytes, fields.owner) != owner {
-        return refuse("belongs to another inode");
     }
     Ok(())
 }

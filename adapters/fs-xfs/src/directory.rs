@@ -11,9 +11,10 @@ use wherry_sdk::{Error, ErrorKind, Kind, Result};
 
 /// Data blocks lie before this byte of a directory.
 const DATA_END: u64 = 1 << 35;
-/// Names of one directory, and bytes of those that are kept.
-const NAMES_MOST: usize = 1 << 22;
-const KEPT_MOST: usize = 1 << 20;
+/// Bytes that the names of one directory take in memory, and those of all that are kept; what a name takes besides its letters.
+const LISTING_MOST: usize = 64 << 20;
+const KEPT_MOST: usize = 64 << 20;
+const NAME_BYTES: usize = 96;
 /// Magic numbers of data blocks: those with all there is, and others; in version 4 and 5.
 const BLOCK: [u32; 2] = [0x5844_3242, 0x5844_4233];
 const DATA: [u32; 2] = [0x5844_3244, 0x5844_4433];
@@ -25,9 +26,11 @@ const FREE: u16 = 0xffff;
 #[derive(Default)]
 pub struct Listing {
     /// in the order of the disk
-    pub list: Vec<(Vec<u8>, u64)>,
+    pub list: Vec<(Rc<[u8]>, u64)>,
     /// places in `list`; where case does not count, by names in lower case
-    index: HashMap<Vec<u8>, usize>,
+    index: HashMap<Rc<[u8]>, usize>,
+    /// in memory
+    bytes: usize,
 }
 
 impl Listing {
@@ -38,14 +41,16 @@ impl Listing {
         if name.is_empty() || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
             return Err(Error::new(ErrorKind::Corrupt, "a directory has an impossible name: run xfs_repair"));
         }
-        if self.list.len() >= NAMES_MOST {
-            return Err(Error::new(ErrorKind::Limit, "a directory has more than 4194304 names"));
+        self.bytes += NAME_BYTES + name.len() * (1 + usize::from(fold));
+        if self.bytes > LISTING_MOST {
+            return Err(Error::new(ErrorKind::Limit, "the names in a directory take more than 64 MiB"));
         }
-        let key = if fold { name.to_ascii_lowercase() } else { name.to_vec() };
+        let name: Rc<[u8]> = name.into();
+        let key = if fold { name.to_ascii_lowercase().into() } else { Rc::clone(&name) };
         if self.index.insert(key, self.list.len()).is_some() {
             return Err(Error::new(ErrorKind::Corrupt, "a directory has a name twice: run xfs_repair"));
         }
-        self.list.push((name.to_vec(), inode));
+        self.list.push((name, inode));
         Ok(())
     }
 }
@@ -79,10 +84,11 @@ impl Xfs {
         };
         found.map_err(|error| error.within(&format!("directory {}", directory.number)))?;
         let listing = Rc::new(listing);
-        let kept: usize = self.listings.values().map(|listing| listing.list.len() + 1).sum();
-        if kept + listing.list.len() > KEPT_MOST {
+        if self.kept + listing.bytes > KEPT_MOST {
             self.listings.clear();
+            self.kept = 0;
         }
+        self.kept += NAME_BYTES + listing.bytes;
         self.listings.insert(directory.number, Rc::clone(&listing));
         Ok(listing)
     }
@@ -138,7 +144,7 @@ impl Xfs {
 
     fn names(&self, bytes: &[u8], place: u64, listing: &mut Listing) -> Result<()> {
         let refuse = |why: &str| damaged(place, &format!("a block of names {why}"));
-        let form = usize::from(self.superblock.version == 5);
+        let form = self.superblock.form();
         let magic = be32_at(bytes, 0);
         let end = if magic == BLOCK[form] {
             let tail = bytes.len() - 8;

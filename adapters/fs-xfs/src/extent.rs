@@ -11,8 +11,8 @@ use wherry_sdk::{Error, ErrorKind, Result};
 const RECORD: usize = 16;
 /// Levels of a tree, more than the largest file needs.
 const LEVELS_MOST: u16 = 10;
-/// Extents of one file that are kept: 2^22, which are 128 MiB.
-const EXTENTS_MOST: usize = 1 << 22;
+/// Extents of one file that are kept: 2^21, which are 64 MiB, and 128 while they become more.
+const EXTENTS_MOST: usize = 1 << 21;
 /// Header of a block in version 4 and 5, in bytes.
 const HEADER: usize = 24;
 const HEADER_5: usize = 72;
@@ -79,7 +79,7 @@ impl Walk {
                 return self.refuse("an extent lies outside of its group");
             }
             if self.found.len() >= EXTENTS_MOST {
-                let message = format!("inode {} is in more than 4194304 pieces", self.inode.number);
+                let message = format!("inode {} is in more than {EXTENTS_MOST} pieces", self.inode.number);
                 return Err(Error::new(ErrorKind::Limit, message));
             }
             self.found.push(extent);
@@ -96,6 +96,8 @@ impl Xfs {
         {
             return Ok(Rc::clone(extents));
         }
+        // Two such lists would not fit into an adapter's memory.
+        self.extents = None;
         let fork = inode.fork(which);
         let mut walk = Walk { inode: inode.clone(), seen: HashSet::new(), found: Vec::new() };
         match fork.format {

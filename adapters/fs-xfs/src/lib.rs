@@ -44,6 +44,8 @@ pub struct Xfs {
     extents: Option<Kept>,
     /// Names by the inode of their directory.
     listings: HashMap<u64, Rc<Listing>>,
+    /// What they take in memory, in bytes.
+    kept: usize,
 }
 
 const NOT_CHANGED: &str = "XFS is read but not changed yet: make the guest ready for its new devices on the source (an initramfs \
@@ -125,7 +127,8 @@ impl FileSystem for Xfs {
         }
         let clean = state == State::Clean;
         let device = Device::new(device);
-        let mut mounted = Self { device, superblock, clean, extents: None, listings: HashMap::new() };
+        let mut mounted =
+            Self { device, superblock, clean, extents: None, listings: HashMap::new(), kept: 0 };
         if mounted.resolve("/")?.kind() != Kind::Directory {
             return Err(Error::new(ErrorKind::Corrupt, "the root inode is not a directory: run xfs_repair"));
         }

@@ -2,6 +2,7 @@
 
 use crate::bytes::{be16_at, be32_at, be64_at, byte_at, damaged, field, is_summed, text};
 use crate::features::{self, Feature, Set};
+use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, ErrorKind, Result};
 
 const MAGIC: u32 = 0x5846_5342;
@@ -64,6 +65,11 @@ fn uuid_of(raw: &[u8], at: usize) -> [u8; 16] {
 }
 
 impl Superblock {
+    /// Which of two forms blocks have: 0 in version 4, 1 in version 5.
+    pub fn form(&self) -> usize {
+        usize::from(self.version == 5)
+    }
+
     /// Checks everything that later arithmetic trusts; the device has `size` bytes.
     pub fn parse(raw: Vec<u8>, size: u64) -> Result<Self> {
         let version = be16_at(&raw, 100) & 0xf;
@@ -193,11 +199,8 @@ impl Superblock {
 
     /// As `blkid` shows it.
     pub fn uuid(&self) -> Option<String> {
-        let uuid = uuid_of(&self.raw, 32);
-        let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-        let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
-        let parts = parts.map(|(from, to)| hex.get(from..to).unwrap_or_default());
-        (uuid != [0; 16]).then(|| parts.join("-"))
+        let uuid = Uuid(uuid_of(&self.raw, 32));
+        (uuid != Uuid::NIL).then(|| uuid.to_string())
     }
 
     /// The name, if it has one.

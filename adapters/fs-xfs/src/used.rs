@@ -2,7 +2,7 @@
 //! Data Structures, "AG Free Space Management").
 
 use crate::Xfs;
-use crate::bytes::{be16_at, be32_at, be64_at, damaged, field, is_summed, part};
+use crate::bytes::{Own, be16_at, be32_at, check_place, damaged, field, is_summed, part};
 use std::collections::HashSet;
 use wherry_sdk::{Range, Ranges, Result};
 
@@ -13,6 +13,10 @@ const HEADER_UUID: usize = 64;
 const MAGIC: [u32; 2] = [0x4142_5442, 0x4142_3342];
 const HEADER: [usize; 2] = [16, 56];
 const LEVELS_MOST: u32 = 9;
+/// Free runs of one group that are kept, 32 MiB of them; one with more counts as used.
+const FREE_MOST: usize = 1 << 22;
+/// The owner is the group, in 4 bytes.
+const OWN: Own = Own { checksum: 52, sector: 16, uuid: 32, owner: 48 };
 /// Bytes of a record, and of a key with a pointer.
 const RECORD: usize = 8;
 const CHILD: usize = 12;
@@ -94,14 +98,11 @@ impl Xfs {
         let place = place.ok_or_else(|| damaged(0, "a tree of free space leaves its group"))?;
         let refuse = || Err(damaged(place, "a block of free space is damaged"));
         let bytes = self.device.get(place, self.superblock.block_size)?;
-        let form = usize::from(self.superblock.version == 5);
+        let form = self.superblock.form();
         let header = HEADER[form];
-        // Sum at 52, place at 16, UUID at 32, group at 48.
         let own = form == 0
-            || is_summed(&bytes, 52)
-                && be64_at(&bytes, 16) == place / 512
-                && field(&bytes, 32, 16) == self.superblock.meta_uuid
-                && be32_at(&bytes, 48) == walk.group;
+            || check_place(&self.superblock, &bytes, &OWN, place, "a block of free space").is_ok()
+                && be32_at(&bytes, OWN.owner) == walk.group;
         let known = be32_at(&bytes, 0) == MAGIC[form] && u32::from(be16_at(&bytes, 4)) == level;
         if !own || !known || !walk.seen.insert(block) {
             return refuse();
@@ -124,7 +125,7 @@ impl Xfs {
                 .last()
                 .is_none_or(|(last, count)| u64::from(first) >= u64::from(*last) + u64::from(*count));
             let inside = self.superblock.place_in(walk.group, u64::from(first), u64::from(blocks)).is_some();
-            if !behind || !inside || blocks == 0 {
+            if !behind || !inside || blocks == 0 || walk.free.len() >= FREE_MOST {
                 return refuse();
             }
             walk.free.push((first, blocks));

@@ -23,7 +23,6 @@ const COUNTS: [usize; 2] = [12, 56];
 const LEAF_ENTRIES: [usize; 2] = [32, 80];
 const NODE_ENTRIES: [usize; 2] = [16, 64];
 const OWN: Own = Own { checksum: 12, sector: 16, uuid: 32, owner: 48 };
-const LEVELS_MOST: usize = 6;
 /// A value has at most 64 KiB; names and values of one inode together 16 MiB here.
 const VALUE_MOST: u32 = 1 << 16;
 const ALL_MOST: usize = 16 << 20;
@@ -90,10 +89,6 @@ fn short(inode: &Inode, bytes: &[u8]) -> Result<Attributes> {
 }
 
 impl Xfs {
-    fn form(&self) -> usize {
-        usize::from(self.superblock.version == 5)
-    }
-
     /// All attributes of an inode, as programs see them.
     pub fn attributes(&mut self, inode: &Inode) -> Result<Attributes> {
         let fork = inode.fork(Which::Attributes);
@@ -116,19 +111,21 @@ impl Xfs {
     /// Down to the first leaf, then from leaf to leaf.
     fn leaves(&mut self, inode: &Inode) -> Result<Attributes> {
         let extents = self.extents(inode, Which::Attributes)?;
-        let form = self.form();
-        let mut block = 0;
-        for _ in 0..LEVELS_MOST {
-            let (bytes, _) = self.attribute_block(inode, &extents, block)?;
-            if be16_at(&bytes, 8) != NODE[form] {
-                break;
-            }
-            block = be32_at(&bytes, NODE_ENTRIES[form] + 4);
-        }
-        let (mut found, mut seen) = (Found::default(), HashSet::new());
+        let form = self.superblock.form();
+        let (mut block, mut found, mut seen) = (0, Found::default(), HashSet::new());
+        let mut is_leaf = false;
         loop {
             let (bytes, place) = self.attribute_block(inode, &extents, block)?;
-            if be16_at(&bytes, 8) != LEAF[form] || !seen.insert(place) {
+            let magic = be16_at(&bytes, 8);
+            if !seen.insert(place) {
+                return Err(refuse(inode));
+            }
+            if magic == NODE[form] && !is_leaf {
+                block = be32_at(&bytes, NODE_ENTRIES[form] + 4);
+                continue;
+            }
+            is_leaf = magic == LEAF[form];
+            if !is_leaf {
                 return Err(refuse(inode));
             }
             self.leaf(inode, &extents, &bytes, &mut found)?;
@@ -140,7 +137,7 @@ impl Xfs {
     }
 
     fn leaf(&mut self, inode: &Inode, extents: &[Extent], bytes: &[u8], found: &mut Found) -> Result<()> {
-        let form = self.form();
+        let form = self.superblock.form();
         let count = usize::from(be16_at(bytes, COUNTS[form]));
         let entries = field(bytes, LEAF_ENTRIES[form], count * 8);
         if entries.len() != count * 8 {

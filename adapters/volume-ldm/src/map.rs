@@ -3,7 +3,7 @@
 use crate::database::Group;
 use crate::disk::Disk;
 use crate::record::{Arrangement, Component, Object, Partition, Volume};
-use wherry_sdk::volume::Segment;
+use wherry_sdk::volume::{Segment, join};
 
 /// Why a volume is not mapped: a concern's identifier and the reason.
 #[derive(Debug)]
@@ -239,12 +239,8 @@ impl Mapped {
             return Err(bad("its partitions are shorter than its stripes"));
         }
         let offset = area.start + within;
-        match self.segments.last_mut() {
-            Some(last) if last.device == area.device && last.offset + last.length == offset => {
-                last.length += length
-            }
-            _ => self.segments.push(Segment { logical: self.length, length, device: area.device, offset }),
-        }
+        let piece = Segment { logical: self.length, length, device: area.device, offset };
+        join(&mut self.segments, piece);
         self.length += length;
         if self.segments.len() > self.most {
             let message = format!("its stripes are too many pieces, {} are left", self.most);

@@ -5,7 +5,7 @@ use crate::group::{Group, Logical, Mapping, Member, Stripe};
 use crate::label::Physical;
 use crate::text::shown;
 use std::collections::BTreeMap;
-use wherry_sdk::volume::Segment;
+use wherry_sdk::volume::{Segment, join};
 
 /// Why a volume is not mapped: a concern's identifier and the reason.
 #[derive(Debug)]
@@ -161,12 +161,7 @@ impl Mapped {
     /// Adds a piece, to the last one if it goes on there.
     fn push(&mut self, device: u32, offset: u64, length: u64) -> Result<(), Refusal> {
         let end = self.length.checked_add(length).ok_or_else(|| bad("it is longer than 2^64 bytes"))?;
-        match self.segments.last_mut() {
-            Some(last) if last.device == device && last.offset + last.length == offset => {
-                last.length += length
-            }
-            _ => self.segments.push(Segment { logical: self.length, length, device, offset }),
-        }
+        join(&mut self.segments, Segment { logical: self.length, length, device, offset });
         self.length = end;
         Ok(())
     }

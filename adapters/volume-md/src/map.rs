@@ -2,7 +2,7 @@
 
 use crate::array::{Array, Refusal, Seat};
 use crate::{parity, striped};
-use wherry_sdk::volume::Segment;
+use wherry_sdk::volume::{Segment, join};
 
 /// The smallest piece that data are striped in.
 const CHUNK_LEAST: u64 = 512;
@@ -106,12 +106,8 @@ impl Mapped {
         if length == 0 {
             return Ok(());
         }
-        match self.segments.last_mut() {
-            Some(last) if last.device == seat.device && last.offset + last.length == offset => {
-                last.length += length;
-            }
-            _ => self.segments.push(Segment { logical: self.length, length, device: seat.device, offset }),
-        }
+        let piece = Segment { logical: self.length, length, device: seat.device, offset };
+        join(&mut self.segments, piece);
         self.length = next;
         if self.segments.len() > self.most { Err(self.too_many()) } else { Ok(()) }
     }

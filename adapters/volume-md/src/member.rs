@@ -70,9 +70,10 @@ fn belongs_to_a_partition(device: &dyn Blob, at: u64) -> Result<bool> {
     let entries = [446usize, 462, 478, 494].map(|entry| field(&head, entry, 16));
     let table =
         field(&head, 510, 2) == [0x55, 0xaa] && entries.iter().all(|entry| little(entry, 0, 1) & 0x7f == 0);
+    // A GPT's one entry is for the whole disk, also where its numbers are too small for it (UEFI specification, 5.2.3).
     let covers = |entry: &&[u8]| {
         let (start, length) = (little(entry, 8, 4), little(entry, 12, 4));
-        length > 0 && (start + length) * unit > at
+        little(entry, 4, 1) == 0xee || length > 0 && (start + length) * unit > at
     };
     Ok(table && entries.iter().any(covers))
 }

@@ -2,7 +2,7 @@
 //! mdp_superblock_1` of md_p.h).
 
 use core::ops::Range;
-use wherry_sdk::bytes::{field, text, u16_at, u32_at, u64_at};
+use wherry_sdk::bytes::{field, little, text, u16_at, u32_at, u64_at};
 use wherry_sdk::{Error, Result};
 
 /// Both kinds of superblock begin so.
@@ -174,8 +174,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     let own = 216..220;
     let words = bytes.chunks(4).zip((0..).step_by(4));
     let words = words.filter(|(_, at)| !own.contains(at));
-    let sum: u64 =
-        words.map(|(word, _)| word.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))).sum();
+    let sum: u64 = words.map(|(word, _)| little(word, 0, word.len())).sum();
     (sum as u32).wrapping_add((sum >> 32) as u32)
 }
 

@@ -70,7 +70,12 @@ fn refused(Refusal(kind, message): &Refusal, what: &str) -> Concern {
 }
 
 fn level(level: i32) -> String {
-    if level == -1 { "linear".into() } else { format!("raid{level}") }
+    match level {
+        -1 => "linear".into(),
+        -4 => "multipath".into(),
+        -5 => "faulty".into(),
+        _ => format!("raid{level}"),
+    }
 }
 
 fn part(id: String, array: &Array, segments: Vec<Segment>) -> Part {

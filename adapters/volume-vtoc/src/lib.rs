@@ -17,13 +17,13 @@ pub struct Vtoc;
 impl VolumeMap for Vtoc {
     fn scan(devices: &[Box<dyn Blob>]) -> Result<Layout> {
         let mut layout = Layout { parts: Vec::new(), concerns: Vec::new() };
-        let mut known: Vec<Label> = Vec::new();
+        let mut known: Vec<(Label, u64)> = Vec::new();
         for (index, device) in devices.iter().enumerate() {
             match label::read(device.as_ref()) {
                 Ok(Some(label)) if known.iter().any(|other| slices::shows(other, &label, device.size())) => {}
                 Ok(Some(label)) => {
                     slices::describe(index as u32, device.size(), &label, &mut layout);
-                    known.push(label);
+                    known.push((label, device.size()));
                 }
                 Ok(None) => {}
                 Err(e) => {

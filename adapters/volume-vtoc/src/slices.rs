@@ -33,26 +33,38 @@ const BACKUP: u16 = 0x05;
 const UNMOUNTABLE: u16 = 0x01;
 const READ_ONLY: u16 = 0x10;
 
-/// Whether `label`, found on a device of `size` bytes, is that of `other` seen through its slice at the very start.
-pub fn shows(other: &Label, label: &Label, size: u64) -> bool {
-    other.bytes == label.bytes && label.slices.iter().any(|slice| slice.start == 0 && slice.length == size)
+/// Whether `label`, found on a device of `size` bytes, is that of another device with `other.1` bytes, seen through its part at
+/// the very start.
+pub fn shows(other: &(Label, u64), label: &Label, size: u64) -> bool {
+    let (other, whole) = other;
+    other.bytes == label.bytes
+        && listed(other, *whole).iter().any(|slice| slice.start == 0 && slice.length == size)
+}
+
+/// The slices that share the disk among them.
+fn apart(label: &Label, size: u64) -> Vec<&Slice> {
+    label.slices.iter().filter(|slice| !covers(label, slice, size)).collect()
+}
+
+/// Those that become parts: all where none but the whole is there.
+fn listed(label: &Label, size: u64) -> Vec<&Slice> {
+    let apart = apart(label, size);
+    if apart.is_empty() { label.slices.iter().collect() } else { apart }
 }
 
 /// Slices become parts; those that cannot be are left out with a concern.
 pub fn describe(index: u32, size: u64, label: &Label, layout: &mut Layout) {
     let prefix = if index == 0 { String::new() } else { format!("d{index}/") };
-    let others = label.slices.iter().any(|slice| !covers(label, slice, size));
-    for slice in &label.slices {
-        // The whole, and on x86 the label's own cylinder: neither holds anything of its own.
-        if others && covers(label, slice, size)
-            || label.kind == Kind::X86 && slice.tag == BOOT && slice.start == 0
-        {
+    let apart = apart(label, size);
+    for slice in listed(label, size) {
+        // On x86 the label's own cylinder holds nothing else.
+        if label.kind == Kind::X86 && slice.tag == BOOT && slice.start == 0 {
             continue;
         }
         let id = format!("{prefix}vtoc:{}", slice.number);
         let mut segments =
             vec![Segment { logical: 0, length: slice.length, device: index, offset: slice.start }];
-        if let Some(problem) = problem(label, slice, size) {
+        if let Some(problem) = problem(&apart, slice, size) {
             segments.clear();
             let message = format!("slice {id} {problem}; it is left out");
             let remedy = "check the label on the source with prtvtoc";
@@ -92,14 +104,10 @@ fn meets(one: &Slice, other: &Slice) -> bool {
 }
 
 /// Why a slice cannot be a part.
-fn problem(label: &Label, slice: &Slice, size: u64) -> Option<String> {
+fn problem(apart: &[&Slice], slice: &Slice, size: u64) -> Option<String> {
     if end(slice) > size {
         return Some(format!("ends at byte {}, beyond its device's {size} bytes", end(slice)));
     }
-    let others =
-        label.slices.iter().filter(|other| other.number != slice.number && !covers(label, other, size));
-    others
-        .filter(|other| !covers(label, slice, size) && meets(slice, other))
-        .map(|other| format!("overlaps slice {}", other.number))
-        .next()
+    let mut others = apart.iter().filter(|other| other.number != slice.number);
+    others.find(|other| meets(slice, other)).map(|other| format!("overlaps slice {}", other.number))
 }

@@ -20,12 +20,12 @@ const ISO: [u32; 256] = reflected(0xedb8_8320);
 const CASTAGNOLI: [u32; 256] = reflected(0x82f6_3b78);
 const ANSI: [u32; 256] = reflected(0xa001);
 
-/// CRC-32 (ISO-HDLC): BitLocker's metadata.
+/// CRC-32 (ISO-HDLC): BitLocker's metadata, GPT, LVM2.
 pub fn crc32(start: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(start, |crc, byte| ISO[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
 }
 
-/// CRC-32C (Castagnoli): ext4's metadata, VHDX.
+/// CRC-32C (Castagnoli): ext4's and XFS' metadata, VHDX.
 pub fn crc32c(start: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(start, |crc, byte| CASTAGNOLI[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
 }

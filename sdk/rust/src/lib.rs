@@ -16,6 +16,7 @@ pub mod path;
 pub mod platform;
 mod ranges;
 mod register;
+mod segments;
 #[cfg(unix)]
 pub mod testing;
 mod traits;
@@ -41,6 +42,7 @@ pub mod format {
 /// Types of the `volume-map` world.
 pub mod volume {
     pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+    pub use crate::segments::join;
 }
 /// Types of the `filesystem-driver` world.
 pub mod filesystem {

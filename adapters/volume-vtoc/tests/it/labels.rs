@@ -109,6 +109,9 @@ fn x86_labels_are_what_partx_reads() {
         let row = [128 + start / 512, length / 512];
         assert!(all.iter().any(|told| told[1..] == row), "{}: {row:?} of {all:?}", part.id);
     }
+    // Two disks that mirror each other have the same label, and are not seen through one another.
+    let mirror = checked_scan(&[&inner, &inner]);
+    assert_eq!((mirror.parts.len(), kinds(&mirror)), (8, vec![]));
     // The partition, and all slices but the whole.
     assert_eq!(all.len(), 6, "{all:?}");
 }
