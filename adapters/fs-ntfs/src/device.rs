@@ -52,6 +52,11 @@ impl<'a> Device<'a> {
         Self { blob, size, pages: HashMap::new(), dirty: BTreeSet::new(), changes: 0 }
     }
 
+    /// The device below the cache.
+    pub fn blob(&self) -> &dyn Blob {
+        self.blob.as_ref()
+    }
+
     /// The device alone; what was not written back is lost.
     pub fn into_blob(self) -> Box<dyn Blob + 'a> {
         self.blob

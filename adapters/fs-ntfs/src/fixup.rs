@@ -32,11 +32,12 @@ pub fn apply(bytes: &mut [u8]) -> bool {
     true
 }
 
-/// The other way: takes the next number and keeps the bytes in whose place it goes.
-pub fn protect(bytes: &mut [u8]) {
+/// The other way: takes the next number and keeps the bytes in whose place it goes; false where the structure has no
+/// sensible array, and stays as it is.
+pub fn protect(bytes: &mut [u8]) -> bool {
     let (at, numbers) = (usize::from(u16_at(bytes, 4)), usize::from(u16_at(bytes, 6)));
     if !sensible(bytes, at, numbers) {
-        return;
+        return false;
     }
     // Neither 0 nor 0xffff is ever used.
     let number = match u16_at(bytes, at) {
@@ -50,6 +51,7 @@ pub fn protect(bytes: &mut [u8]) {
         put(bytes, at + index * 2, &kept);
         put_u16(bytes, place, number);
     }
+    true
 }
 
 fn sensible(bytes: &[u8], at: usize, numbers: usize) -> bool {

@@ -24,6 +24,8 @@ pub const LAST: u16 = 2;
 pub const ROOT_HEADER: usize = 0x10;
 /// The same in a block.
 pub const BLOCK_HEADER: usize = 0x18;
+/// Bytes of the largest block.
+pub const BLOCK_MOST: usize = 65536;
 
 fn corrupt(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{what}: run chkdsk"))
@@ -147,12 +149,17 @@ pub struct Shape {
     pub unit: u64,
 }
 
+/// Whether an index may have blocks of so many bytes.
+pub fn is_block_size(size: usize) -> bool {
+    size.is_power_of_two() && (512..=BLOCK_MOST).contains(&size)
+}
+
 impl Volume<'_> {
     /// The rules of a file's index.
     pub fn index_shape(&self, file: &File, name: &[u16]) -> Result<Shape> {
         let root = file.value(ROOT, name)?;
         let block = u32_at(root, 8) as usize;
-        if !block.is_power_of_two() || !(512..=65536).contains(&block) {
+        if !is_block_size(block) {
             return Err(corrupt("an index has blocks of an impossible size"));
         }
         let unit = self.boot.index_unit(block);

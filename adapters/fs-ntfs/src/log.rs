@@ -6,9 +6,9 @@
 
 use crate::bytes::{part, u16_at, u32_at, u64_at};
 use crate::fixup;
-use crate::log_idle::is_idle;
-use crate::log_pages::Area;
-use wherry_sdk::Result;
+use crate::log_idle::is_harmless;
+use crate::log_pages::{Area, Pages};
+use wherry_sdk::{ErrorKind, Result};
 
 /// What is looked at: the second page is where the first ends, and pages have 64 KiB at most.
 const HEAD: u64 = 128 << 10;
@@ -102,6 +102,8 @@ pub struct Log {
     pub area: Option<Area>,
     /// the restart page that says so
     pub restart: Vec<u8>,
+    /// its pages, where they had to be read to tell
+    pub pages: Option<Pages>,
 }
 
 /// Looks at a log of `size` bytes, which `read` gives by offset and length.
@@ -112,9 +114,8 @@ pub fn judge(size: u64, read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result
 /// The same, with what a replay needs.
 pub fn open(size: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result<Log> {
     let mut head = read(0, size.min(HEAD))?;
-    let none = |state| Log { state, area: None, restart: Vec::new() };
     if !head.is_empty() && part(&head, 0, PAGE_MOST).iter().all(|byte| *byte == 0xff) {
-        return Ok(none(State::Empty));
+        return Ok(Log::without(State::Empty));
     }
     let first = page(&mut head, 0);
     let sizes =
@@ -126,14 +127,38 @@ pub fn open(size: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Res
     let mut log = match (first, second) {
         (Some(one), Some(two)) => newer(one, two),
         (Some(one), None) | (None, Some(one)) => one.into_log(),
-        (None, None) => none(State::Damaged),
+        (None, None) => Log::without(State::Damaged),
     };
-    if let (State::Pending, Some(area)) = (log.state, &log.area)
-        && is_idle(area, size, read)?
-    {
-        log.state = State::Idle;
-    }
+    log.look_for_changes(size, &mut read)?;
     Ok(log)
+}
+
+impl Log {
+    fn without(state: State) -> Self {
+        Self { state, area: None, restart: Vec::new(), pages: None }
+    }
+
+    /// An open log may have nothing in it that is to be done; where that can be, its pages tell.
+    fn look_for_changes(
+        &mut self,
+        size: u64,
+        read: &mut impl FnMut(u64, u64) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let (State::Pending, Some(area)) = (self.state, self.area) else { return Ok(()) };
+        if area.checkpoint != area.newest {
+            return Ok(());
+        }
+        let pages = match Pages::read(area, size, read) {
+            Err(error) if error.kind == ErrorKind::Dirty => return Ok(()),
+            pages => pages?,
+        };
+        match is_harmless(&area, &pages) {
+            Ok(true) => self.state = State::Idle,
+            Err(error) if error.kind != ErrorKind::Dirty => return Err(error),
+            _ => self.pages = Some(pages),
+        }
+        Ok(())
+    }
 }
 
 impl Page {
@@ -142,16 +167,15 @@ impl Page {
     }
 
     fn into_log(self) -> Log {
-        Log { state: self.state, area: self.area, restart: self.bytes }
+        Log { area: self.area, restart: self.bytes, ..Log::without(self.state) }
     }
 }
 
 /// The state that counts. A torn page may have been the newer one, so that the other one cannot say that all is well.
 fn newer(one: Page, two: Page) -> Log {
-    let none = |state| Log { state, area: None, restart: Vec::new() };
     match (one.state, two.state) {
-        (State::Pending, State::Damaged) | (State::Damaged, State::Pending) => none(State::Pending),
-        (State::Damaged, _) | (_, State::Damaged) => none(State::Damaged),
+        (State::Pending, State::Damaged) | (State::Damaged, State::Pending) => Log::without(State::Pending),
+        (State::Damaged, _) | (_, State::Damaged) => Log::without(State::Damaged),
         _ if two.newest > one.newest => two.into_log(),
         _ => one.into_log(),
     }

@@ -4,26 +4,20 @@
 //! Whatever is not as expected means no: torn pages, newer records anywhere, any change behind the checkpoint's start.
 
 use crate::bytes::{u16_at, u32_at, u64_at};
+use crate::log_change::operation;
 use crate::log_pages::{Area, Pages};
-use wherry_sdk::{ErrorKind, Result};
+use wherry_sdk::Result;
 
 /// The bytes of a checkpoint that are looked at.
 const CHECKPOINT_LENGTH: usize = 0x40;
-/// Operations that change nothing: none, an attribute that was opened, and the tables of a checkpoint.
-const HARMLESS: [u16; 6] = [0x00, 0x1c, 0x1d, 0x1e, 0x1f, 0x20];
 
-/// Whether nothing is to be done for a log of `size` bytes, which `read` gives by offset and length.
-pub fn is_idle(area: &Area, size: u64, mut read: impl FnMut(u64, u64) -> Result<Vec<u8>>) -> Result<bool> {
-    if area.checkpoint != area.newest {
-        return Ok(false);
-    }
-    match Pages::read(*area, size, &mut read).and_then(|pages| is_harmless(area, &pages)) {
-        Err(error) if error.kind == ErrorKind::Dirty => Ok(false),
-        idle => idle,
-    }
+/// Operations that change nothing: none, an attribute that was opened, and the tables of a checkpoint.
+fn changes_nothing(code: u16) -> bool {
+    matches!(code, operation::NONE | operation::OPEN_ATTRIBUTE..=operation::DUMP_TRANSACTIONS)
 }
 
-fn is_harmless(area: &Area, pages: &Pages) -> Result<bool> {
+/// Whether nothing is to be done for a log with these pages, the newest record of which is a checkpoint.
+pub fn is_harmless(area: &Area, pages: &Pages) -> Result<bool> {
     let checkpoint = pages.record(area.checkpoint)?;
     let start = u64_at(&checkpoint.data, 8);
     let empty = u32_at(&checkpoint.data, 0x38) == 0 && u32_at(&checkpoint.data, 0x3c) == 0;
@@ -33,7 +27,7 @@ fn is_harmless(area: &Area, pages: &Pages) -> Result<bool> {
     }
     for number in pages.follow(start)?.into_iter().skip(1) {
         let record = pages.record(number)?;
-        if !record.checkpoint && (record.data.len() < 2 || !HARMLESS.contains(&u16_at(&record.data, 0))) {
+        if !record.checkpoint && (record.data.len() < 2 || !changes_nothing(u16_at(&record.data, 0))) {
             return Ok(false);
         }
     }

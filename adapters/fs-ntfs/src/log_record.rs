@@ -50,6 +50,10 @@ impl RecordTarget<'_, '_> {
             }
             let end = u32_at(&self.bytes, at) == END;
             let length = if end { 0 } else { u32_at(&self.bytes, at + 4) as usize };
+            // Else places would wrap around where numbers have 32 bits, and the walk never end.
+            if length > self.bytes.len() - at {
+                return Err(self.wrong("is for an attribute that is not there"));
+            }
             if at == to {
                 return Ok(length);
             }

@@ -8,6 +8,7 @@
 use crate::attribute::{ALLOCATION, DATA};
 use crate::bytes::{part, put, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 use crate::fixup;
+use crate::index::{BLOCK_HEADER, is_block_size};
 use crate::log_block::{Node, is_block};
 use crate::log_change::{Change, operation};
 use crate::log_pages::{Area, Pages, refusal};
@@ -17,11 +18,11 @@ use crate::overlay::Changes;
 use crate::volume::{MFT, Volume};
 use std::collections::BTreeSet;
 use wherry_sdk::Result;
+use wherry_sdk::bits::fill;
 
-/// What an index block's entries' header begins at, and its smallest and largest size.
-const BLOCK_HEADER: usize = crate::index::BLOCK_HEADER;
-const BLOCK_LEAST: usize = 512;
-const BLOCK_MOST: usize = 65536;
+/// Bytes of a bitmap that one record changes: as much as Windows logs at once.
+const BITS_MOST: usize = 64 << 10;
+
 /// Records that are undone at most.
 const UNDONE_MOST: usize = 1 << 20;
 /// Where a file record or an index block keeps the number of its newest change.
@@ -258,9 +259,7 @@ impl Replay<'_, '_> {
         if redo {
             put_u64(&mut bytes, NEWEST, change.number);
         }
-        let before = bytes.clone();
-        fixup::protect(&mut bytes);
-        if bytes == before {
+        if !fixup::protect(&mut bytes) {
             return Err(change.mismatch("leaves a structure without an update sequence"));
         }
         self.write(places, &bytes)
@@ -296,8 +295,9 @@ impl Replay<'_, '_> {
     /// Bytes of a block of an index.
     fn block_size(&self, change: &Change<'_>, opened: &Opened) -> Result<usize> {
         let size = if opened.block == 0 { self.volume.boot.block } else { opened.block };
-        let sensible = size.is_power_of_two() && (BLOCK_LEAST..=BLOCK_MOST).contains(&size);
-        sensible.then_some(size).ok_or_else(|| change.mismatch("is for blocks of an impossible size"))
+        is_block_size(size)
+            .then_some(size)
+            .ok_or_else(|| change.mismatch("is for blocks of an impossible size"))
     }
 
     fn change_block(&mut self, change: &Change<'_>, opened: &Opened, redo: bool) -> Result<()> {
@@ -368,16 +368,14 @@ impl Replay<'_, '_> {
             return Err(change.mismatch("changes bits beyond its clusters"));
         }
         let (from, end) = ((first / 8) as usize, (first + count).div_ceil(8) as usize);
+        if end - from > BITS_MOST {
+            return Err(change.mismatch("changes more bits than one record does"));
+        }
         let Some(places) = self.locate(change, change.cluster_offset + from, end - from)? else {
             return Ok(());
         };
         let mut bytes = self.read(&places)?;
-        for bit in first..first + count {
-            if let Some(byte) = bytes.get_mut((bit / 8) as usize - from) {
-                let mask = 1 << (bit % 8);
-                *byte = if set { *byte | mask } else { *byte & !mask };
-            }
-        }
+        fill(&mut bytes, first % 8, count, set);
         self.write(&places, &bytes)
     }
 }

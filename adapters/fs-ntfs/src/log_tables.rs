@@ -14,8 +14,9 @@ use wherry_sdk::Result;
 const USED: u32 = 0xffff_ffff;
 /// Bytes before a table's entries.
 const HEADER: usize = 0x18;
-/// Entries of all tables at most.
+/// Entries of tables, and clusters of dirty pages, which take 8 bytes each.
 const ENTRIES_MOST: usize = 1 << 20;
+const SLOTS_MOST: usize = 1 << 22;
 /// Clusters of dirty pages that are looked at, over all records that give clusters back.
 const LOOKS_MOST: usize = 1 << 26;
 /// Bytes of a page of memory.
@@ -234,7 +235,8 @@ impl Tables {
             | operation::ZERO_RECORD_END => self.note_page(change)?,
             _ => return Err(change.mismatch("is of an unknown operation")),
         }
-        match self.opened.len() + self.dirty.len() + self.transactions.len() > ENTRIES_MOST {
+        let slots = self.dirty.len().saturating_mul(self.clusters as usize);
+        match self.opened.len() + self.transactions.len() > ENTRIES_MOST || slots > SLOTS_MOST {
             true => Err(refusal("the log's tables are too long")),
             false => Ok(()),
         }
@@ -286,17 +288,20 @@ impl Tables {
     fn give_back(&mut self, change: &Change<'_>) -> Result<()> {
         let ranges = change.bytes(true).filter(|bytes| bytes.len() % 16 == 0);
         let ranges = ranges.ok_or_else(|| change.mismatch("gives clusters back in an unknown way"))?;
-        for range in ranges.chunks_exact(16) {
-            let (first, length) = (u64_at(range, 0), u64_at(range, 8));
-            let gone = first..first.saturating_add(length);
-            self.looks += self.dirty.len() * self.clusters as usize;
-            if self.looks > LOOKS_MOST {
-                return Err(refusal("the log gives too many clusters back"));
-            }
-            for lcn in self.dirty.values_mut().flat_map(|page| &mut page.lcns) {
-                if gone.contains(lcn) {
-                    *lcn = 0;
-                }
+        let range = |range: &[u8]| u64_at(range, 0)..u64_at(range, 0).saturating_add(u64_at(range, 8));
+        let mut gone: Vec<core::ops::Range<u64>> = ranges.chunks_exact(16).map(range).collect();
+        gone.sort_unstable_by_key(|range| range.start);
+        if gone.windows(2).any(|pair| matches!(pair, [one, two] if two.start < one.end)) {
+            return Err(change.mismatch("gives clusters back twice"));
+        }
+        self.looks += self.dirty.len() * self.clusters as usize;
+        if self.looks > LOOKS_MOST {
+            return Err(refusal("the log gives too many clusters back"));
+        }
+        for lcn in self.dirty.values_mut().flat_map(|page| &mut page.lcns) {
+            let before = gone.partition_point(|range| range.start <= *lcn).checked_sub(1);
+            if before.and_then(|at| gone.get(at)).is_some_and(|range| range.contains(lcn)) {
+                *lcn = 0;
             }
         }
         Ok(())

@@ -52,11 +52,11 @@ impl Changes {
                 None => new.to_vec(),
             };
             self.0.insert(number, piece);
+            if self.0.len() as u64 * PIECE > KEPT_MOST {
+                return Err(refusal("the log changes more than 64 MiB"));
+            }
         }
-        match self.0.len() as u64 * PIECE > KEPT_MOST {
-            true => Err(refusal("the log changes more than 64 MiB")),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// Writes all of it to the device.

@@ -4,7 +4,7 @@ use crate::attribute::DATA;
 use crate::boot::Boot;
 use crate::device::Borrowed;
 use crate::hibernation;
-use crate::log::State;
+use crate::log::{Log, State};
 use crate::log_pages::{Pages, refusal};
 use crate::log_replay::{Replayed, closed, replay};
 use crate::overlay::{Changes, Overlaid};
@@ -16,40 +16,36 @@ use wherry_sdk::{Blob, Error, ErrorKind, Result};
 /// as it is, in doubt; `writing` brings what a replay changes to the device.
 pub fn open<'a>(device: Box<dyn Blob + 'a>, boot: Boot, writing: bool) -> Result<Volume<'a>> {
     let mut volume = Volume::open(device, boot.clone())?;
-    volume.judge()?;
-    if volume.log != State::Pending || volume.asleep != hibernation::State::Awake {
-        return Ok(volume);
-    }
-    let replayed = volume.replay_log();
-    let device = volume.device.into_blob();
-    let changes = replayed.and_then(|replayed| checked(device.as_ref(), &boot, replayed));
-    let changes = match changes {
-        Ok(changes) => Rc::new(changes),
+    let log = volume.judge()?;
+    let is_pending = volume.log == State::Pending && volume.asleep == hibernation::State::Awake;
+    let Some(log) = log.filter(|_| is_pending) else { return Ok(volume) };
+    let replayed = volume.replay_log(log);
+    let changes = match replayed.and_then(|replayed| checked(volume.device.blob(), &boot, replayed)) {
+        Ok(changes) => changes,
         Err(error)
             if matches!(error.kind, ErrorKind::Dirty | ErrorKind::Corrupt | ErrorKind::Unsupported) =>
         {
-            let mut volume = Volume::open(device, boot)?;
-            volume.judge()?;
             volume.doubt =
                 volume.doubt.map(|doubt| format!("{doubt} (it is not replayed here: {})", error.message));
             return Ok(volume);
         }
         Err(error) => return Err(error),
     };
-    let device: Box<dyn Blob + 'a> = if writing {
+    let device = volume.device.into_blob();
+    if writing {
         changes.write_to(device.as_ref())?;
-        device
-    } else {
-        Box::new(Overlaid { device, changes })
-    };
-    let mut volume = Volume::open(device, boot)?;
+        let mut volume = Volume::open(device, boot)?;
+        volume.judge()?;
+        return Ok(volume);
+    }
+    let mut volume = Volume::open(Box::new(Overlaid { device, changes }), boot)?;
     volume.judge()?;
     volume.log = State::Replayable;
     Ok(volume)
 }
 
 /// The changes of a replay, if the volume is sound with them.
-fn checked(device: &dyn Blob, boot: &Boot, mut replayed: Replayed) -> Result<Changes> {
+fn checked(device: &dyn Blob, boot: &Boot, mut replayed: Replayed) -> Result<Rc<Changes>> {
     let changes = Rc::new(std::mem::take(&mut replayed.changes));
     let over = Overlaid { device: Box::new(Borrowed(device)), changes: Rc::clone(&changes) };
     let unsound = |error: Error| match error.kind {
@@ -64,14 +60,12 @@ fn checked(device: &dyn Blob, boot: &Boot, mut replayed: Replayed) -> Result<Cha
         return Err(refusal("the log would still be open"));
     }
     volume.check_replayed(&replayed).map_err(unsound)?;
-    drop(volume);
-    Rc::try_unwrap(changes).map_err(|_| refusal("its changes are still in use: report this defect"))
+    Ok(changes)
 }
 
 impl Volume<'_> {
     /// Replays the log in memory and closes it there.
-    fn replay_log(&mut self) -> Result<Replayed> {
-        let log = self.open_log()?.ok_or_else(|| refusal("the log has no content"))?;
+    fn replay_log(&mut self, log: Log) -> Result<Replayed> {
         let area = log.area.ok_or_else(|| refusal("one of the log's restart pages is damaged"))?;
         if area.version != (1, 1) {
             let (major, minor) = area.version;
@@ -80,7 +74,10 @@ impl Volume<'_> {
         let file = self.file(LOG)?;
         let Some(data) = file.get(DATA, &[]) else { return Err(refusal("the log has no content")) };
         let mut read = |offset: u64, length: u64| self.read_attribute(&file, data, offset, length);
-        let pages = Pages::read(area, data.size(), &mut read)?;
+        let pages = match log.pages {
+            Some(pages) => pages,
+            None => Pages::read(area, data.size(), &mut read)?,
+        };
         let mut replayed = replay(self, &area, &pages)?;
         self.copy_to_mirror(&mut replayed)?;
         let stored = data.clusters().ok_or_else(|| refusal("the log is in its file record"))?;

@@ -1,18 +1,19 @@
 //! Whether what a replayed log touched is sound: file records, their clusters and names, indexes.
 
 use crate::attribute::{self, ALLOCATION, BITMAP, Value};
-use crate::bytes::byte_at;
 use crate::file::File;
-use crate::index::{Collation, NAMES, Shape};
+use crate::index::{BLOCK_HEADER, Collation, NAMES, Shape, entries, is_block_size};
 use crate::log_replay::Replayed;
 use crate::record::{IN_USE, NUMBER};
+use crate::used::PIECE;
 use crate::volume::{MFT, Volume};
 use core::cmp::Ordering;
 use std::collections::BTreeSet;
+use wherry_sdk::bits::{find, is_set};
 use wherry_sdk::{Error, ErrorKind, Result};
 
-/// Bits of `$Bitmap` that are looked at together.
-const MARKS: u64 = 1 << 20;
+/// File records that are read together: 16 MiB of the largest, within what the cache keeps.
+const TOGETHER: usize = 4096;
 
 fn wrong(number: u64, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("file record {number} {what}"))
@@ -26,7 +27,7 @@ impl Volume<'_> {
         let mut files = BTreeSet::new();
         for number in &replayed.records {
             let record = self.record(*number);
-            let marked = byte_at(&used, (number / 8) as usize) & 1 << (number % 8) != 0;
+            let marked = is_set(&used, *number);
             let in_use = record.as_ref().is_ok_and(|record| record.flags() & IN_USE != 0);
             if in_use != marked {
                 return Err(wrong(*number, "is not in use as the table's bitmap says"));
@@ -40,23 +41,22 @@ impl Volume<'_> {
                 files.insert(if base == 0 { *number } else { base });
             }
         }
+        let mut indexes = replayed.indexes.clone();
         for number in files {
-            self.check_file(number)?;
+            if self.check_file(number)? {
+                indexes.insert((number, NAMES.to_vec()));
+            }
         }
-        for (number, name) in &replayed.indexes {
-            self.check_index(*number, name)?;
-        }
-        Ok(())
+        indexes.iter().try_for_each(|(number, name)| self.check_index(*number, name))
     }
 
     /// Whether `$Bitmap` has all of these clusters in use.
     fn are_taken(&mut self, lcn: u64, length: u64) -> Result<bool> {
-        let (bitmap, mut at, end) = (self.bitmap.clone(), lcn, lcn + length);
+        let (mut at, end) = (lcn, lcn + length);
         while at < end {
-            let next = (at / MARKS * MARKS + MARKS).min(end);
-            let first = at / 8;
-            let marks = self.stored_bytes(&bitmap, first, (next.div_ceil(8) - first) as usize)?;
-            if !(at..next).all(|lcn| byte_at(&marks, (lcn / 8 - first) as usize) & 1 << (lcn % 8) != 0) {
+            let (bits, first) = self.bits(at)?;
+            let next = (first + PIECE * 8).min(end);
+            if find(&bits, at - first, next - first, false) < next - first {
                 return Ok(false);
             }
             at = next;
@@ -64,10 +64,14 @@ impl Volume<'_> {
         Ok(true)
     }
 
-    fn check_file(&mut self, number: u64) -> Result<()> {
+    /// Whether it is a directory.
+    fn check_file(&mut self, number: u64) -> Result<bool> {
         let file = self.file(number)?;
         for attribute in &file.attributes {
             if let Value::Stored(stored) = &attribute.value {
+                if stored.runs.allocated() > self.boot.clusters {
+                    return Err(wrong(number, "has more clusters than there are"));
+                }
                 for run in stored.runs.list() {
                     let Some(lcn) = run.lcn else { continue };
                     if !self.are_taken(lcn, run.length)? {
@@ -88,10 +92,7 @@ impl Volume<'_> {
                 return Err(wrong(number, "has a name that its directory does not have"));
             }
         }
-        if file.is_directory() {
-            self.check_index(number, NAMES)?;
-        }
-        Ok(())
+        Ok(file.is_directory())
     }
 
     /// All of an index: the order, the blocks in use, and in a directory the files.
@@ -114,8 +115,18 @@ impl Volume<'_> {
             return Err(wrong(number, "has an index that is not in order"));
         }
         if name == NAMES {
-            self.prefetch(entries.iter().map(|(reference, _)| reference & NUMBER))?;
-            for (reference, _) in entries {
+            self.check_named(number, entries.iter().map(|(reference, _)| *reference).collect())?;
+        }
+        self.check_marks(&file, name, shape)
+    }
+
+    /// What a directory names must be there; in the order of the table, as much at a time as is kept.
+    fn check_named(&mut self, number: u64, mut files: Vec<u64>) -> Result<()> {
+        files.sort_unstable_by_key(|reference| (reference & NUMBER, *reference));
+        files.dedup();
+        for some in files.chunks(TOGETHER) {
+            self.prefetch(some.iter().map(|reference| reference & NUMBER))?;
+            for reference in some {
                 let record = self.record(reference & NUMBER)?;
                 let same = u64::from(record.sequence()) == reference >> 48 && record.flags() & IN_USE != 0;
                 if !same {
@@ -123,14 +134,14 @@ impl Volume<'_> {
                 }
             }
         }
-        self.check_marks(&file, name, shape)
+        Ok(())
     }
 
     /// An index whose order is not known: its blocks must be some.
     fn check_blocks(&mut self, file: &File, name: &[u16]) -> Result<()> {
         let root = file.value(attribute::ROOT, name)?;
         let block = crate::bytes::u32_at(root, 8) as usize;
-        if !block.is_power_of_two() || !(512..=65536).contains(&block) {
+        if !is_block_size(block) {
             return Err(wrong(file.number, "has an index with blocks of an impossible size"));
         }
         self.check_marks(
@@ -146,12 +157,12 @@ impl Volume<'_> {
             return Ok(());
         };
         let marks = self.whole(file, BITMAP, name)?.unwrap_or_default();
-        for block in 0..blocks {
-            if byte_at(&marks, (block / 8) as usize) & 1 << (block % 8) != 0 {
-                let number = block * (shape.block as u64 / shape.unit).max(1);
-                let bytes = self.index_block(file, name, shape, number)?;
-                crate::index::entries(&bytes, crate::index::BLOCK_HEADER)?;
-            }
+        let mut block = find(&marks, 0, blocks, true);
+        while block < blocks {
+            let number = block * (shape.block as u64 / shape.unit).max(1);
+            let bytes = self.index_block(file, name, shape, number)?;
+            entries(&bytes, BLOCK_HEADER)?;
+            block = find(&marks, block + 1, blocks, true);
         }
         Ok(())
     }

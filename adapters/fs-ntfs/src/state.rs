@@ -10,21 +10,22 @@ use wherry_sdk::{Error, ErrorKind, Result, fact};
 const DIRTY: u16 = 0x0001;
 
 impl Volume<'_> {
-    /// Finds out whether everything on the volume can be believed.
-    pub fn judge(&mut self) -> Result<()> {
-        self.log = match self.open_log() {
-            Err(error) if error.kind == ErrorKind::Corrupt => log::State::Damaged,
-            log => log?.map_or(log::State::Damaged, |log| log.state),
+    /// Finds out whether everything on the volume can be believed; the log, if it can be read.
+    pub fn judge(&mut self) -> Result<Option<log::Log>> {
+        let log = match self.open_log() {
+            Err(error) if error.kind == ErrorKind::Corrupt => None,
+            log => log?,
         };
+        self.log = log.as_ref().map_or(log::State::Damaged, |log| log.state);
         self.asleep = self.read_hibernation()?;
         let dirty = "the volume is marked as dirty: start Windows, or run chkdsk /f there";
         let dirty = (self.about.flags & DIRTY != 0).then(|| dirty.to_owned());
         self.doubt = self.asleep.doubt().or_else(|| self.log.doubt()).or(dirty);
-        Ok(())
+        Ok(log)
     }
 
     /// The log as it is; none where its file has no content.
-    pub fn open_log(&mut self) -> Result<Option<log::Log>> {
+    fn open_log(&mut self) -> Result<Option<log::Log>> {
         let file = self.file(LOG)?;
         let Some(data) = file.get(DATA, &[]) else { return Ok(None) };
         let size = data.size();
