@@ -125,5 +125,6 @@ fn apt(packages: &[&str]) -> Result<()> {
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive");
     install.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages);
-    progress::run(&format!("packages {}", packages.join(" ")), &mut install)
+    // Their names could be longer than a file's name may be, and the title is the log's name.
+    progress::run(&format!("packages ({})", packages.len()), &mut install)
 }
