@@ -31,6 +31,8 @@ pub struct Array {
     pub superblock: Superblock,
     /// Who has which place; none where nobody up to date is there.
     pub seats: Vec<Option<Seat>>,
+    /// All devices that have its uuid, whatever became of them.
+    pub devices: Vec<u32>,
     /// Devices that are left out, and why: a concern's identifier, a message.
     pub left_out: Vec<(&'static str, String)>,
     /// Why it cannot be believed.
@@ -97,10 +99,12 @@ fn array(mut members: Vec<Member>) -> Option<Array> {
         .iter()
         .position(|member| member.superblock.events == newest && is_place(member))
         .or_else(|| members.iter().position(|member| member.superblock.events == newest))?;
+    let devices = members.iter().map(|member| member.device as u32).collect();
     let first = members.remove(at);
     let disks = first.superblock.disks;
     let mut array = Array {
         seats: vec![None; disks.min(DISKS_MOST) as usize],
+        devices,
         left_out: Vec::new(),
         doubt: None,
         superblock: first.superblock,

@@ -7,8 +7,9 @@ use wherry_sdk::volume::{Segment, join};
 /// The smallest piece that data are striped in.
 const CHUNK_LEAST: u64 = 512;
 
-/// The segments of an array, at most `most` of them.
-pub fn map(array: &Array, most: usize) -> Result<Vec<Segment>, Refusal> {
+/// The segments of an array, at most `most` of them. In arrays with copies `copy` says of which one; where a copy of some data is
+/// missing, another one takes its place.
+pub fn map(array: &Array, copy: usize, most: usize) -> Result<Vec<Segment>, Refusal> {
     let superblock = &array.superblock;
     if superblock.reshaping {
         let message = "it is being reshaped, its data are in two layouts".to_owned();
@@ -22,9 +23,9 @@ pub fn map(array: &Array, most: usize) -> Result<Vec<Segment>, Refusal> {
     match superblock.level {
         -1 => linear(array, &mut mapped)?,
         0 => striped::zones(array, &mut mapped)?,
-        1 => mirrored(array, &mut mapped)?,
+        1 => mirrored(array, copy, &mut mapped)?,
         4..=6 => parity::rows(array, &mut mapped)?,
-        10 => striped::copies(array, &mut mapped)?,
+        10 => striped::copies(array, copy, &mut mapped)?,
         other => return Err(Refusal("md.unsupported-level", format!("its level {other} cannot be mapped"))),
     }
     if mapped.segments.is_empty() {
@@ -59,9 +60,18 @@ fn linear(array: &Array, mapped: &mut Mapped) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// How many copies of its data an array that is mapped has.
+pub fn copies(array: &Array) -> usize {
+    match array.superblock.level {
+        1 => array.seats.iter().flatten().count(),
+        10 => striped::copies_of(array),
+        _ => 1,
+    }
+}
+
 /// Every member has everything.
-fn mirrored(array: &Array, mapped: &mut Mapped) -> Result<(), Refusal> {
-    match array.seats.iter().flatten().next() {
+fn mirrored(array: &Array, copy: usize, mapped: &mut Mapped) -> Result<(), Refusal> {
+    match array.seats.iter().flatten().nth(copy) {
         Some(seat) => mapped.push(seat, 0, array.superblock.size),
         None => array.seat(0).map(|_| ()),
     }

@@ -118,20 +118,27 @@ impl Geometry {
     }
 }
 
-/// Level 10: of each chunk the first copy that is there.
-pub fn copies(array: &Array, mapped: &mut Mapped) -> Result<(), Refusal> {
+/// Copies of each chunk of an array of level 10.
+pub fn copies_of(array: &Array) -> usize {
+    let geometry = chunk(array).and_then(|chunk| Geometry::of(array, chunk));
+    geometry.map_or(1, |geometry| (geometry.near * geometry.far) as usize)
+}
+
+/// Level 10: of each chunk the copy of this number among those that are there.
+pub fn copies(array: &Array, copy: usize, mapped: &mut Mapped) -> Result<(), Refusal> {
     let chunk = power_of_two(chunk(array)?)?;
     let geometry = Geometry::of(array, chunk)?;
     if geometry.near == geometry.disks {
-        let seat = array.seats.iter().flatten().next().map_or_else(|| array.seat(0), Ok)?;
+        let there = array.seats.iter().flatten().count();
+        let seat = array.seats.iter().flatten().nth(copy % there.max(1));
+        let seat = seat.map_or_else(|| array.seat(0), Ok)?;
         return mapped.push(seat, 0, geometry.chunks * chunk);
     }
     mapped.expect(geometry.chunks)?;
     for index in 0..geometry.chunks {
         let seat = |place: u64| array.seats.get(place as usize).and_then(Option::as_ref);
-        let mut copies = geometry.copies(index);
-        let there = copies.find_map(|(place, row)| seat(place).map(|seat| (seat, row)));
-        let Some((seat, row)) = there else {
+        let there = || geometry.copies(index).filter_map(|(place, row)| seat(place).map(|seat| (seat, row)));
+        let Some((seat, row)) = there().nth(copy).or_else(|| there().next()) else {
             let message = format!("all copies of some data are missing: {} needed", array.missing());
             return Err(Refusal("md.missing-member", message));
         };

@@ -11,6 +11,9 @@ const SEGMENTS_MOST: usize = 1 << 20;
 /// As many as the host keeps devices.
 const PARTS_MOST: usize = 4096;
 
+/// What makes copies and parity agree with the data again.
+const REPAIR: &str = "after the migration write `repair` to /sys/block/mdN/md/sync_action; or before it take the other copies away";
+
 /// Turns arrays into parts; refused ones have no segments and a concern.
 pub fn describe(arrays: &[Array], layout: &mut Layout) {
     let mut room = SEGMENTS_MOST;
@@ -37,7 +40,7 @@ pub fn describe(arrays: &[Array], layout: &mut Layout) {
         }
         let mapped = match &array.doubt {
             Some(Refusal(kind, message)) => Err(Refusal(kind, message.clone())),
-            None => map::map(array, room),
+            None => map::map(array, 0, room),
         };
         let segments = match mapped {
             Ok(segments) => {
@@ -50,8 +53,34 @@ pub fn describe(arrays: &[Array], layout: &mut Layout) {
             }
         };
         room = room.saturating_sub(segments.len());
-        layout.parts.push(part(id, array, segments));
+        let mapped = !segments.is_empty();
+        layout.parts.push(part(id.clone(), array, segments));
+        if !mapped {
+            continue;
+        }
+        for number in 1..map::copies(array) {
+            match map::map(array, number, room) {
+                Ok(segments) => {
+                    room = room.saturating_sub(segments.len());
+                    layout.parts.push(copy(&id, number, segments));
+                }
+                Err(refusal) => {
+                    layout.concerns.push(unreached(&what, &refusal));
+                    break;
+                }
+            }
+        }
     }
+}
+
+/// Another place of an array's data.
+fn copy(of: &str, number: usize, segments: Vec<Segment>) -> Part {
+    Part { id: format!("{of}/copy{number}"), kind: "copy".into(), segments, facts: vec![fact("copy-of", of)] }
+}
+
+fn unreached(what: &str, Refusal(_, message): &Refusal) -> Concern {
+    let message = format!("array {what}: edits do not reach all of its copies: {message}");
+    concern(Severity::Warning, "md.mirror", message, Some(REPAIR))
 }
 
 fn refused(Refusal(kind, message): &Refusal, what: &str) -> Concern {
@@ -90,6 +119,8 @@ fn part(id: String, array: &Array, segments: Vec<Segment>) -> Part {
     facts.push(fact("md.members", superblock.disks));
     facts.push(fact("md.degraded", !array.is_whole()));
     facts.push(fact("md.clean", superblock.clean));
+    let members: Vec<String> = array.devices.iter().map(u32::to_string).collect();
+    facts.push(fact("members", members.join(",")));
     Part { id, kind: "logical-volume".into(), segments, facts }
 }
 
@@ -102,18 +133,9 @@ fn warnings(array: &Array, what: &str) -> Vec<Concern> {
         let remedy = "add the missing member after the migration, or make the array smaller";
         warnings.push(concern(Severity::Warning, "md.degraded", message, Some(remedy)));
     }
-    let copies = array.seats.iter().flatten().count();
-    let unreached = match array.superblock.level {
-        1 | 10 if copies > 1 => ("md.mirror", "one copy is read and changed; edits do not reach the others"),
-        4..=6 => ("md.parity", "edits do not reach the parity"),
-        _ => return warnings,
-    };
-    let remedy = "after the migration write `repair` to /sys/block/mdN/md/sync_action; or before it take the other copies away";
-    warnings.push(concern(
-        Severity::Warning,
-        unreached.0,
-        format!("array {what}: {}", unreached.1),
-        Some(remedy),
-    ));
+    if matches!(array.superblock.level, 4..=6) {
+        let message = format!("array {what}: edits do not reach the parity");
+        warnings.push(concern(Severity::Warning, "md.parity", message, Some(REPAIR)));
+    }
     warnings
 }

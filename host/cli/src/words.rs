@@ -108,6 +108,9 @@ pub fn edits(list: &[Edit]) {
     for (number, edit) in list.iter().enumerate() {
         say!("{:>4}. {} {}", number + 1, edit.action, edit.object);
         say!("      because {}", edit.reason);
+        if let Some(why) = &edit.refused {
+            say!("      NOT MADE, its file system refuses it: {why}");
+        }
         difference(edit);
     }
 }

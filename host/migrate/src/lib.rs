@@ -17,6 +17,7 @@ mod password;
 mod plan;
 mod run;
 mod servers;
+mod shadow;
 mod ship;
 mod sink;
 mod source;

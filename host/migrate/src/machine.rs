@@ -3,8 +3,8 @@
 use crate::convert::concern_of;
 use crate::supply::Supply;
 use crate::tree::Tree;
-use block::{Disk, Overlay, Piece, Segments};
-use runtime::contract::{Fact, Segment, Volume};
+use block::{Disk, Mirrored, Overlay, Piece, Segments};
+use runtime::contract::{Fact, Part, Segment, Volume};
 use runtime::{Adapters, FileSystem, Kind, Volumes};
 use std::sync::{Arc, Mutex};
 use workload::{Concern, Severity};
@@ -23,10 +23,23 @@ pub struct Device {
     pub disk: Arc<dyn Disk>,
     /// Where those bytes are: segments of earlier devices, by their position; none for a whole disk.
     pub segments: Vec<Segment>,
+    /// Further places of the same bytes, each as segments again; edits go there as well.
+    pub copies: Vec<Vec<Segment>>,
+    /// What this one is only a member of: nothing else on it is looked at.
+    pub member_of: Option<Whole>,
     /// The adapter that knows its file system.
     pub driver: Option<String>,
     /// Bytes of the device that the file system spans.
     pub file_system_size: u64,
+}
+
+/// A device that others are members of.
+#[derive(Clone)]
+pub struct Whole {
+    /// Its id.
+    pub id: String,
+    /// The adapter that says so, the only one that is still shown the members.
+    pub adapter: String,
 }
 
 /// All devices, and what spoke against some of them.
@@ -61,6 +74,8 @@ impl Machine {
             },
             disk: overlay.clone(),
             segments: Vec::new(),
+            copies: Vec::new(),
+            member_of: None,
             driver: None,
             file_system_size: 0,
         };
@@ -78,20 +93,29 @@ impl Machine {
 
     /// One round of all volume adapters; whether something new was found.
     fn scan(&mut self, adapters: &Adapters) -> bool {
-        let known = self.devices.len();
+        let mut found = false;
         // What an earlier round missed, such as a volume group's second device, this one may find.
         self.concerns.clear();
         for adapter in adapters.of(Kind::VolumeMap) {
-            let disks: Vec<Arc<dyn Disk>> = self.devices.iter().map(|device| device.disk.clone()).collect();
+            let id = &adapter.manifest.id;
+            let own = |device: &Device| device.member_of.as_ref().is_none_or(|whole| whole.adapter == *id);
+            let shown: Vec<usize> = (0..self.devices.len()).filter(|at| own(&self.devices[*at])).collect();
+            let disks: Vec<Arc<dyn Disk>> = shown.iter().map(|at| self.devices[*at].disk.clone()).collect();
             match Volumes::open(adapter).and_then(|mut volumes| volumes.scan(&disks)) {
                 Ok(layout) => {
                     layout.concerns.into_iter().for_each(|concern| self.add_concern(concern_of(concern)));
-                    layout.parts.into_iter().for_each(|part| self.add_part(part));
+                    let (copies, parts): (Vec<Part>, Vec<Part>) =
+                        layout.parts.into_iter().partition(|part| part.kind == "copy");
+                    let before = self.devices.len();
+                    parts.into_iter().for_each(|part| self.add_part(part, id, &shown));
+                    found |= self.devices.len() > before;
+                    copies.into_iter().for_each(|part| self.add_copy(part, before, &shown));
+                    self.forget_members();
                 }
                 Err(e) => self.trouble("volumes.unreadable", &e),
             }
         }
-        self.devices.len() > known
+        found
     }
 
     /// An adapter that fails or crashes ends its own call; the others go on, and it is told.
@@ -113,38 +137,100 @@ impl Machine {
         }
     }
 
-    fn add_part(&mut self, part: runtime::contract::Part) {
-        let seen = self.devices.iter().any(|device| device.volume.id == part.id);
-        let Some(first) = part.segments.first() else { return };
-        if seen || self.devices.len() >= DEVICES_MOST {
+    /// A part that an adapter names, with devices by their position in `shown`.
+    fn add_part(&mut self, mut part: Part, adapter: &str, shown: &[usize]) {
+        if self.devices.iter().any(|device| device.volume.id == part.id) || self.devices.len() >= DEVICES_MOST
+        {
             return;
         }
+        for member in members(&part).into_iter().filter_map(|member| shown.get(member)) {
+            self.devices[*member].member_of = Some(Whole { id: part.id.clone(), adapter: adapter.into() });
+        }
+        place(&mut part.segments, shown);
+        let Some(first) = part.segments.first() else { return };
         let size = part.segments.iter().map(|segment| segment.length).sum();
         let parent = &self.devices[first.device as usize].volume;
         let mut facts = part.facts;
+        facts.retain(|fact| fact.key != "members");
         let inherited = parent.facts.iter().filter(|fact| fact.key == "disk.index").cloned();
         facts.extend(inherited);
         facts.push(fact("parent", &parent.id));
-        let pieces = part.segments.iter().map(|segment| Piece {
-            logical: segment.logical,
-            length: segment.length,
-            disk: self.devices[segment.device as usize].disk.clone(),
-            offset: segment.offset,
-        });
-        let disk = Arc::new(Segments::new(pieces.collect()));
-        let volume = Volume { id: part.id, kind: part.kind, size, facts };
         self.devices.push(Device {
-            volume,
-            disk,
+            volume: Volume { id: part.id, kind: part.kind, size, facts },
+            disk: self.compose(&part.segments),
             segments: part.segments,
+            copies: Vec::new(),
+            member_of: None,
             driver: None,
             file_system_size: 0,
         });
     }
 
+    /// Another place of a part that is new, which is one behind the first `before` devices.
+    fn add_copy(&mut self, mut part: Part, before: usize, shown: &[usize]) {
+        place(&mut part.segments, shown);
+        let disk = self.compose(&part.segments);
+        let of = part.facts.iter().find(|fact| fact.key == "copy-of").map(|fact| fact.value.as_str());
+        let Some(device) =
+            self.devices[before..].iter_mut().find(|device| Some(device.volume.id.as_str()) == of)
+        else {
+            return;
+        };
+        match Mirrored::new(device.disk.clone(), vec![disk]) {
+            Ok(both) => {
+                device.disk = Arc::new(both);
+                device.copies.push(part.segments);
+            }
+            Err(e) => {
+                let message = format!("{}: {e}", part.id);
+                self.trouble("volumes.unreadable", &runtime::Error::host("volumes.scan", message));
+            }
+        }
+    }
+
+    fn compose(&self, segments: &[Segment]) -> Arc<dyn Disk> {
+        let piece = |segment: &Segment| Piece {
+            logical: segment.logical,
+            length: segment.length,
+            disk: self.devices[segment.device as usize].disk.clone(),
+            offset: segment.offset,
+        };
+        Arc::new(Segments::new(segments.iter().map(piece).collect()))
+    }
+
+    /// Drops what was taken for a part of a device before it turned out to be a member of another: a mirror's file system is
+    /// seen in each member too, and an edit there would reach only that one.
+    fn forget_members(&mut self) {
+        let mut gone: Vec<bool> = Vec::new();
+        for device in &self.devices {
+            let of_member = |segment: &Segment| {
+                let parent = segment.device as usize;
+                gone[parent]
+                    || self.devices[parent]
+                        .member_of
+                        .as_ref()
+                        .is_some_and(|whole| whole.id != device.volume.id)
+            };
+            gone.push(device.segments.iter().any(of_member));
+        }
+        let left: Vec<usize> = (0..gone.len()).filter(|at| !gone[*at]).collect();
+        let moved = |at: u32| left.partition_point(|kept| *kept < at as usize) as u32;
+        let mut kept: Vec<Device> = left.iter().map(|at| self.devices[*at].clone()).collect();
+        for segments in
+            kept.iter_mut().flat_map(|device| device.copies.iter_mut().chain([&mut device.segments]))
+        {
+            segments.iter_mut().for_each(|segment| segment.device = moved(segment.device));
+        }
+        self.devices = kept;
+    }
+
     /// Asks every file system adapter about every device.
     fn probe(&mut self, adapters: &Adapters) {
         for index in 0..self.devices.len() {
+            if let Some(whole) = self.devices[index].member_of.clone() {
+                self.devices[index].volume.facts.push(fact("member-of", whole.id));
+                continue;
+            }
             for adapter in adapters.of(Kind::FilesystemDriver) {
                 let device = &mut self.devices[index];
                 match FileSystem::open(adapter).and_then(|mut files| files.probe(&device.disk)) {
@@ -157,6 +243,9 @@ impl Machine {
                         facts.extend(identity.uuid.map(|uuid| fact("fs.uuid", uuid)));
                         facts.extend(identity.label.map(|label| fact("fs.label", label)));
                         facts.push(fact("fs.clean", identity.clean));
+                        facts.extend(
+                            identity.facts.iter().map(|more| fact(&format!("fs.{}", more.key), &more.value)),
+                        );
                         break;
                     }
                     Err(mut e) => {
@@ -173,7 +262,7 @@ impl Machine {
         Arc::new(Mutex::new(Tree::new(self, adapters.of(Kind::FilesystemDriver).cloned().collect())))
     }
 
-    /// Ranges of a device's bytes as ranges of the disks they lie on: disk, offset, length.
+    /// Ranges of a device's bytes as ranges of the disks they lie on, in every copy: disk, offset, length.
     pub(crate) fn on_disks(
         &self,
         device: usize,
@@ -189,13 +278,26 @@ impl Machine {
             into.push((device, offset, length));
             return;
         }
-        let end = offset + length;
-        let first = found.segments.partition_point(|segment| segment.logical + segment.length <= offset);
-        for segment in found.segments[first..].iter().take_while(|segment| segment.logical < end) {
-            let from = segment.logical.max(offset);
-            let to = (segment.logical + segment.length).min(end);
-            let at = segment.offset + (from - segment.logical);
-            self.on_disks(segment.device as usize, at, to.saturating_sub(from), into);
+        for segments in found.copies.iter().chain([&found.segments]) {
+            let end = offset + length;
+            let first = segments.partition_point(|segment| segment.logical + segment.length <= offset);
+            for segment in segments[first..].iter().take_while(|segment| segment.logical < end) {
+                let from = segment.logical.max(offset);
+                let to = (segment.logical + segment.length).min(end);
+                let at = segment.offset + (from - segment.logical);
+                self.on_disks(segment.device as usize, at, to.saturating_sub(from), into);
+            }
         }
     }
+}
+
+/// Positions of the devices that are members of a part and nothing else.
+fn members(part: &Part) -> Vec<usize> {
+    let listed = part.facts.iter().filter(|fact| fact.key == "members");
+    listed.flat_map(|fact| fact.value.split(',').filter_map(|word| word.trim().parse().ok())).collect()
+}
+
+/// From positions among the devices that were shown to those among all.
+fn place(segments: &mut [Segment], shown: &[usize]) {
+    segments.iter_mut().for_each(|segment| segment.device = shown[segment.device as usize] as u32);
 }

@@ -164,7 +164,10 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 
 /// Opens the disks and lets every adapter look.
 pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
-    look(disks, &[], adapters)
+    let mut found = look(disks, &[], adapters)?;
+    let mounts = lock(&found.tree).concerns();
+    found.concerns.extend(mounts);
+    Ok(found)
 }
 
 fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<Inspection> {
@@ -186,7 +189,6 @@ fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<In
         }
         tree = machine.tree(adapters);
     }
-    concerns.extend(lock(&tree).concerns());
     let (system, source) = match found {
         Some((os, id, source)) => (Some((os, id)), Some(source)),
         None => (None, None),
@@ -227,6 +229,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     } else {
         concerns.push(unknown_system());
     }
+    concerns.extend(lock(&found.tree).concerns());
     found.source = None;
     let (edits, digest) = settle(&found, adapters)?;
     let disks = masked(&found.machine, adapters);

@@ -41,6 +41,8 @@ impl Supply {
                 volume: volume(disk.length(), vec![name, kind]),
                 disk,
                 segments: Vec::new(),
+                copies: Vec::new(),
+                member_of: None,
                 driver: Some(adapter.manifest.id.clone()),
                 file_system_size: identity.size,
             }));

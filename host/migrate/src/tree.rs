@@ -3,9 +3,10 @@
 
 use crate::expected::{Expected, Parts};
 use crate::machine::{Device, Machine};
+use crate::shadow::{Object, Shadow, new_meta};
 use crate::supply::{Folder, Supply};
 use block::{Disk, MemoryDisk};
-use runtime::contract::{Change, Entry, ErrorKind, Kind, Meta, Patch, Room, Volume};
+use runtime::contract::{Change, Entry, ErrorKind, Fact, Kind, Meta, Patch, Room, Volume};
 use runtime::{Answer, FileSystem, refusal};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,15 +25,19 @@ const ENTRIES_MOST: usize = 1 << 20;
 /// Bytes per read of a file.
 const READ_MOST: u32 = 1 << 20;
 
+/// A directory `inside` of a volume's file system, seen at `path`.
 #[derive(Clone)]
 struct Mount {
     path: String,
     volume: String,
+    inside: String,
 }
 
 struct Opened {
     volume: String,
     files: FileSystem,
+    /// Why it could only be mounted for reading.
+    refuses: Option<String>,
 }
 
 /// The composed tree. File systems stay mounted until it is dropped, since their edits are in flight.
@@ -46,8 +51,8 @@ pub struct Tree {
     pub edits: Vec<Edit>,
     /// The first crash of a file system adapter: whatever an adapter made of that error, the plan is void.
     pub fault: Option<String>,
-    /// File systems that could only be mounted for reading, with the reason.
-    read_only: Vec<String>,
+    /// What file systems refused.
+    shadow: Shadow,
     /// What must be found again afterwards, by path.
     expected: BTreeMap<String, Expected>,
     hash: blake3::Hasher,
@@ -82,7 +87,7 @@ impl Tree {
             opened: Vec::new(),
             edits: Vec::new(),
             fault: None,
-            read_only: Vec::new(),
+            shadow: Shadow::default(),
             expected: BTreeMap::new(),
             hash: blake3::Hasher::new(),
         }
@@ -90,13 +95,15 @@ impl Tree {
 
     /// What the operator should know of the mounts.
     pub fn concerns(&self) -> Vec<Concern> {
-        let concern = |message: &String| Concern {
-            id: "filesystem.read-only".into(),
-            severity: Severity::Warning,
-            message: message.clone(),
-            remedy: Some("a plan that has to change files there will fail and say so".into()),
+        let concern = |opened: &Opened| {
+            Some(Concern {
+                id: "filesystem.read-only".into(),
+                severity: Severity::Information,
+                message: format!("{} can only be read: {}", opened.volume, opened.refuses.as_ref()?),
+                remedy: None,
+            })
         };
-        self.read_only.iter().map(concern).collect()
+        self.opened.iter().filter_map(concern).chain(self.shadow.concerns()).collect()
     }
 
     /// BLAKE3 of all edits: action, path, content and attributes, in order.
@@ -156,7 +163,7 @@ impl Tree {
         let mut at = range.start;
         while at < range.end {
             let length = (range.end - at).min(READ_MOST.into()) as u32;
-            let bytes = ask!(self, path, files, inner => files.read(&inner, at, length))?;
+            let bytes = self.read_plain(path, at, length)?;
             if bytes.is_empty() {
                 break;
             }
@@ -173,11 +180,7 @@ impl Tree {
             Some(Expected::Content(_)) if size <= CONTENT_MOST => {
                 let mut bytes = Vec::with_capacity(size as usize);
                 self.each(path, 0..size, |piece| bytes.extend_from_slice(piece))?;
-                for patch in patches {
-                    let (start, end) = (patch.offset as usize, patch.offset as usize + patch.bytes.len());
-                    bytes.resize(bytes.len().max(end), 0);
-                    bytes[start..end].copy_from_slice(&patch.bytes);
-                }
+                patches.iter().for_each(|patch| put(&mut bytes, patch));
                 return Ok(Expected::Content(blake3::hash(&bytes)));
             }
             _ => Parts::new(size),
@@ -222,7 +225,7 @@ impl Tree {
             self.driver(volume).map_err(|e| runtime::Error::host("mounted.mount", e.message))?;
         let mut files = FileSystem::open(driver)?;
         files.mount(device.disk.clone(), false)?;
-        self.opened.push(Opened { volume: volume.into(), files });
+        self.opened.push(Opened { volume: volume.into(), files, refuses: None });
         Ok(())
     }
 
@@ -238,6 +241,7 @@ impl Tree {
         }
         let (device, driver) = self.driver(volume)?;
         let mut files = answer(FileSystem::open(driver))?;
+        let mut refuses = None;
         if self.is_lent(volume) {
             answer(files.mount(device.disk.clone(), false))?;
         } else if let Err(e) = files.mount(device.disk.clone(), true) {
@@ -247,9 +251,9 @@ impl Tree {
             }
             // What cannot be edited may still be read.
             answer(files.mount(device.disk.clone(), false))?;
-            self.read_only.push(format!("{volume} can only be read: {e}"));
+            refuses = Some(e.message);
         }
-        self.opened.push(Opened { volume: volume.into(), files });
+        self.opened.push(Opened { volume: volume.into(), files, refuses });
         Ok(())
     }
 
@@ -263,20 +267,29 @@ impl Tree {
         self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len())
     }
 
-    /// The file system that holds an absolute path without links, and the path within it.
-    fn place(&mut self, path: &str) -> Answer<(&mut FileSystem, String)> {
+    /// What holds an absolute path without links, and the path within it.
+    fn holder(&mut self, path: &str) -> Answer<(&mut Opened, String)> {
         let nothing = || refusal(ErrorKind::NotFound, format!("nothing is mounted at {path}"));
         let mount = self.mount_of(path).ok_or_else(nothing)?;
-        let inner = if mount.path == "/" { path.to_string() } else { path[mount.path.len()..].to_string() };
+        let rest = if mount.path == "/" { path } else { &path[mount.path.len()..] };
+        let inner = format!("{}{}", mount.inside.trim_end_matches('/'), rest.trim_end_matches('/'));
         let inner = if inner.is_empty() { "/".to_string() } else { inner };
         let volume = mount.volume.clone();
         let opened = self.opened.iter_mut().find(|opened| opened.volume == volume);
         let opened =
             opened.ok_or_else(|| refusal(ErrorKind::Denied, format!("{volume} is lent for reading only")))?;
-        Ok((&mut opened.files, inner))
+        Ok((opened, inner))
+    }
+
+    /// The file system that holds an absolute path without links, and the path within it.
+    fn place(&mut self, path: &str) -> Answer<(&mut FileSystem, String)> {
+        self.holder(path).map(|(opened, inner)| (&mut opened.files, inner))
     }
 
     fn stat_plain(&mut self, path: &str) -> Answer<Meta> {
+        if let Some(object) = self.shadow.get(path) {
+            return object.meta(path);
+        }
         if let Some((folder, inner)) = self.folder(path) {
             return folder.stat(inner);
         }
@@ -310,7 +323,7 @@ impl Tree {
             if links > LINKS_MOST {
                 return Err(refusal(ErrorKind::InvalidInput, format!("{path}: too many symbolic links")));
             }
-            let target = ask!(self, &candidate, files, inner => files.read_link(&inner))?;
+            let target = self.link_plain(&candidate)?;
             if target.starts_with('/') {
                 done.clear();
             }
@@ -319,13 +332,125 @@ impl Tree {
         Ok(format!("/{}", done.join("/")))
     }
 
+    fn link_plain(&mut self, path: &str) -> Answer<String> {
+        match self.shadow.get(path) {
+            Some(Object::Link(_, target)) => Ok(target.clone()),
+            Some(_) => Err(refusal(ErrorKind::InvalidInput, format!("{path} is not a symbolic link"))),
+            None => ask!(self, path, files, inner => files.read_link(&inner)),
+        }
+    }
+
+    fn read_plain(&mut self, path: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        match self.shadow.get(path) {
+            Some(Object::File(_, bytes)) => {
+                let from = bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+                let to = bytes.len().min(from.saturating_add(length as usize));
+                Ok(bytes[from..to].to_vec())
+            }
+            Some(_) => Err(refusal(ErrorKind::InvalidInput, format!("{path} is not a file"))),
+            None => ask!(self, path, files, inner => files.read(&inner, offset, length)),
+        }
+    }
+
+    /// The whole content of a file that may have been refused an edit, or will be.
+    fn whole(&mut self, path: &str) -> Answer<Vec<u8>> {
+        let size = self.stat_plain(path)?.size;
+        if size > CONTENT_MOST {
+            let message =
+                format!("{path} has {size} bytes, too many for an edit that its file system refuses");
+            return Err(refusal(ErrorKind::Limit, message));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        self.each(path, 0..size, |piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
+    /// Makes an edit. Where the file system refuses it, the answer is why, and nothing has changed.
+    fn attempt(
+        &mut self,
+        path: &str,
+        edit: impl FnOnce(&mut FileSystem, &str) -> runtime::Result<()>,
+    ) -> Answer<Option<String>> {
+        if let Some(why) = self.shadow.why(path) {
+            return Ok(Some(why.into()));
+        }
+        let (opened, inner) = self.holder(path)?;
+        if let Some(why) = &opened.refuses {
+            return Ok(Some(why.clone()));
+        }
+        match edit(&mut opened.files, &inner) {
+            Ok(()) => Ok(None),
+            Err(e) if !e.is_fault() && e.code == Some("unsupported") => Ok(Some(e.message)),
+            Err(e) => {
+                if e.is_fault() {
+                    self.fault.get_or_insert_with(|| e.to_string());
+                }
+                Err(e.to_contract())
+            }
+        }
+    }
+
+    /// What is at a path that a new object could replace or lie in: its directory has to be there.
+    fn check_directory(&mut self, path: &str) -> Answer<()> {
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let directory = if directory.is_empty() { "/" } else { directory };
+        match self.stat_plain(directory)?.kind {
+            Kind::Directory => Ok(()),
+            _ => Err(refusal(ErrorKind::InvalidInput, format!("{directory} is not a directory"))),
+        }
+    }
+
+    /// A new object of a directory that refuses it; nothing may be there.
+    fn keep_new(&mut self, path: &str, object: Object, why: &str) -> Answer<()> {
+        self.check_directory(path)?;
+        if self.stat_plain(path).is_ok() {
+            return Err(refusal(ErrorKind::Exists, format!("{path} exists already")));
+        }
+        self.shadow.put(path, object, why);
+        Ok(())
+    }
+
+    fn keep_file(&mut self, path: &str, bytes: Vec<u8>, like: Option<&Meta>, why: &str) -> Answer<()> {
+        let meta = match self.stat_plain(path) {
+            Ok(meta) if meta.kind != Kind::File => {
+                return Err(refusal(ErrorKind::InvalidInput, format!("{path} is not a file")));
+            }
+            Ok(meta) => meta,
+            Err(e) if e.kind == ErrorKind::NotFound => new_meta(Kind::File, like),
+            Err(e) => return Err(e),
+        };
+        self.check_directory(path)?;
+        self.shadow.put(path, Object::File(meta, bytes), why);
+        Ok(())
+    }
+
+    fn keep_renamed(&mut self, old: &str, new: &str, why: &str) -> Answer<()> {
+        let meta = self.stat_plain(old)?;
+        let object = match meta.kind {
+            Kind::File => Object::File(meta, self.whole(old)?),
+            Kind::Symlink => Object::Link(meta, self.link_plain(old)?),
+            _ => return Err(refusal(ErrorKind::Unsupported, format!("{old} is a directory: {why}"))),
+        };
+        self.check_directory(new)?;
+        self.shadow.put(new, object, why);
+        self.shadow.put(old, Object::Gone, why);
+        Ok(())
+    }
+
+    fn keep_removed(&mut self, path: &str, why: &str) -> Answer<()> {
+        if self.stat_plain(path)?.kind == Kind::Directory && !runtime::Tree::entries(self, path)?.is_empty() {
+            return Err(refusal(ErrorKind::InvalidInput, format!("{path} is not empty")));
+        }
+        self.shadow.put(path, Object::Gone, why);
+        Ok(())
+    }
+
     fn text(&mut self, path: &str) -> Option<String> {
         let meta = self.stat_plain(path).ok()?;
         if meta.kind != Kind::File || meta.size > TEXT_MOST {
             return None;
         }
-        let (files, inner) = self.place(path).ok()?;
-        let bytes = files.read(&inner, 0, meta.size as u32).ok()?;
+        let bytes = self.read_plain(path, 0, meta.size as u32).ok()?;
         String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
     }
 
@@ -335,17 +460,22 @@ impl Tree {
         self.hash.update(head.as_bytes()).update(bytes);
     }
 
-    fn record(
-        &mut self,
-        action: &str,
-        object: &str,
-        reason: &str,
-        before: Option<String>,
-        after: Option<String>,
-    ) {
-        let (action, object, reason) = (action.into(), object.into(), reason.into());
-        self.edits.push(Edit { action, object, reason, before, after });
+    /// Takes an edit into the list, and what is to be found of it if the file system did not refuse it.
+    fn record(&mut self, edit: Edit, expected: Option<Expected>) {
+        if edit.refused.is_none() {
+            match expected {
+                Some(expected) => self.expected.insert(edit.object.clone(), expected),
+                None => self.expected.remove(&edit.object),
+            };
+        }
+        self.edits.push(edit);
     }
+}
+
+/// An edit that shows nothing yet.
+fn edit(action: &str, object: &str, reason: &str, refused: Option<String>) -> Edit {
+    let (action, object, reason) = (action.into(), object.into(), reason.into());
+    Edit { action, object, reason, before: None, after: None, refused }
 }
 
 /// The components of a path, last first, without `.` and empty ones.
@@ -361,6 +491,13 @@ fn shown(bytes: &[u8]) -> Option<String> {
     Some(text.map_or_else(|| format!("{} bytes", bytes.len()), Into::into))
 }
 
+/// Overwrites a part, which does not begin beyond the end.
+fn put(bytes: &mut Vec<u8>, patch: &Patch) {
+    let (start, end) = (patch.offset as usize, patch.offset as usize + patch.bytes.len());
+    bytes.resize(bytes.len().max(end), 0);
+    bytes[start..end].copy_from_slice(&patch.bytes);
+}
+
 fn content(bytes: Vec<u8>) -> Arc<dyn Disk> {
     Arc::new(MemoryDisk::new(bytes))
 }
@@ -368,16 +505,35 @@ fn content(bytes: Vec<u8>) -> Arc<dyn Disk> {
 impl runtime::Tree for Tree {
     fn volumes(&mut self) -> Vec<Volume> {
         let own = self.devices.iter().map(|device| &device.volume);
-        own.chain(self.supplies.iter().map(Supply::volume)).cloned().collect()
+        let mut all: Vec<Volume> = own.chain(self.supplies.iter().map(Supply::volume)).cloned().collect();
+        for opened in &self.opened {
+            let volume = all.iter_mut().find(|volume| volume.id == opened.volume);
+            if let (Some(volume), Some(why)) = (volume, &opened.refuses) {
+                volume.facts.push(Fact { key: "fs.edits".into(), value: why.clone() });
+            }
+        }
+        all
     }
 
     fn mount(&mut self, volume: &str, path: &str) -> Answer<()> {
+        self.mount_inside(volume, "/", path)
+    }
+
+    fn mount_inside(&mut self, volume: &str, inside: &str, path: &str) -> Answer<()> {
         let path = if path == "/" { path.to_string() } else { self.resolve(path, true)? };
         if self.mounts.iter().any(|mount| mount.path == path) {
             return Err(refusal(ErrorKind::Exists, format!("something is mounted at {path} already")));
         }
         self.open(volume)?;
-        self.mounts.push(Mount { path, volume: volume.into() });
+        if inside != "/" {
+            let opened = self.opened.iter_mut().find(|opened| opened.volume == volume);
+            let found = opened.map(|opened| answer(opened.files.stat(inside))).transpose()?;
+            if !inside.starts_with('/') || found.is_none_or(|meta| meta.kind != Kind::Directory) {
+                let message = format!("{inside} of {volume} is not a directory");
+                return Err(refusal(ErrorKind::InvalidInput, message));
+            }
+        }
+        self.mounts.push(Mount { path, volume: volume.into(), inside: inside.into() });
         Ok(())
     }
 
@@ -396,15 +552,27 @@ impl runtime::Tree for Tree {
             return folder.entries(inner).map(|page| page.entries);
         }
         let (mut all, mut start) = (Vec::new(), 0);
+        if let Some(object) = self.shadow.get(&path) {
+            match object {
+                Object::Directory(_) => self.shadow.merge(&path, &mut all),
+                other => {
+                    other.meta(&path)?;
+                    return Err(refusal(ErrorKind::InvalidInput, format!("{path} is not a directory")));
+                }
+            }
+            return Ok(all);
+        }
         loop {
             let page = ask!(self, &path, files, inner => files.entries(&inner, start, PAGE))?;
             all.extend(page.entries);
             match page.next {
                 Some(next) if next > start && all.len() < ENTRIES_MOST => start = next,
                 Some(_) => return Err(refusal(ErrorKind::Limit, format!("{path} has too many entries"))),
-                None => return Ok(all),
+                None => break,
             }
         }
+        self.shadow.merge(&path, &mut all);
+        Ok(all)
     }
 
     fn read(&mut self, path: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
@@ -412,12 +580,12 @@ impl runtime::Tree for Tree {
         if let Some((folder, inner)) = self.folder(&path) {
             return folder.read(inner, offset, length.min(READ_MOST));
         }
-        ask!(self, &path, files, inner => files.read(&inner, offset, length.min(READ_MOST)))
+        self.read_plain(&path, offset, length.min(READ_MOST))
     }
 
     fn read_link(&mut self, path: &str) -> Answer<String> {
         let path = self.resolve(path, false)?;
-        ask!(self, &path, files, inner => files.read_link(&inner))
+        self.link_plain(&path)
     }
 
     fn canonical(&mut self, path: &str) -> Answer<String> {
@@ -436,9 +604,16 @@ impl runtime::Tree for Tree {
         let (before, after) = (self.text(&path), shown(&bytes));
         let expected = Expected::Content(blake3::hash(&bytes));
         self.note("write", &path, &bytes, like.as_ref());
-        ask!(self, &path, files, inner => files.write(&inner, content(bytes), like.as_ref()))?;
-        self.expected.insert(path.clone(), expected);
-        self.record("write", &path, reason, before, after);
+        let source = content(bytes);
+        let given = source.clone();
+        let refused = self.attempt(&path, |files, inner| files.write(inner, given, like.as_ref()))?;
+        if let Some(why) = &refused {
+            let mut bytes = vec![0; source.length() as usize];
+            let read = source.read_at(0, &mut bytes);
+            read.map_err(|e| refusal(ErrorKind::Failed, e.to_string()))?;
+            self.keep_file(&path, bytes, like.as_ref(), why)?;
+        }
+        self.record(Edit { before, after, ..edit("write", &path, reason, refused) }, Some(expected));
         Ok(())
     }
 
@@ -455,7 +630,6 @@ impl runtime::Tree for Tree {
             self.note("modify", &path, &patch.bytes, None);
             self.hash.update(&patch.offset.to_le_bytes());
         }
-        let expected = self.expect(&path, size, &patches)?;
         let (action, before, after) = match (patches.as_slice(), shown) {
             (_, Some(shown)) => ("modify", Some(shown.before), Some(shown.after)),
             ([patch], None) if patch.offset == size => ("append", None, self::shown(&patch.bytes)),
@@ -464,12 +638,25 @@ impl runtime::Tree for Tree {
                 ("modify", None, Some(format!("{bytes} bytes in {} places", patches.len())))
             }
         };
-        for patch in patches {
-            let (offset, bytes) = (patch.offset, content(patch.bytes));
-            ask!(self, &path, files, inner => files.modify(&inner, offset, bytes))?;
+        let mut refused = None;
+        for patch in &patches {
+            let source = content(patch.bytes.clone());
+            refused = self.attempt(&path, |files, inner| files.modify(inner, patch.offset, source))?;
+            if refused.is_some() {
+                break;
+            }
         }
-        self.expected.insert(path.clone(), expected);
-        self.record(action, &path, reason, before, after);
+        let mut expected = None;
+        if let Some(why) = &refused {
+            let mut bytes = self.whole(&path)?;
+            patches.iter().for_each(|patch| put(&mut bytes, patch));
+            self.keep_file(&path, bytes, None, why)?;
+            // Some of them may have been made.
+            self.expected.remove(&path);
+        } else {
+            expected = Some(self.expect(&path, size, &patches)?);
+        }
+        self.record(Edit { before, after, ..edit(action, &path, reason, refused) }, expected);
         Ok(())
     }
 
@@ -483,11 +670,17 @@ impl runtime::Tree for Tree {
         }
         let (_, inner_new) = self.place(&new)?;
         self.note("rename", &old, new.as_bytes(), None);
-        ask!(self, &old, files, inner => files.rename(&inner, &inner_new))?;
-        if let Some(expected) = self.expected.insert(old.clone(), Expected::Gone) {
+        let refused = match self.shadow.why(&new) {
+            Some(why) => Some(why.to_owned()),
+            None => self.attempt(&old, |files, inner| files.rename(inner, &inner_new))?,
+        };
+        if let Some(why) = &refused {
+            self.keep_renamed(&old, &new, why)?;
+        } else if let Some(expected) = self.expected.remove(&old) {
             self.expected.insert(new.clone(), expected);
         }
-        self.record("rename", &old, reason, Some(old.clone()), Some(new));
+        let (before, after) = (Some(old.clone()), Some(new));
+        self.record(Edit { before, after, ..edit("rename", &old, reason, refused) }, Some(Expected::Gone));
         Ok(())
     }
 
@@ -495,27 +688,44 @@ impl runtime::Tree for Tree {
         let path = self.resolve(path, false)?;
         let before = self.text(&path);
         self.note("remove", &path, &[], None);
-        ask!(self, &path, files, inner => files.remove(&inner))?;
-        self.expected.insert(path.clone(), Expected::Gone);
-        self.record("remove", &path, reason, before, None);
+        let refused = self.attempt(&path, |files, inner| files.remove(inner))?;
+        if let Some(why) = &refused {
+            self.keep_removed(&path, why)?;
+        }
+        self.record(Edit { before, ..edit("remove", &path, reason, refused) }, Some(Expected::Gone));
         Ok(())
     }
 
     fn make_directory(&mut self, path: &str, like: Option<Meta>, reason: &str) -> Answer<()> {
         let path = self.resolve(path, false)?;
         self.note("make-directory", &path, &[], like.as_ref());
-        ask!(self, &path, files, inner => files.make_directory(&inner, like.as_ref()))?;
-        self.expected.remove(&path);
-        self.record("make-directory", &path, reason, None, None);
+        let refused = self.attempt(&path, |files, inner| files.make_directory(inner, like.as_ref()))?;
+        if let Some(why) = &refused {
+            let object = Object::Directory(new_meta(Kind::Directory, like.as_ref()));
+            self.keep_new(&path, object, why)?;
+        }
+        self.record(edit("make-directory", &path, reason, refused), None);
         Ok(())
     }
 
     fn make_symlink(&mut self, path: &str, target: &str, reason: &str) -> Answer<()> {
         let path = self.resolve(path, false)?;
         self.note("make-symlink", &path, target.as_bytes(), None);
-        ask!(self, &path, files, inner => files.make_symlink(&inner, target, None))?;
-        self.expected.remove(&path);
-        self.record("make-symlink", &path, reason, None, Some(target.into()));
+        let refused = self.attempt(&path, |files, inner| files.make_symlink(inner, target, None))?;
+        if let Some(why) = &refused {
+            let object = Object::Link(new_meta(Kind::Symlink, None), target.into());
+            self.keep_new(&path, object, why)?;
+        }
+        let after = Some(target.into());
+        self.record(Edit { after, ..edit("make-symlink", &path, reason, refused) }, None);
         Ok(())
+    }
+
+    fn pending(&mut self) -> Vec<String> {
+        self.shadow.pending()
+    }
+
+    fn defer(&mut self, means: &str) {
+        self.shadow.defer(means);
     }
 }

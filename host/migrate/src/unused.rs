@@ -44,8 +44,9 @@ fn alone(machine: &Machine, index: usize) -> bool {
         while let Some(device) = pending.pop() {
             if !all.contains(&device) {
                 all.push(device);
-                pending
-                    .extend(machine.devices[device].segments.iter().map(|segment| segment.device as usize));
+                let found = &machine.devices[device];
+                let segments = found.copies.iter().chain([&found.segments]).flatten();
+                pending.extend(segments.map(|segment| segment.device as usize));
             }
         }
         all

@@ -38,6 +38,7 @@ pub struct Blob {
 pub trait Tree: Send {
     fn volumes(&mut self) -> Vec<Volume>;
     fn mount(&mut self, volume: &str, path: &str) -> Answer<()>;
+    fn mount_inside(&mut self, volume: &str, inside: &str, path: &str) -> Answer<()>;
     fn unmount_all(&mut self);
     fn stat(&mut self, path: &str) -> Answer<Meta>;
     fn entries(&mut self, path: &str) -> Answer<Vec<Entry>>;
@@ -51,6 +52,8 @@ pub trait Tree: Send {
     fn remove(&mut self, path: &str, reason: &str) -> Answer<()>;
     fn make_directory(&mut self, path: &str, like: Option<Meta>, reason: &str) -> Answer<()>;
     fn make_symlink(&mut self, path: &str, target: &str, reason: &str) -> Answer<()>;
+    fn pending(&mut self) -> Vec<String>;
+    fn defer(&mut self, means: &str);
 }
 
 /// A tree lent to an adapter.
@@ -293,6 +296,7 @@ macro_rules! tree_calls {
 tree_calls! {
     volumes() -> Vec<Volume>;
     mount(volume: String => &volume, path: String => &path) -> Answer<()>;
+    mount_inside(volume: String => &volume, inside: String => &inside, path: String => &path) -> Answer<()>;
     unmount_all() -> ();
     stat(path: String => &path) -> Answer<Meta>;
     entries(path: String => &path) -> Answer<Vec<Entry>>;
@@ -306,6 +310,8 @@ tree_calls! {
     remove(path: String => &path, reason: String => &reason) -> Answer<()>;
     make_directory(path: String => &path, like: Option<Meta> => like, reason: String => &reason) -> Answer<()>;
     make_symlink(path: String => &path, target: String => &target, reason: String => &reason) -> Answer<()>;
+    pending() -> Vec<String>;
+    defer(means: String => &means) -> ();
 }
 
 impl State {

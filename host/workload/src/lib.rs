@@ -49,6 +49,9 @@ pub struct Edit {
     pub before: Option<String>,
     /// The content after, likewise; for binary content its size in words.
     pub after: Option<String>,
+    /// Why the file system refuses it, so that it is not in the copy; a concern says whether the guest makes it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// What the guest will find on the other side.

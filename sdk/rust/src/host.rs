@@ -61,6 +61,9 @@ impl Tree for host::tree::GuestTree {
     fn mount(&self, volume: &str, path: &str) -> Result<()> {
         self.mount(volume, path)
     }
+    fn mount_inside(&self, volume: &str, inside: &str, path: &str) -> Result<()> {
+        self.mount_inside(volume, inside, path)
+    }
     fn unmount_all(&self) {
         self.unmount_all();
     }
@@ -99,6 +102,12 @@ impl Tree for host::tree::GuestTree {
     }
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()> {
         self.make_symlink(path, target, reason)
+    }
+    fn pending(&self) -> Vec<String> {
+        self.pending()
+    }
+    fn defer(&self, means: &str) {
+        self.defer(means);
     }
 }
 

@@ -53,6 +53,7 @@ pub trait Blob {
 pub trait Tree {
     fn volumes(&self) -> Vec<Volume>;
     fn mount(&self, volume: &str, path: &str) -> Result<()>;
+    fn mount_inside(&self, volume: &str, inside: &str, path: &str) -> Result<()>;
     fn unmount_all(&self);
     fn stat(&self, path: &str) -> Result<Meta>;
     fn entries(&self, path: &str) -> Result<Vec<crate::Entry>>;
@@ -66,6 +67,8 @@ pub trait Tree {
     fn remove(&self, path: &str, reason: &str) -> Result<()>;
     fn make_directory(&self, path: &str, like: Option<&Meta>, reason: &str) -> Result<()>;
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()>;
+    fn pending(&self) -> Vec<String>;
+    fn defer(&self, means: &str);
 
     /// Adds to the end of a file.
     fn append(&self, path: &str, bytes: &[u8], reason: &str) -> Result<()> {

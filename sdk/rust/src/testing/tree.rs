@@ -303,12 +303,21 @@ pub struct Edit {
     pub after: Option<Vec<u8>>,
 }
 
+/// A directory `inside` of a volume, which is a position in [`State::volumes`], seen at `path`.
+struct Mount {
+    path: String,
+    volume: usize,
+    inside: String,
+}
+
 #[derive(Default)]
 struct State {
     volumes: Vec<MemoryVolume>,
-    /// path, position in `volumes`
-    mounts: Vec<(String, usize)>,
+    mounts: Vec<Mount>,
     edits: Vec<Edit>,
+    /// Edited on volumes with the fact `fs.edits`, and not deferred.
+    pending: Vec<String>,
+    deferred: Vec<String>,
 }
 
 /// A guest's tree over [`MemoryVolume`]s. Nothing is mounted at first. Directories list their names in descending order,
@@ -323,23 +332,42 @@ fn components(path: &str) -> Vec<String> {
 
 impl State {
     /// The volume that holds an absolute path without links, and the path within it.
-    fn place<'p>(&self, path: &'p str) -> Result<(usize, &'p str)> {
-        let holds = |mount: &&(String, usize)| {
-            mount.0 == "/"
-                || path == mount.0
-                || path.strip_prefix(&mount.0).is_some_and(|r| r.starts_with('/'))
+    fn place(&self, path: &str) -> Result<(usize, String)> {
+        let holds = |mount: &&Mount| {
+            mount.path == "/"
+                || path == mount.path
+                || path.strip_prefix(&mount.path).is_some_and(|r| r.starts_with('/'))
         };
-        let mount = self.mounts.iter().filter(holds).max_by_key(|mount| mount.0.len());
-        let Some((at, volume)) = mount else {
+        let Some(mount) = self.mounts.iter().filter(holds).max_by_key(|mount| mount.path.len()) else {
             return refusal(ErrorKind::NotFound, format!("nothing is mounted at {path}"));
         };
-        let inner = if at == "/" { path } else { &path[at.len()..] };
-        Ok((*volume, if inner.is_empty() { "/" } else { inner }))
+        let inner = if mount.path == "/" { path } else { &path[mount.path.len()..] };
+        let inner = format!("{}{}", mount.inside.trim_end_matches('/'), inner.trim_end_matches('/'));
+        Ok((mount.volume, if inner.is_empty() { "/".into() } else { inner }))
     }
 
     fn stat(&self, path: &str) -> Result<Meta> {
         let (volume, inner) = self.place(path)?;
-        self.volumes[volume].meta(inner)
+        self.volumes[volume].meta(&inner)
+    }
+
+    fn mount(&mut self, volume: &str, inside: &str, path: &str) -> Result<()> {
+        let path = if path == "/" { path.to_owned() } else { self.resolve(path, true)? };
+        if self.mounts.iter().any(|mount| mount.path == path) {
+            return refusal(ErrorKind::Exists, format!("something is mounted at {path} already"));
+        }
+        let Some(number) = self.volumes.iter().position(|v| v.volume.id == volume) else {
+            return refusal(ErrorKind::NotFound, format!("there is no volume {volume}"));
+        };
+        let found = &self.volumes[number];
+        if crate::find(&found.volume.facts, "fs.kind").is_none() {
+            return refusal(ErrorKind::Unsupported, format!("no adapter knows the file system of {volume}"));
+        }
+        if found.meta(inside)?.kind != Kind::Directory {
+            return refusal(ErrorKind::InvalidInput, format!("{inside} of {volume} is not a directory"));
+        }
+        self.mounts.push(Mount { path, volume: number, inside: inside.into() });
+        Ok(())
     }
 
     /// Resolves symbolic links in all components, or in all but the last.
@@ -381,7 +409,7 @@ impl State {
 
     fn link(&self, path: &str) -> Result<String> {
         let (volume, inner) = self.place(path)?;
-        match &self.volumes[volume].node(inner)?.content {
+        match &self.volumes[volume].node(&inner)?.content {
             Content::Symlink(target) => Ok(target.clone()),
             _ => refusal(ErrorKind::InvalidInput, format!("{path} is not a symbolic link")),
         }
@@ -389,7 +417,7 @@ impl State {
 
     fn content(&self, path: &str) -> Option<Vec<u8>> {
         let (volume, inner) = self.place(path).ok()?;
-        self.volumes[volume].bytes(inner).ok().cloned()
+        self.volumes[volume].bytes(&inner).ok().cloned()
     }
 
     /// Makes one change in the volume that holds `path`, and records it.
@@ -407,7 +435,16 @@ impl State {
             edit.before = self.content(&edit.object);
         }
         let (volume, inner) = self.place(&edit.object)?;
-        change(&mut self.volumes[volume], inner)?;
+        change(&mut self.volumes[volume], &inner)?;
+        if crate::find(&self.volumes[volume].volume.facts, "fs.edits").is_some() {
+            let new = edit.after.as_ref().filter(|_| edit.action == "rename");
+            let new = new.map(|new| String::from_utf8_lossy(new).into_owned());
+            for path in [Some(edit.object.clone()), new].into_iter().flatten() {
+                if !self.pending.contains(&path) {
+                    self.pending.push(path);
+                }
+            }
+        }
         self.edits.push(edit);
         Ok(())
     }
@@ -422,6 +459,11 @@ impl MemoryTree {
     /// What was changed since the tree was made or [`MemoryTree::forget`] was called.
     pub fn edits(&self) -> Vec<Edit> {
         self.0.borrow().edits.clone()
+    }
+
+    /// By what means the guest makes edits itself.
+    pub fn deferred(&self) -> Vec<String> {
+        self.0.borrow().deferred.clone()
     }
 
     /// Forgets the list of edits, not the edits.
@@ -450,19 +492,11 @@ impl Tree for MemoryTree {
     }
 
     fn mount(&self, volume: &str, path: &str) -> Result<()> {
-        let mut state = self.0.borrow_mut();
-        let path = if path == "/" { path.to_owned() } else { state.resolve(path, true)? };
-        if state.mounts.iter().any(|mount| mount.0 == path) {
-            return refusal(ErrorKind::Exists, format!("something is mounted at {path} already"));
-        }
-        let Some(number) = state.volumes.iter().position(|v| v.volume.id == volume) else {
-            return refusal(ErrorKind::NotFound, format!("there is no volume {volume}"));
-        };
-        if crate::find(&state.volumes[number].volume.facts, "fs.kind").is_none() {
-            return refusal(ErrorKind::Unsupported, format!("no adapter knows the file system of {volume}"));
-        }
-        state.mounts.push((path, number));
-        Ok(())
+        self.0.borrow_mut().mount(volume, "/", path)
+    }
+
+    fn mount_inside(&self, volume: &str, inside: &str, path: &str) -> Result<()> {
+        self.0.borrow_mut().mount(volume, inside, path)
     }
 
     fn unmount_all(&self) {
@@ -479,7 +513,7 @@ impl Tree for MemoryTree {
         let path = state.resolve(path, true)?;
         let (number, inner) = state.place(&path)?;
         let volume = &state.volumes[number];
-        if volume.meta(inner)?.kind != Kind::Directory {
+        if volume.meta(&inner)?.kind != Kind::Directory {
             return refusal(ErrorKind::InvalidInput, format!("{path} is not a directory"));
         }
         let entry = |(name, key): (&str, &String)| {
@@ -487,7 +521,7 @@ impl Tree for MemoryTree {
             Ok(Entry { name: name.into(), meta })
         };
         let mut entries: Vec<Entry> =
-            volume.children(&volume.key(inner)).map(entry).collect::<Result<_>>()?;
+            volume.children(&volume.key(&inner)).map(entry).collect::<Result<_>>()?;
         entries.reverse();
         Ok(entries)
     }
@@ -496,7 +530,7 @@ impl Tree for MemoryTree {
         let state = self.0.borrow();
         let path = state.resolve(path, true)?;
         let (volume, inner) = state.place(&path)?;
-        let bytes = state.volumes[volume].bytes(inner)?;
+        let bytes = state.volumes[volume].bytes(&inner)?;
         let start = bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
         let end = bytes.len().min(start + length.min(READ_MOST) as usize);
         Ok(bytes[start..end].to_vec())
@@ -546,7 +580,7 @@ impl Tree for MemoryTree {
             return refusal(ErrorKind::InvalidInput, format!("{old} and {new} are on two volumes"));
         }
         let edit = edit("rename", old, reason, Some(new.as_bytes()));
-        state.edit(edit, false, |volume, old| volume.rename(old, inner))
+        state.edit(edit, false, |volume, old| volume.rename(old, &inner))
     }
 
     fn remove(&self, path: &str, reason: &str) -> Result<()> {
@@ -570,6 +604,16 @@ impl Tree for MemoryTree {
             volume.create(path, Content::Symlink(target.into()), 0o777, None)
         };
         self.0.borrow_mut().edit(edit, false, make)
+    }
+
+    fn pending(&self) -> Vec<String> {
+        self.0.borrow().pending.clone()
+    }
+
+    fn defer(&self, means: &str) {
+        let mut state = self.0.borrow_mut();
+        state.pending.clear();
+        state.deferred.push(means.into());
     }
 }
 
@@ -614,6 +658,25 @@ mod tests {
         assert_eq!(kind(tree.mount("root", "/boot")), Some(ErrorKind::Exists));
         let names: Vec<String> = tree.entries("/").expect("lists").into_iter().map(|e| e.name).collect();
         assert_eq!(names, ["usr", "loop", "etc", "conf", "boot", "bin"]);
+    }
+
+    #[test]
+    fn subvolumes_and_refused_edits() {
+        let disk = MemoryVolume::new("disk", &[("fs.kind", "btrfs"), ("fs.edits", "they are shared")])
+            .file("/@/etc/fstab", "here")
+            .directory("/@/home")
+            .file("/@home/me", "x");
+        let tree = MemoryTree::new(vec![disk]);
+        tree.mount_inside("disk", "/@", "/").expect("mounts");
+        tree.mount_inside("disk", "/@home", "/home").expect("mounts");
+        assert_eq!(kind(tree.mount_inside("disk", "/none", "/etc")), Some(ErrorKind::NotFound));
+        assert_eq!((tree.text("/etc/fstab").as_str(), tree.text("/home/me").as_str()), ("here", "x"));
+        tree.write("/etc/fstab", b"there", None, "why").expect("writes");
+        tree.write("/etc/fstab", b"where", None, "why").expect("writes");
+        tree.rename("/home/me", "/home/you", "why").expect("renames");
+        assert_eq!(tree.pending(), ["/etc/fstab", "/home/me", "/home/you"]);
+        tree.defer("a hook");
+        assert_eq!((tree.pending().len(), tree.deferred()), (0, vec!["a hook".to_owned()]));
     }
 
     #[test]
