@@ -2,7 +2,7 @@
 //! the initramfs must hold the driver of the new controller, and no table may name a device by its controller.
 
 use crate::work::Work;
-use crate::{boot, drivers, entries, firmware, modules, mounts, network, storage, tools};
+use crate::{boot, deferred, drivers, entries, firmware, modules, mounts, network, storage, tools};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
 
@@ -33,6 +33,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     boot::adapt(&mut work, &entries)?;
     firmware::adapt(&mut work)?;
     network::adapt(&mut work, &entries)?;
+    deferred::carry(&mut work, &entries, &root)?;
     for (name, note) in tools::installed(guest) {
         work.note(format!("{name} is installed: {note}"));
     }

@@ -4,6 +4,7 @@ mod adapt;
 mod boot;
 mod cards;
 mod cmdline;
+mod deferred;
 mod devices;
 mod drivers;
 mod entries;

@@ -26,6 +26,7 @@
 mod cpio;
 mod elf;
 mod family;
+mod hook;
 mod index;
 mod installed;
 mod library;
@@ -35,6 +36,7 @@ mod stream;
 mod trie;
 mod verify;
 
+pub use hook::add as add_hook;
 pub use library::ModuleTree;
 pub use stream::Image;
 
@@ -267,18 +269,8 @@ impl<'a> Work<'a> {
     }
 
     fn segment(self, files: Files, added: Vec<String>, notes: Vec<String>) -> Result<Outcome> {
-        let files = self.canonical(files)?;
-        let archive = self.archive(&files);
-        let glued = self.ending.open_lz4.is_some();
-        let bytes = match self.ending.open_lz4 {
-            // Zeros after lz4 end the boot on kernels before 2021; a second member continues the stream on all.
-            Some(unpacked) => lz4::pack(&[padding(unpacked), archive].concat()),
-            None => [padding(self.ending.length), archive].concat(),
-        };
-        let mut merged = self.base.clone();
-        let start = if glued { 0 } else { padding(self.ending.length).len() };
-        let extension: &[u8] = bytes.get(start..).unwrap_or_default();
-        let extended = stream::unpack(&extension, &mut merged)?;
+        let files = canonical(&self.base, files)?;
+        let Extension { bytes, glued, merged, codecs } = extension(&self.base, &self.ending, &files)?;
         let expected = if glued { Codec::Lz4 } else { Codec::Plain };
         let promise = verify::Promise {
             base: &self.base,
@@ -290,46 +282,71 @@ impl<'a> Work<'a> {
             release: self.need.release,
         };
         let checked =
-            if extended.codecs == [expected] { promise.check() } else { Err("it is not one archive".into()) };
+            if codecs == [expected] { promise.check() } else { Err("it is not one archive".into()) };
         checked.map_err(|broken| {
             Error::unsupported(format!("the extension was checked and refused: {broken}"))
         })?;
         let replaced = files.keys().filter(|path| self.base.exists(path)).cloned().collect();
         Ok(Outcome::Append(Segment { bytes, glued, family: self.family.name(), added, replaced, notes }))
     }
+}
 
-    /// The files under the paths that the image's symbolic links lead to.
-    fn canonical(&self, files: Files) -> Result<Files> {
-        let place = |(path, content): (String, Vec<u8>)| {
-            let real = self.base.resolve(&path).filter(|real| !real.is_empty());
-            let real =
-                real.ok_or_else(|| Error::unsupported(format!("/{path} in it is a circle of links")))?;
-            Ok((real, content))
+/// What makes an image hold further files.
+struct Extension {
+    /// what follows the image, padding included
+    bytes: Vec<u8>,
+    glued: bool,
+    /// what the kernel unpacks then
+    merged: Rootfs,
+    codecs: Vec<Codec>,
+}
+
+/// Packs files behind an image, and unpacks both again.
+fn extension(base: &Rootfs, ending: &Ending, files: &Files) -> Result<Extension> {
+    let archive = archive(base, files);
+    let glued = ending.open_lz4.is_some();
+    let bytes = match ending.open_lz4 {
+        // Zeros after lz4 end the boot on kernels before 2021; a second member continues the stream on all.
+        Some(unpacked) => lz4::pack(&[padding(unpacked), archive].concat()),
+        None => [padding(ending.length), archive].concat(),
+    };
+    let mut merged = base.clone();
+    let start = if glued { 0 } else { padding(ending.length).len() };
+    let behind: &[u8] = bytes.get(start..).unwrap_or_default();
+    let codecs = stream::unpack(&behind, &mut merged)?.codecs;
+    Ok(Extension { bytes, glued, merged, codecs })
+}
+
+/// The files under the paths that the image's symbolic links lead to.
+fn canonical(base: &Rootfs, files: Files) -> Result<Files> {
+    let place = |(path, content): (String, Vec<u8>)| {
+        let real = base.resolve(&path).filter(|real| !real.is_empty());
+        let real = real.ok_or_else(|| Error::unsupported(format!("/{path} in it is a circle of links")))?;
+        Ok((real, content))
+    };
+    files.into_iter().map(place).collect()
+}
+
+fn archive(base: &Rootfs, files: &Files) -> Vec<u8> {
+    let mut writer = cpio::Writer::default();
+    let mut folders = BTreeSet::new();
+    for path in files.keys() {
+        let ends = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        folders.extend(ends.filter(|folder| base.node(folder).is_none()));
+    }
+    folders.iter().for_each(|folder| writer.directory(folder));
+    for (path, content) in files {
+        let old = match base.node(path) {
+            Some(Node::File(_)) => base.regular(path),
+            _ => None,
         };
-        files.into_iter().map(place).collect()
-    }
-
-    fn archive(&self, files: &Files) -> Vec<u8> {
-        let mut writer = cpio::Writer::default();
-        let mut folders = BTreeSet::new();
-        for path in files.keys() {
-            let ends = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
-            folders.extend(ends.filter(|folder| self.base.node(folder).is_none()));
+        if old.is_some_and(|file| file.names > 1) {
+            // An entry of another type takes the name away from the file that other names share.
+            writer.symlink(path, "/dev/null");
         }
-        folders.iter().for_each(|folder| writer.directory(folder));
-        for (path, content) in files {
-            let old = match self.base.node(path) {
-                Some(Node::File(_)) => self.base.regular(path),
-                _ => None,
-            };
-            if old.is_some_and(|file| file.names > 1) {
-                // An entry of another type takes the name away from the file that other names share.
-                writer.symlink(path, "/dev/null");
-            }
-            writer.file(path, old.map_or(0o644, |file| file.mode), content);
-        }
-        writer.finish()
+        writer.file(path, old.map_or(0o644, |file| file.mode), content);
     }
+    writer.finish()
 }
 
 /// Zeros up to the next multiple of four, where a cpio header may stand.

@@ -4,6 +4,7 @@
 
 mod concerns;
 mod debian;
+mod deferred;
 mod exercise;
 mod hostile;
 mod initramfs;
