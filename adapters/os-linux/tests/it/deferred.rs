@@ -89,7 +89,7 @@ fn what_cannot_be_carried_stays_pending() {
     let unknown = old_image(arch);
     for (image, boot, why) in [
         (&image, refusing, "cannot be changed either"),
-        (&image, MemoryVolume::new("mbr:2", BOOT).room(0), "has no room"),
+        (&image, MemoryVolume::new("mbr:2", BOOT).room(66_000), "has no room"),
         (&unknown, MemoryVolume::new("mbr:2", BOOT), "no place for a script"),
     ] {
         let tree = guest(image, boot);
