@@ -27,6 +27,14 @@ pub fn tool(program: &str, arguments: &[&str]) -> String {
 
 /// Makes `disk.raw` in `folder`. The kernel has the drivers of `builtin` built in, and no modules.
 pub fn disk(folder: &Path, builtin: &[&str]) -> PathBuf {
+    let tree = tree(folder, builtin);
+    let path = partitioned(folder, "start=1MiB,type=83,bootable\n");
+    file_system(&path, &tree, 1, SIZE / MIB - 1, &[]);
+    path
+}
+
+/// The files of that guest, in `folder`.
+pub fn tree(folder: &Path, builtin: &[&str]) -> PathBuf {
     let tree = folder.join("tree");
     let put = |path: &str, text: &[u8]| {
         let path = tree.join(path);
@@ -46,16 +54,26 @@ pub fn disk(folder: &Path, builtin: &[&str]) -> PathBuf {
     put("lib/modules/6.1.0-1-amd64/modules.dep", b"");
     put("lib/modules/6.1.0-1-amd64/modules.alias", b"");
     put("srv/data", &noise(40 * MIB as usize));
+    tree
+}
+
+/// An empty `disk.raw` with these partitions.
+pub fn partitioned(folder: &Path, partitions: &str) -> PathBuf {
     let path = folder.join("disk.raw");
     fs::File::create(&path).unwrap().set_len(SIZE).unwrap();
     let mut sfdisk = Command::new("/sbin/sfdisk").arg("-q").arg(&path).stdin(Stdio::piped()).spawn().unwrap();
-    let script = b"label: dos\nlabel-id: 0x77680002\nstart=1MiB,type=83,bootable\n";
-    sfdisk.stdin.take().unwrap().write_all(script).unwrap();
+    let script = format!("label: dos\nlabel-id: 0x77680002\n{partitions}");
+    sfdisk.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     assert!(sfdisk.wait().unwrap().success());
-    let (tree, disk) = (tree.to_str().unwrap(), path.to_str().unwrap());
-    let size = format!("{}M", SIZE / MIB - 1);
-    tool("/sbin/mke2fs", &["-q", "-F", "-t", "ext4", "-d", tree, "-E", "offset=1048576", disk, &size]);
     path
+}
+
+/// An ext4 of `size` MiB from MiB `start` of a disk on, with a tree's files.
+pub fn file_system(disk: &Path, tree: &Path, start: u64, size: u64, options: &[&str]) {
+    let (tree, disk) = (tree.to_str().unwrap(), disk.to_str().unwrap());
+    let (offset, size) = (format!("offset={}", start * MIB), format!("{size}M"));
+    let usual = ["-q", "-F", "-t", "ext4", "-d", tree, "-E", &offset];
+    tool("/sbin/mke2fs", &[&usual[..], options, &[disk, &size]].concat());
 }
 
 /// An initramfs of initramfs-tools' kind, by cpio.
@@ -65,6 +83,8 @@ fn archive(folder: &Path) -> Vec<u8> {
     fs::write(root.join("init"), "#!/bin/sh\n").unwrap();
     fs::write(root.join("conf/initramfs.conf"), "MODULES=dep\n").unwrap();
     fs::write(root.join("conf/modules"), "").unwrap();
+    fs::create_dir(root.join("scripts")).unwrap();
+    fs::write(root.join("scripts/functions"), "").unwrap();
     let script = format!("cd '{}' && find . | cpio -o -H newc --quiet > ../initrd", root.display());
     tool("/bin/sh", &["-c", &script]);
     fs::read(folder.join("initrd")).unwrap()
