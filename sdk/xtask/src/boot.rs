@@ -91,7 +91,7 @@ pub struct Answers {
 }
 
 const ROOT: &str = "findmnt -no SOURCE /";
-const DRIVERS: &str = "d=$(lsblk -nslo NAME,TYPE $(findmnt -no SOURCE /) | awk '$2==\"disk\"{print $1}'); \
+const DRIVERS: &str = "d=$(lsblk -nslo NAME,TYPE $(findmnt -nvo SOURCE /) | awk '$2==\"disk\"{print $1}' | sort -u); \
     d=$(readlink -f /sys/class/block/$d/device); \
     while [ $d != / ]; do [ -e $d/driver ] && basename $(readlink $d/driver); d=$(dirname $d); done";
 /// DHCP may still be under way when the prompt comes.
@@ -174,7 +174,7 @@ fn machine(image: &Path, hardware: &str) -> Result<Command> {
 /// Whether this is the source disk that boots by UEFI.
 fn uefi(image: &Path) -> bool {
     let kind = KINDS.iter().find(|kind| kind.path() == image);
-    kind.is_some_and(|kind| kind.layout == Layout::Uefi)
+    kind.is_some_and(|kind| matches!(kind.layout, Layout::Uefi | Layout::SystemdBoot))
 }
 
 /// The firmware, and the disk's own loader on a stick beside it: its machine had a boot entry for that loader in its memory,

@@ -1,7 +1,8 @@
 //! From a tree to a disk image: partition table, file systems and boot loader, without mounting anything.
 
 use crate::image::{Kind, Layout};
-use crate::{lvm, progress, quiet, root};
+use crate::loops::Loop;
+use crate::{lvm, mirror, progress, quiet, root};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,15 +14,27 @@ pub const MIB: u64 = 1 << 20;
 const PLAIN: &str = "label: dos\nlabel-id: 0x77680001\nstart=1MiB,type=83,bootable\n";
 const LVM: &str =
     "label: dos\nlabel-id: 0x77680001\nstart=1MiB,size=255MiB,type=83,bootable\nstart=256MiB,type=8e\n";
+const SPLIT: &str =
+    "label: dos\nlabel-id: 0x77680001\nstart=1MiB,size=255MiB,type=83,bootable\nstart=256MiB,type=83\n";
+const MD: &str = "label: dos\nlabel-id: 0x77680001\nstart=1MiB,size=255MiB,type=83,bootable\n\
+    start=256MiB,size=1408MiB,type=fd\nstart=1664MiB,size=1408MiB,type=fd\n";
+const SYSTEMD_BOOT: &str =
+    "label: gpt\nstart=1MiB,size=255MiB,type=U,name=ESP\nstart=256MiB,type=L,name=root\n";
 const UEFI: &str = "label: gpt\nstart=1MiB,size=64MiB,type=U,name=ESP\nstart=65MiB,type=L,name=root\n";
 /// Where the second partition starts, in MiB.
 const LVM_SECOND: u64 = 256;
+/// Where the mirror's second half starts, and how long each is.
+const MD_THIRD: u64 = 1664;
+const MD_SIZE: u64 = 1408;
 const UEFI_SECOND: u64 = 65;
 /// Deleted files of 256 MiB each: 80 % of what the disk ever held, beside the system's 0.7 GiB.
 const DELETED: u64 = 12;
 
 const BIOS_GRUB: &str = "/usr/lib/grub/i386-pc";
-const BIOS_MODULES: &[&str] = &["biosdisk", "part_msdos", "ext2", "normal", "configfile", "linux", "serial"];
+const BIOS_MODULES: &[&str] =
+    &["biosdisk", "part_msdos", "ext2", "xfs", "btrfs", "normal", "configfile", "linux", "serial"];
+/// Of the package syslinux-common.
+const SYSLINUX_MBR: &str = "/usr/lib/syslinux/mbr/mbr.bin";
 const EFI_GRUB: &str = "/usr/lib/grub/x86_64-efi";
 const EFI_MODULES: &[&str] =
     &["part_gpt", "fat", "ext2", "search", "search_label", "normal", "configfile", "linux", "serial"];
@@ -31,28 +44,69 @@ const EFI_EARLY: &str =
 
 /// Everything here that decides what a disk holds.
 pub fn recipe() -> String {
-    format!("{PLAIN}{LVM}{UEFI}{DELETED}{BIOS_MODULES:?}{EFI_MODULES:?}{EFI_EARLY}{}", lvm::recipe())
+    format!(
+        "{PLAIN}{LVM}{SPLIT}{MD}{MD_THIRD}{MD_SIZE}{SYSTEMD_BOOT}{UEFI}{DELETED}{BIOS_MODULES:?}{EFI_MODULES:?}{EFI_EARLY}{}",
+        lvm::recipe()
+    )
+}
+
+/// Whose checker looks at a file system.
+#[derive(Clone, Copy)]
+pub enum Checker {
+    Ext4,
+    Fat,
+    Xfs,
+    Btrfs,
+}
+
+impl Checker {
+    /// The command, for an image that follows.
+    pub fn command(self) -> Command {
+        let (program, words): (&str, &[&str]) = match self {
+            Self::Ext4 => ("/sbin/e2fsck", &["-fn"]),
+            Self::Fat => ("/usr/sbin/fsck.fat", &["-n"]),
+            Self::Xfs => ("/sbin/xfs_repair", &["-n"]),
+            Self::Btrfs => ("/bin/btrfs", &["check", "--check-data-csum"]),
+        };
+        let mut command = Command::new(program);
+        command.args(words);
+        command
+    }
 }
 
 /// A file system of a disk, in bytes from its start.
 pub struct FileSystem {
-    pub fat: bool,
+    pub checker: Checker,
     pub offset: u64,
     pub size: u64,
 }
 
 /// What a checker has to look at.
 pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
-    let one = |fat, start, size| FileSystem { fat, offset: start * MIB, size: size * MIB };
+    use Checker::{Btrfs, Ext4, Fat, Xfs};
+    let one = |checker, start, size| FileSystem { checker, offset: start * MIB, size: size * MIB };
+    let volume = |offset, size| {
+        let volumes = lvm::volumes(offset, size);
+        FileSystem { checker: Ext4, offset: volumes.root, size: volumes.root_size }
+    };
     match kind.layout {
-        Layout::Plain | Layout::Deleted => vec![one(false, 1, kind.size - 1)],
+        Layout::Plain | Layout::Deleted | Layout::Extlinux => vec![one(Ext4, 1, kind.size - 1)],
+        Layout::Xfs => vec![one(Xfs, 1, kind.size - 1)],
+        Layout::Btrfs => vec![one(Btrfs, 1, kind.size - 1)],
+        Layout::Quota => vec![one(Ext4, 1, LVM_SECOND - 1), one(Ext4, LVM_SECOND, kind.size - LVM_SECOND)],
         Layout::Uefi => {
-            vec![one(true, 1, UEFI_SECOND - 1), one(false, UEFI_SECOND, kind.size - UEFI_SECOND - 1)]
+            vec![one(Fat, 1, UEFI_SECOND - 1), one(Ext4, UEFI_SECOND, kind.size - UEFI_SECOND - 1)]
+        }
+        Layout::SystemdBoot => {
+            vec![one(Fat, 1, LVM_SECOND - 1), one(Ext4, LVM_SECOND, kind.size - LVM_SECOND - 1)]
         }
         Layout::Lvm => {
-            let volumes = lvm::volumes(LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB);
-            let root = FileSystem { fat: false, offset: volumes.root, size: volumes.root_size };
-            vec![one(false, 1, LVM_SECOND - 1), root]
+            let root = volume(LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB);
+            vec![one(Ext4, 1, LVM_SECOND - 1), root]
+        }
+        Layout::Md => {
+            let half = |start: u64| volume(start * MIB + mirror::DATA, MD_SIZE * MIB - mirror::DATA);
+            vec![one(Ext4, 1, LVM_SECOND - 1), half(LVM_SECOND), half(MD_THIRD)]
         }
     }
 }
@@ -64,8 +118,58 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
     match kind.layout {
         Layout::Plain => {
             partition(disk, PLAIN)?;
-            ext4(disk, "root", tree, MIB, kind.size - 1)?;
+            ext4(disk, "root", tree, MIB, kind.size - 1, &[])?;
             bios_loader(disk, "(hd0,msdos1)/boot/grub")?;
+        }
+        Layout::Xfs => {
+            partition(disk, PLAIN)?;
+            let device = Loop::attach(disk, MIB, (kind.size - 1) * MIB)?;
+            quiet(Command::new("/sbin/mkfs.xfs").args(["-q", "-L", "root"]).arg(&device.path))?;
+            filled(device, tree, &[])?;
+            bios_loader(disk, "(hd0,msdos1)/boot/grub")?;
+        }
+        Layout::Btrfs => {
+            partition(disk, PLAIN)?;
+            let device = Loop::attach(disk, MIB, (kind.size - 1) * MIB)?;
+            quiet(Command::new("/sbin/mkfs.btrfs").args(["-q", "-L", "root"]).arg(&device.path))?;
+            filled(device, tree, &["@rootfs", "@home"])?;
+            bios_loader(disk, "(hd0,msdos1)/@rootfs/boot/grub")?;
+        }
+        Layout::Quota => {
+            partition(disk, SPLIT)?;
+            separate_boot(disk, tree)?;
+            let (second, rest) = (LVM_SECOND * MIB, kind.size - LVM_SECOND);
+            ext4(disk, "root", tree, second, rest, &["-O", "quota"])?;
+            count_quota(&Loop::attach(disk, second, rest * MIB)?)?;
+            bios_loader(disk, "(hd0,msdos1)/grub")?;
+        }
+        Layout::Md => {
+            partition(disk, MD)?;
+            separate_boot(disk, tree)?;
+            let (first, second) = (LVM_SECOND * MIB, MD_THIRD * MIB);
+            physical_volume(disk, tree, first + mirror::DATA, MD_SIZE * MIB - mirror::DATA)?;
+            copy_within(disk, first, second, MD_SIZE * MIB)?;
+            mirror::create(disk, [first, second], MD_SIZE * MIB)?;
+            bios_loader(disk, "(hd0,msdos1)/grub")?;
+        }
+        Layout::Extlinux => {
+            partition(disk, PLAIN)?;
+            // SYSLINUX 6 does not read all that mke2fs makes today.
+            ext4(disk, "root", tree, MIB, kind.size - 1, &["-O", "^64bit,^metadata_csum"])?;
+            extlinux(disk, (kind.size - 1) * MIB)?;
+        }
+        Layout::SystemdBoot => {
+            partition(disk, SYSTEMD_BOOT)?;
+            let esp = root().join(".work/tree-esp");
+            let _ = fs::remove_dir_all(&esp);
+            fs::rename(tree.join("boot/efi"), &esp)?;
+            fs::create_dir(tree.join("boot/efi"))?;
+            let volume = fat(disk, LVM_SECOND - 1)?;
+            let copy = "mcopy -s -i \"$1\" \"$2\"/* ::";
+            quiet(Command::new("sh").args(["-ec", copy, "sh", &volume]).arg(&esp))?;
+            fs::remove_dir_all(&esp)?;
+            // The backup table takes the last sectors.
+            ext4(disk, "root", tree, LVM_SECOND * MIB, kind.size - LVM_SECOND - 1, &[])?;
         }
         Layout::Deleted => {
             partition(disk, PLAIN)?;
@@ -74,22 +178,14 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
         }
         Layout::Lvm => {
             partition(disk, LVM)?;
-            // On the running machine /boot is another file system.
-            let boot = root().join(".work/tree-boot");
-            let _ = fs::remove_dir_all(&boot);
-            fs::rename(tree.join("boot"), &boot)?;
-            fs::create_dir(tree.join("boot"))?;
-            ext4(disk, "boot", &boot, MIB, LVM_SECOND - 1)?;
-            fs::remove_dir_all(&boot)?;
-            let volumes = lvm::create(disk, LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB)?;
-            ext4(disk, "root", tree, volumes.root, volumes.root_size / MIB)?;
-            swap(disk, volumes.swap, volumes.swap_size)?;
+            separate_boot(disk, tree)?;
+            physical_volume(disk, tree, LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB)?;
             bios_loader(disk, "(hd0,msdos1)/grub")?;
         }
         Layout::Uefi => {
             partition(disk, UEFI)?;
             // The backup table takes the last sectors.
-            ext4(disk, "root", tree, UEFI_SECOND * MIB, kind.size - UEFI_SECOND - 1)?;
+            ext4(disk, "root", tree, UEFI_SECOND * MIB, kind.size - UEFI_SECOND - 1, &[])?;
             efi_loader(disk)?;
         }
     }
@@ -107,11 +203,66 @@ fn partition(disk: &Path, table: &str) -> Result<()> {
 }
 
 /// A file system of `size` MiB at a byte offset of the disk, filled from a folder.
-fn ext4(disk: &Path, label: &str, tree: &Path, offset: u64, size: u64) -> Result<()> {
+fn ext4(disk: &Path, label: &str, tree: &Path, offset: u64, size: u64, options: &[&str]) -> Result<()> {
     let mut mke2fs = Command::new("/sbin/mke2fs");
     mke2fs.args(["-q", "-F", "-t", "ext4", "-L", label, "-d"]).arg(tree);
-    mke2fs.arg("-E").arg(format!("offset={offset}")).arg(disk);
+    mke2fs.args(options).arg("-E").arg(format!("offset={offset}")).arg(disk);
     progress::run(&format!("file system {label}"), mke2fs.arg(format!("{size}M")))
+}
+
+/// mke2fs counts nobody's files but its own; e2fsck counts all and says that it has changed something (1).
+fn count_quota(device: &Loop) -> Result<()> {
+    let status = Command::new("/sbin/e2fsck").args(["-fy", &device.path]).output()?.status;
+    if status.code() != Some(1) {
+        bail!("e2fsck ended with {status}");
+    }
+    Ok(())
+}
+
+/// Copies a part of the disk to another place in it.
+fn copy_within(disk: &Path, from: u64, to: u64, size: u64) -> Result<()> {
+    let mut dd = Command::new("dd");
+    let path = disk.display();
+    dd.args([format!("if={path}"), format!("of={path}"), "bs=1M".into(), "conv=notrunc,sparse".into()]);
+    dd.args([format!("skip={}", from / MIB), format!("seek={}", to / MIB), format!("count={}", size / MIB)]);
+    quiet(&mut dd).map(drop)
+}
+
+/// The first partition as `/boot`, which on the running machine is another file system.
+fn separate_boot(disk: &Path, tree: &Path) -> Result<()> {
+    let boot = root().join(".work/tree-boot");
+    let _ = fs::remove_dir_all(&boot);
+    fs::rename(tree.join("boot"), &boot)?;
+    fs::create_dir(tree.join("boot"))?;
+    ext4(disk, "boot", &boot, MIB, LVM_SECOND - 1, &[])?;
+    Ok(fs::remove_dir_all(&boot)?)
+}
+
+/// A physical volume with root and swap.
+fn physical_volume(disk: &Path, tree: &Path, offset: u64, size: u64) -> Result<()> {
+    let volumes = lvm::create(disk, offset, size)?;
+    ext4(disk, "root", tree, volumes.root, volumes.root_size / MIB, &[])?;
+    swap(disk, volumes.swap, volumes.swap_size)
+}
+
+/// Copies a tree into a new file system, into the first of these subvolumes if there are any.
+fn filled(device: Loop, tree: &Path, subvolumes: &[&str]) -> Result<()> {
+    let mounted = device.mount(&root().join(".work/mounted"))?;
+    for name in subvolumes {
+        let path = mounted.folder.join(name);
+        quiet(Command::new("/bin/btrfs").args(["-q", "subvolume", "create"]).arg(path))?;
+    }
+    mounted.fill(tree, subvolumes.first().unwrap_or(&""))?;
+    mounted.end()
+}
+
+/// EXTLINUX of the build host, by its own installer; the configuration is the guest's.
+fn extlinux(disk: &Path, size: u64) -> Result<()> {
+    let mounted = Loop::attach(disk, MIB, size)?.mount(&root().join(".work/mounted"))?;
+    quiet(Command::new("extlinux").arg("--install").arg(mounted.folder.join("boot/extlinux")))?;
+    mounted.end()?;
+    let code = fs::read(SYSLINUX_MBR)?;
+    write_at(&mut open(disk)?, 0, code.get(..440).context("SYSLINUX' mbr.bin is too short")?)
 }
 
 /// A file system that files of random bytes were removed from, as an unlink without a trim leaves it.
@@ -123,7 +274,7 @@ fn deleted(disk: &Path, tree: &Path, size: u64) -> Result<()> {
         let mut file = File::create(folder.join(number.to_string()))?;
         std::io::copy(&mut (&random).take(256 * MIB), &mut file)?;
     }
-    ext4(disk, "root", tree, MIB, size)?;
+    ext4(disk, "root", tree, MIB, size, &[])?;
     let mut commands: String = (0..DELETED).map(|number| format!("rm /var/tmp/deleted/{number}\n")).collect();
     commands.push_str("rmdir /var/tmp/deleted\n");
     let script = root().join(".work/debugfs.txt");
@@ -170,11 +321,7 @@ fn efi_loader(disk: &Path) -> Result<()> {
     let mut grub = Command::new("grub-mkimage");
     grub.args(["-O", "x86_64-efi", "-d", EFI_GRUB, "-p", "/boot/grub", "-c"]).arg(&early);
     quiet(grub.arg("-o").arg(&loader).args(EFI_MODULES))?;
-    let mut fat = Command::new("/usr/sbin/mkfs.vfat");
-    // 2048 sectors: the partition's start. Clusters of one sector make enough of them for FAT32. The size is in KiB.
-    fat.args(["-F", "32", "-s", "1", "-n", "ESP", "--offset", "2048"]).arg(disk);
-    quiet(fat.arg(((UEFI_SECOND - 1) * 1024).to_string()))?;
-    let volume = format!("{}@@1M", disk.display());
+    let volume = fat(disk, UEFI_SECOND - 1)?;
     let mtools = |program: &str| {
         let mut command = Command::new(program);
         command.arg("-i").arg(&volume);
@@ -186,11 +333,20 @@ fn efi_loader(disk: &Path) -> Result<()> {
     Ok(())
 }
 
-fn open(disk: &Path) -> Result<File> {
+/// An EFI system partition of `size` MiB at 1 MiB, empty; answers what mtools call it.
+fn fat(disk: &Path, size: u64) -> Result<String> {
+    let mut fat = Command::new("/usr/sbin/mkfs.vfat");
+    // 2048 sectors: the partition's start. Clusters of one sector make enough of them for FAT32. The size is in KiB.
+    fat.args(["-F", "32", "-s", "1", "-n", "ESP", "--offset", "2048"]).arg(disk);
+    quiet(fat.arg((size * 1024).to_string()))?;
+    Ok(format!("{}@@1M", disk.display()))
+}
+
+pub fn open(disk: &Path) -> Result<File> {
     OpenOptions::new().write(true).open(disk).with_context(|| format!("cannot open {}", disk.display()))
 }
 
-fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> Result<()> {
+pub fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> Result<()> {
     file.seek(SeekFrom::Start(offset))?;
     Ok(file.write_all(bytes)?)
 }

@@ -7,20 +7,26 @@ KIND=$2
 
 ROOT=/dev/sda1
 BOOT=/boot
+TYPE=ext4 OPTIONS=errors=remount-ro ARGUMENTS=
 case $KIND in
-uefi) ROOT=/dev/sda2 ;;
-lvm) ROOT=/dev/mapper/vg0-root BOOT= ;;
+uefi | systemd-boot) ROOT=/dev/sda2 ;;
+lvm | md) ROOT=/dev/mapper/vg0-root BOOT= ;;
+quota) ROOT=/dev/sda2 BOOT= ;;
+xfs) TYPE=xfs OPTIONS=defaults ;;
+btrfs) TYPE=btrfs OPTIONS=defaults,subvol=@rootfs ARGUMENTS=' rootflags=subvol=@rootfs' BOOT=/@rootfs/boot ;;
 esac
 
 chroot "$R" passwd -d root >/dev/null
 echo wherry-demo >"$R/etc/hostname"
-echo "$ROOT / ext4 errors=remount-ro 0 1" >"$R/etc/fstab"
+echo "$ROOT / $TYPE $OPTIONS 0 1" >"$R/etc/fstab"
 case $KIND in
-uefi)
+btrfs) echo '/dev/sda1 /home btrfs defaults,subvol=@home 0 0' >>"$R/etc/fstab" ;;
+quota) echo '/dev/sda1 /boot ext4 defaults 0 2' >>"$R/etc/fstab" ;;
+uefi | systemd-boot)
 	mkdir -p "$R/boot/efi"
 	echo '/dev/sda1 /boot/efi vfat umask=0077 0 1' >>"$R/etc/fstab"
 	;;
-lvm)
+lvm | md)
 	echo '/dev/sda1 /boot ext4 defaults 0 2' >>"$R/etc/fstab"
 	echo '/dev/mapper/vg0-swap none swap sw 0 0' >>"$R/etc/fstab"
 	;;
@@ -41,7 +47,14 @@ NET
 # written out while the initramfs is built, and the configuration says what such a machine says.
 KERNEL=$(cd "$R/boot" && ls vmlinuz-* | sort -V | tail -n 1)
 VERSION=${KERNEL#vmlinuz-}
-DRIVERS='ahci ata_piix sd_mod crc32c_generic ext4'
+DRIVERS="ahci ata_piix sd_mod crc32c_generic $TYPE"
+case $KIND in
+md)
+	DRIVERS="$DRIVERS raid1 dm_mod"
+	echo 'MAILADDR root' >"$R/etc/mdadm/mdadm.conf"
+	echo 'ARRAY /dev/md0 metadata=1.2 UUID=77686572:72792773:206d6972:726f722e name=home:0' >>"$R/etc/mdadm/mdadm.conf"
+	;;
+esac
 if [ "$KIND" = dracut ]; then
 	echo 'hostonly="yes"' >"$R/etc/dracut.conf.d/hostonly.conf"
 	chroot "$R" dracut --force --quiet --no-hostonly --no-hostonly-cmdline --drivers "$DRIVERS" \
@@ -61,6 +74,39 @@ s|^GRUB_CMDLINE_LINUX=.*|GRUB_CMDLINE_LINUX=\"root=$ROOT console=ttyS0\"|" "$R/e
 echo 'GRUB_TERMINAL=serial' >>"$R/etc/default/grub"
 
 case $KIND in
+extlinux)
+	mkdir -p "$R/boot/extlinux"
+	cat >"$R/boot/extlinux/extlinux.conf" <<EXTLINUX
+SERIAL 0 115200
+DEFAULT linux
+PROMPT 0
+LABEL linux
+	LINUX ../$KERNEL
+	APPEND root=$ROOT ro console=ttyS0
+	INITRD ../initrd.img-$VERSION
+EXTLINUX
+	exit 0
+	;;
+systemd-boot)
+	# As bootctl and kernel-install leave it, without the fallback loader.
+	E=$R/boot/efi
+	ID=0123456789abcdef0123456789abcdef
+	echo $ID >"$R/etc/machine-id"
+	mkdir -p "$E/EFI/systemd" "$E/EFI/BOOT" "$E/loader/entries" "$E/$ID/$VERSION"
+	cp "$R/usr/lib/systemd/boot/efi/systemd-bootx64.efi" "$E/EFI/systemd/systemd-bootx64.efi"
+	cp "$R/boot/$KERNEL" "$E/$ID/$VERSION/linux"
+	cp "$R/boot/initrd.img-$VERSION" "$E/$ID/$VERSION/initrd.img-$VERSION"
+	echo 'timeout 0' >"$E/loader/loader.conf"
+	cat >"$E/loader/entries/$ID-$VERSION.conf" <<ENTRY
+title      Debian GNU/Linux 12 (bookworm)
+version    $VERSION
+machine-id $ID
+options    root=$ROOT ro console=ttyS0
+linux      /$ID/$VERSION/linux
+initrd     /$ID/$VERSION/initrd.img-$VERSION
+ENTRY
+	exit 0
+	;;
 uefi) PLATFORM=x86_64-efi FIND='search --no-floppy --label --set=root root' ;;
 *) PLATFORM=i386-pc FIND="set root='hd0,msdos1'" ;;
 esac
@@ -74,7 +120,7 @@ terminal_output serial
 set timeout=0
 $FIND
 menuentry 'Debian GNU/Linux' {
-	linux $BOOT/$KERNEL root=$ROOT ro console=ttyS0
+	linux $BOOT/$KERNEL root=$ROOT$ARGUMENTS ro console=ttyS0
 	initrd $BOOT/initrd.img-$VERSION
 }
 GRUB

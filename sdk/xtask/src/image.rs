@@ -14,6 +14,18 @@ pub enum Layout {
     Deleted,
     /// MBR, a small `/boot`, a physical volume with root and swap.
     Lvm,
+    /// MBR, one partition with the root file system on XFS.
+    Xfs,
+    /// MBR, one partition with btrfs: the root in `@rootfs`, `/home` in `@home`.
+    Btrfs,
+    /// MBR, a small `/boot`, two partitions that are a mirror (MD, superblock 1.2) with a physical volume in it.
+    Md,
+    /// MBR, a small `/boot`, a root file system that adapters read and do not change: ext4 with quota files.
+    Quota,
+    /// As plain, started by EXTLINUX.
+    Extlinux,
+    /// GPT, an EFI system partition with systemd-boot and its kernels, the root file system.
+    SystemdBoot,
     /// GPT, an EFI system partition without the fallback loader, the root file system.
     Uefi,
 }
@@ -31,12 +43,18 @@ pub struct Kind {
 }
 
 /// Every recipe; the first is the demo's.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 11] = [
     Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain },
     Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi },
     Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm },
     Kind { name: "dracut", packages: &["dracut"], size: 1536, layout: Layout::Plain },
     Kind { name: "deleted", packages: &[], size: 4096, layout: Layout::Deleted },
+    Kind { name: "xfs", packages: &["xfsprogs"], size: 1536, layout: Layout::Xfs },
+    Kind { name: "btrfs", packages: &["btrfs-progs"], size: 1536, layout: Layout::Btrfs },
+    Kind { name: "md", packages: &["lvm2", "mdadm"], size: 3072, layout: Layout::Md },
+    Kind { name: "quota", packages: &[], size: 1792, layout: Layout::Quota },
+    Kind { name: "extlinux", packages: &["extlinux"], size: 1536, layout: Layout::Extlinux },
+    Kind { name: "systemd-boot", packages: &["systemd-boot"], size: 1536, layout: Layout::SystemdBoot },
 ];
 
 impl Kind {

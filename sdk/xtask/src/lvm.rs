@@ -1,6 +1,7 @@
 //! A volume group on a loop device, without the kernel's device mapper: `lvcreate` would want to activate its volume, so
 //! the logical volumes are written into the text of `vgcfgbackup` and put back by `vgcfgrestore`.
 
+use crate::loops::Loop;
 use crate::{quiet, root};
 use anyhow::{Context, Result};
 use std::fs;
@@ -38,11 +39,11 @@ pub fn create(disk: &Path, offset: u64, size: u64) -> Result<Volumes> {
     let made = volumes(offset, size);
     let root_extents = made.root_size / EXTENT;
     let device = Loop::attach(disk, offset, size)?;
-    device.lvm("pvcreate", &["--dataalignment", "1m", &device.path])?;
-    device.lvm("vgcreate", &["vg0", &device.path])?;
+    lvm(&device, "pvcreate", &["--dataalignment", "1m", &device.path])?;
+    lvm(&device, "vgcreate", &["vg0", &device.path])?;
     let text = root().join(".work/vg0.txt");
     let path = text.to_str().context("the checkout's path is no UTF-8")?;
-    device.lvm("vgcfgbackup", &["-f", path, "vg0"])?;
+    lvm(&device, "vgcfgbackup", &["-f", path, "vg0"])?;
     let group = fs::read_to_string(&text)?;
     let volumes = format!(
         "logical_volumes {{\n{}{}}}\n",
@@ -52,7 +53,7 @@ pub fn create(disk: &Path, offset: u64, size: u64) -> Result<Volumes> {
     // The last brace closes the group.
     let end = group.rfind('}').context("vgcfgbackup wrote no group")?;
     fs::write(&text, format!("{}{volumes}}}\n", &group[..end]))?;
-    device.lvm("vgcfgrestore", &["-f", path, "vg0"])?;
+    lvm(&device, "vgcfgrestore", &["-f", path, "vg0"])?;
     Ok(made)
 }
 
@@ -66,33 +67,13 @@ fn volume(name: &str, id: &str, start: u64, count: u64) -> String {
     )
 }
 
-/// A loop device, given back when dropped.
-struct Loop {
-    path: String,
-}
-
-impl Loop {
-    fn attach(disk: &Path, offset: u64, size: u64) -> Result<Self> {
-        let mut losetup = Command::new("/sbin/losetup");
-        losetup.args(["--find", "--show", "--offset", &offset.to_string(), "--sizelimit", &size.to_string()]);
-        Ok(Self { path: quiet(losetup.arg(disk))?.trim().to_owned() })
-    }
-
-    /// A command of LVM that sees this device only and leaves no trace in /etc.
-    fn lvm(&self, program: &str, words: &[&str]) -> Result<()> {
-        let config = format!(
-            "devices {{ use_devicesfile=0 filter=[\"a|^{}$|\", \"r|.*|\"] }} \
-             backup {{ backup=0 archive=0 }} activation {{ monitoring=0 }} global {{ event_activation=0 }}",
-            self.path
-        );
-        quiet(Command::new(Path::new("/sbin").join(program)).args(["--config", &config]).args(words))?;
-        Ok(())
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // A device that stays attached costs a number, no more.
-        let _ = Command::new("/sbin/losetup").args(["--detach", &self.path]).status();
-    }
+/// A command of LVM that sees this device only and leaves no trace in /etc.
+fn lvm(device: &Loop, program: &str, words: &[&str]) -> Result<()> {
+    let config = format!(
+        "devices {{ use_devicesfile=0 filter=[\"a|^{}$|\", \"r|.*|\"] }} \
+         backup {{ backup=0 archive=0 }} activation {{ monitoring=0 }} global {{ event_activation=0 }}",
+        device.path
+    );
+    quiet(Command::new(Path::new("/sbin").join(program)).args(["--config", &config]).args(words))?;
+    Ok(())
 }

@@ -8,8 +8,10 @@ mod disk;
 mod fuzz;
 mod image;
 mod kernel;
+mod loops;
 mod lvm;
 mod matrix;
+mod mirror;
 mod packages;
 mod progress;
 mod snapshot;
@@ -29,7 +31,8 @@ cargo xtask boots [--all|NAME]
 cargo xtask bench            measures the release build
 cargo xtask bench-archive    measures the archive against restic and borg
 cargo xtask bench-windows    measures a Windows with many files
-cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted
+cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted, xfs, btrfs,
+                             md, quota, extlinux, systemd-boot
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
 cargo xtask kernel           makes the kernel that tests ask what Linux makes of a volume, once

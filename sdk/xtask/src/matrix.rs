@@ -33,7 +33,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 10] = [
+const HEAVY: [Case; 16] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "nvme"),
     case("lvm", "virtio-scsi"),
@@ -44,6 +44,12 @@ const HEAVY: [Case; 10] = [
     case("ext4", "ahci"),
     case("uefi", "ahci"),
     case("lvm", "ahci"),
+    case("xfs", "virtio-blk"),
+    case("btrfs", "virtio-blk"),
+    case("md", "virtio-scsi"),
+    case("quota", "virtio-blk"),
+    case("extlinux", "virtio-blk"),
+    case("systemd-boot", "nvme"),
 ];
 /// An emulated boot keeps one core busy for most of its time, so two at a time suit two cores.
 const AT_A_TIME: usize = 2;
@@ -131,9 +137,10 @@ impl Case {
             other => bail!("nothing is known of disks on {other}"),
         };
         let device = match kind.layout {
-            Layout::Lvm => "/dev/mapper/vg0-root".into(),
-            Layout::Uefi => format!("{disk}{partition}2"),
-            Layout::Plain | Layout::Deleted => format!("{disk}{partition}1"),
+            Layout::Lvm | Layout::Md => "/dev/mapper/vg0-root".into(),
+            Layout::Uefi | Layout::SystemdBoot | Layout::Quota => format!("{disk}{partition}2"),
+            Layout::Btrfs => format!("{disk}{partition}1[/@rootfs]"),
+            Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux => format!("{disk}{partition}1"),
         };
         ensure!(answers.root == device, "root should be on {device}");
         let drivers = answers.drivers.split_whitespace().any(|one| one == driver);
@@ -167,16 +174,8 @@ pub fn check(image: &Path, file_systems: &[FileSystem]) -> Result<()> {
             "driver=raw,offset={offset},size={size},file.driver=qcow2,file.file.driver=file,file.file.filename={file}"
         );
         quiet(Command::new("qemu-img").args(["convert", "--image-opts", &source, "-O", "raw"]).arg(&part))?;
-        let mut checker = if system.fat {
-            let mut checker = Command::new("/usr/sbin/fsck.fat");
-            checker.arg("-n");
-            checker
-        } else {
-            let mut checker = Command::new("/sbin/e2fsck");
-            checker.arg("-fn");
-            checker
-        };
-        quiet(checker.arg(&part)).with_context(|| format!("the file system at byte {offset}"))?;
+        quiet(system.checker.command().arg(&part))
+            .with_context(|| format!("the file system at byte {offset}"))?;
         fs::remove_file(&part)?;
     }
     Ok(())

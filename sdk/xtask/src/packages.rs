@@ -86,6 +86,11 @@ pub const IMAGE: &[Need] = &[
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/sbin/mkfs.vfat", "dosfstools"),
     ("/sbin/vgcfgrestore", "lvm2"),
+    ("/sbin/mkfs.xfs", "xfsprogs"),
+    ("/sbin/mkfs.btrfs", "btrfs-progs"),
+    ("/usr/bin/extlinux", "extlinux"),
+    ("/usr/lib/syslinux/mbr/mbr.bin", "syslinux-common"),
+    ("/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "systemd-boot-efi"),
 ];
 
 /// What boots them and looks at migrated disks.
