@@ -2,9 +2,10 @@
 root=$1
 [ -n "$root" ] && [ ! -e "$root/var/lib/wherry/@STAMP@" ] || exit 0
 echo "wherry: first start, the system is changed for its new devices"
-was=rw
+was=rw source= type=
 while read -r device place kind options rest; do
 	if [ "$place" = "$root" ]; then
+		source=$device type=$kind
 		case "$options" in
 		ro | ro,*) was=ro ;;
 		*) was=rw ;;
@@ -12,7 +13,8 @@ while read -r device place kind options rest; do
 	fi
 done < /proc/mounts
 if [ "$was" = ro ]; then
-	mount -o remount,rw "$root" || { echo "wherry: FAILED, $root cannot be written"; exit 0; }
+	# klibc's mount wants all of its words.
+	mount -o remount,rw -t "$type" "$source" "$root" || { echo "wherry: FAILED, $root cannot be written"; exit 0; }
 fi
 mkdir -p "$root/.wherry" || echo "wherry: FAILED to make $root/.wherry"
 for file in /wherry/*; do
@@ -25,6 +27,6 @@ else
 	echo "wherry: FAILED, see /.wherry/apply; it is tried again at the next start"
 fi
 if [ "$was" = ro ]; then
-	mount -o remount,ro "$root"
+	mount -o remount,ro -t "$type" "$source" "$root"
 fi
 exit 0

@@ -48,6 +48,30 @@ pub trait Blob {
     }
 }
 
+impl<B: Blob + ?Sized> Blob for &B {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+    fn sector_size(&self) -> u32 {
+        (**self).sector_size()
+    }
+    fn writable(&self) -> bool {
+        (**self).writable()
+    }
+    fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        (**self).read(offset, length)
+    }
+    fn read_many(&self, ranges: &[Range]) -> Result<Vec<u8>> {
+        (**self).read_many(ranges)
+    }
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        (**self).write(offset, bytes)
+    }
+    fn write_many(&self, pieces: &[(u64, &[u8])]) -> Result<()> {
+        (**self).write_many(pieces)
+    }
+}
+
 /// The guest's files as the guest would see them.
 #[allow(missing_docs, reason = "the same functions as interface `tree`, documented there")]
 pub trait Tree {

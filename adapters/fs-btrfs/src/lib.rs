@@ -1,0 +1,251 @@
+//! btrfs on one device, without being mounted by a kernel: read whole, and changed in place. Nothing on the device is trusted:
+//! numbers are checked where they are read, every walk ends.
+
+mod block;
+mod bytes;
+mod checksum;
+mod chunk;
+mod compression;
+mod content;
+mod device;
+mod directory;
+mod features;
+mod inode;
+mod key;
+mod path;
+mod store;
+mod subvolume;
+mod superblock;
+mod tree;
+mod used;
+mod xattr;
+
+use content::Unpacked;
+use device::Device;
+use directory::{Listing, Target};
+use inode::{Inode, Place};
+use std::collections::HashMap;
+use std::rc::Rc;
+use store::Store;
+use superblock::Superblock;
+use tree::Tree;
+use wherry_sdk::filesystem::Identity;
+use wherry_sdk::path::not_found;
+use wherry_sdk::{
+    Blob, Entry, EntryPage, Error, ErrorKind, Fact, FileSystem, Kind, Meta, Range, Result, Room, fact,
+};
+
+/// Entries in one page of a listing.
+const ENTRIES_MOST: u32 = 1 << 13;
+
+/// A mounted file system.
+pub struct Btrfs<'a> {
+    store: Store<'a>,
+    /// Trees by their numbers, as far as they were asked for.
+    trees: HashMap<u64, Tree>,
+    listings: HashMap<Place, Rc<Listing>>,
+    /// What they take in memory, in bytes.
+    kept: usize,
+    unpacked: Option<Unpacked>,
+    /// What is in use cannot be told for certain.
+    doubt: bool,
+}
+
+/// What is at the empty directory of a snapshot whose origin has a subvolume there.
+fn empty() -> Meta {
+    let (kind, mode) = (Kind::Directory, 0o755);
+    Meta { kind, size: 0, mode, uid: 0, gid: 0, mtime: 0, id: 2, links: 1, attributes: Vec::new() }
+}
+
+fn check_log(superblock: &Superblock) -> Result<()> {
+    match superblock.log_root() {
+        0 => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Dirty,
+            "the btrfs log has to be replayed: shut the guest down cleanly, or mount and unmount the file system once",
+        )),
+    }
+}
+
+impl<'a> Btrfs<'a> {
+    fn open(device: Box<dyn Blob + 'a>, superblock: Superblock) -> Result<Self> {
+        superblock.check_readable()?;
+        let store = Store::open(Device::new(device), superblock)?;
+        let doubt = store.superblock.log_root() != 0
+            || store.superblock.devices() != 1
+            || store.chunks.iter().any(|chunk| chunk.copies.is_empty());
+        let (trees, listings) = (HashMap::new(), HashMap::new());
+        Ok(Self { store, trees, listings, kept: 0, unpacked: None, doubt })
+    }
+
+    fn meta(&mut self, inode: &Inode, attributes: bool) -> Result<Meta> {
+        let (uid, gid) = inode.owner();
+        Ok(Meta {
+            kind: inode.kind(),
+            size: inode.size(),
+            mode: inode.mode() & 0o7777,
+            uid,
+            gid,
+            mtime: inode.mtime(),
+            id: inode.place.id(),
+            links: inode.links(),
+            attributes: if attributes { self.attributes(inode)? } else { Vec::new() },
+        })
+    }
+
+    fn of_kind(&mut self, path: &str, kind: Kind, what: &str) -> Result<Inode> {
+        match self.resolve(path)? {
+            Some(inode) if inode.kind() == kind => Ok(inode),
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("{path} is not a {what}"))),
+        }
+    }
+
+    /// What is known of subvolumes: the default one's path, and those of all.
+    fn facts(&mut self) -> Result<Vec<Fact>> {
+        let default = self.default_subvolume()?;
+        let subvolumes = self.subvolumes()?;
+        let path =
+            |number: u64| subvolumes.iter().find(|(id, _)| *id == number).map(|(_, path)| path.as_str());
+        let mut facts = vec![fact("default-subvolume", path(default).unwrap_or("/"))];
+        if !subvolumes.is_empty() {
+            let list: Vec<String> = subvolumes.iter().map(|(id, path)| format!("{id} {path}")).collect();
+            facts.push(fact("subvolumes", list.join("\n")));
+        }
+        Ok(facts)
+    }
+}
+
+impl FileSystem for Btrfs<'static> {
+    fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
+        let Some(superblock) = superblock::read(device)? else { return Ok(None) };
+        let mut facts = vec![fact("features", superblock.features())];
+        facts.push(fact("checksum", superblock.algorithm.name()));
+        if superblock.log_root() != 0 {
+            facts.push(fact("journal", "has to be replayed"));
+        }
+        if superblock.devices() != 1 {
+            facts.push(fact("devices", superblock.devices()));
+        }
+        // What cannot be read here is told by the mount.
+        if let Ok(more) =
+            Btrfs::open(Box::new(device), superblock.clone()).and_then(|mut opened| opened.facts())
+        {
+            facts.extend(more);
+        }
+        Ok(Some(Identity {
+            kind: "btrfs".into(),
+            uuid: Some(superblock.uuid()),
+            label: superblock.label(),
+            block: superblock.sector,
+            size: superblock.device_size().min(device.size()),
+            clean: superblock.log_root() == 0,
+            facts,
+        }))
+    }
+
+    fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self> {
+        let Some(superblock) = superblock::read(device.as_ref())? else {
+            return Err(Error::corrupt(superblock::PLACES[0], "there is no btrfs superblock here"));
+        };
+        if writable {
+            check_log(&superblock)?;
+            superblock.check_writable()?;
+        }
+        let mut mounted = Self::open(device, superblock)?;
+        if mounted.inode(path::TOP)?.kind() != Kind::Directory {
+            return Err(Error::new(ErrorKind::Corrupt, "the top is not a directory: run btrfs check"));
+        }
+        Ok(mounted)
+    }
+
+    fn stat(&mut self, path: &str) -> Result<Meta> {
+        match self.resolve(path)? {
+            Some(inode) => self.meta(&inode, true).map_err(|error| error.within(path)),
+            None => Ok(empty()),
+        }
+    }
+
+    fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<EntryPage> {
+        let Some(directory) = self.resolve(path)? else {
+            return Ok(EntryPage { entries: Vec::new(), next: None });
+        };
+        if directory.kind() != Kind::Directory {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("{path} is not a directory")));
+        }
+        let listing = self.listing(&directory).map_err(|error| error.within(path))?;
+        let from = usize::try_from(start).unwrap_or(usize::MAX).min(listing.len());
+        let most = most.clamp(1, ENTRIES_MOST) as usize;
+        let mut entries = Vec::new();
+        for (name, target) in listing.iter().skip(from).take(most) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let meta = match target {
+                Target::Inode(place) => {
+                    let inode =
+                        self.inode(*place).map_err(|error| error.within(&format!("{path}/{name}")))?;
+                    self.meta(&inode, false)?
+                }
+                Target::Empty => empty(),
+            };
+            entries.push(Entry { name, meta });
+        }
+        let behind = from + entries.len();
+        Ok(EntryPage { entries, next: (behind < listing.len()).then_some(behind as u64) })
+    }
+
+    fn read(&mut self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let inode = self.of_kind(path, Kind::File, "regular file")?;
+        self.read_file(&inode, offset, length).map_err(|error| error.within(path))
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String> {
+        let inode = self.of_kind(path, Kind::Symlink, "symbolic link")?;
+        let target = self.read_file(&inode, 0, 4096).map_err(|error| error.within(path))?;
+        Ok(String::from_utf8_lossy(&target).into_owned())
+    }
+
+    fn room(&mut self) -> Result<Room> {
+        let (total, used) = self.store.superblock.sizes();
+        Ok(Room { total, free: total.saturating_sub(used), free_files: None })
+    }
+
+    fn write(&mut self, path: &str, _content: &dyn Blob, _like: Option<&Meta>) -> Result<()> {
+        Err(not_found(path))
+    }
+
+    fn modify(&mut self, path: &str, _offset: u64, _content: &dyn Blob) -> Result<()> {
+        Err(not_found(path))
+    }
+
+    fn rename(&mut self, old: &str, _new: &str) -> Result<()> {
+        Err(not_found(old))
+    }
+
+    fn remove(&mut self, path: &str) -> Result<()> {
+        Err(not_found(path))
+    }
+
+    fn make_directory(&mut self, path: &str, _like: Option<&Meta>) -> Result<()> {
+        Err(not_found(path))
+    }
+
+    fn make_symlink(&mut self, path: &str, _target: &str, _like: Option<&Meta>) -> Result<()> {
+        Err(not_found(path))
+    }
+
+    fn set_meta(&mut self, path: &str, _meta: &Meta) -> Result<()> {
+        Err(not_found(path))
+    }
+
+    fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
+        self.used_ranges(start, most)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The adapter.
+pub type Driver = Btrfs<'static>;
+
+wherry_sdk::register_filesystem_driver!(Driver, "../adapter.toml");

@@ -1,0 +1,217 @@
+//! Blocks of trees by their logical addresses: read, checked, kept, and written back.
+
+use crate::block::{Block, Expected};
+use crate::bytes::{part, put};
+use crate::checksum::LENGTH_MOST;
+use crate::chunk::Chunks;
+use crate::device::Device;
+use crate::key::{self, Key};
+use crate::superblock::{PLACES, Root, Superblock};
+use crate::tree::Range;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use wherry_sdk::{Error, READ_MOST, Result};
+
+/// Bytes of blocks that are kept.
+const KEPT_MOST: usize = 24 << 20;
+
+/// The device as a space of logical addresses.
+pub struct Store<'a> {
+    pub device: Device<'a>,
+    pub superblock: Superblock,
+    pub chunks: Chunks,
+    blocks: HashMap<u64, Rc<Block>>,
+    dirty: BTreeSet<u64>,
+    /// Changes of blocks so far.
+    pub changes: u64,
+}
+
+impl<'a> Store<'a> {
+    /// Reads the chunks.
+    pub fn open(device: Device<'a>, superblock: Superblock) -> Result<Self> {
+        let (id, size) = (superblock.device_id(), device.size());
+        let chunks = Chunks::system(superblock.system_chunks(), id, size)?;
+        let (blocks, dirty) = (HashMap::new(), BTreeSet::new());
+        let mut store = Self { device, superblock, chunks, blocks, dirty, changes: 0 };
+        let mut items = Vec::new();
+        let range = Range::of(key::CHUNK_OBJECT, key::CHUNK_ITEM);
+        store.each(store.superblock.chunk_root(), range, &mut |key, item| {
+            items.push((key.offset, item.to_vec()));
+            Ok(true)
+        })?;
+        let mut chunks = Chunks::default();
+        for (start, item) in items {
+            chunks.add(start, &item, id, size)?;
+        }
+        store.chunks = chunks;
+        Ok(store)
+    }
+
+    /// A block, from whichever copy is sound.
+    pub fn block(&mut self, address: u64, expected: Expected) -> Result<Rc<Block>> {
+        if let Some(block) = self.blocks.get(&address) {
+            if block.level() != expected.level || block.generation() != expected.generation {
+                return Err(Error::corrupt(
+                    address,
+                    format!("the tree block at {address} is in two places: run btrfs check"),
+                ));
+            }
+            return Ok(Rc::clone(block));
+        }
+        let node = self.superblock.node;
+        let mut why = None;
+        for place in self.chunks.places(address, u64::from(node))? {
+            let read =
+                self.device.metadata(place, node).and_then(|bytes| self.checked(bytes, address, expected));
+            match read {
+                Ok(block) => {
+                    self.keep(address, &block);
+                    return Ok(block);
+                }
+                Err(error) => {
+                    why.get_or_insert(error);
+                }
+            }
+        }
+        Err(why.unwrap_or_else(|| Error::corrupt(address, "there is no copy of this block")))
+    }
+
+    fn checked(&self, bytes: Vec<u8>, address: u64, expected: Expected) -> Result<Rc<Block>> {
+        let algorithm = self.superblock.algorithm;
+        if algorithm.sum(part(&bytes, LENGTH_MOST, bytes.len())) != part(&bytes, 0, algorithm.length()) {
+            let message = format!("the tree block at {address} has a wrong checksum: run btrfs check");
+            return Err(Error::corrupt(address, message));
+        }
+        Block::parse(bytes, address, self.superblock.block_uuid(), expected).map(Rc::new)
+    }
+
+    fn keep(&mut self, address: u64, block: &Rc<Block>) {
+        if self.blocks.len() * self.superblock.node as usize >= KEPT_MOST {
+            let dirty = &self.dirty;
+            self.blocks.retain(|address, _| dirty.contains(address));
+        }
+        self.blocks.insert(address, Rc::clone(block));
+    }
+
+    /// Keeps a changed block until it is written back.
+    pub fn change(&mut self, block: Block) -> Result<()> {
+        if self.dirty.len() * self.superblock.node as usize >= 2 * KEPT_MOST {
+            return Err(Error::new(wherry_sdk::ErrorKind::Limit, "too many changes in the trees at once"));
+        }
+        self.changes += 1;
+        self.dirty.insert(block.address());
+        self.blocks.insert(block.address(), Rc::new(block));
+        Ok(())
+    }
+
+    /// Forgets a block that is free again.
+    pub fn forget(&mut self, address: u64) {
+        self.dirty.remove(&address);
+        self.blocks.remove(&address);
+    }
+
+    /// Writes everything back, the superblock last.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.changes == 0 {
+            return Ok(());
+        }
+        for address in std::mem::take(&mut self.dirty) {
+            let Some(block) = self.blocks.get(&address) else { continue };
+            let mut bytes = block.bytes.clone();
+            let sum = self.superblock.algorithm.sum(part(&bytes, LENGTH_MOST, bytes.len()));
+            put(&mut bytes, 0, &[0; LENGTH_MOST]);
+            put(&mut bytes, 0, &sum);
+            for place in self.chunks.places(address, bytes.len() as u64)? {
+                self.device.write(place, &bytes)?;
+            }
+        }
+        for place in PLACES {
+            if place + crate::superblock::LENGTH as u64 <= self.device.size() {
+                self.device.write(place, &self.superblock.copy(place))?;
+            }
+        }
+        self.changes = 0;
+        Ok(())
+    }
+
+    /// Content at an address, at most [`READ_MOST`] bytes, of the first copy for which `sound` holds.
+    pub fn data(&mut self, address: u64, length: u64, sound: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        for place in self.chunks.places(address, length)? {
+            let bytes = self.device.data(place, length.min(u64::from(READ_MOST)) as u32)?;
+            if sound(&bytes) {
+                return Ok(bytes);
+            }
+        }
+        Err(Error::corrupt(address, format!("the content at {address} has a wrong checksum in every copy")))
+    }
+
+    /// Writes content at an address into every copy.
+    pub fn write_data(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        for place in self.chunks.places(address, bytes.len() as u64)? {
+            self.device.write(place, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the items of a tree in a range, in order, until it answers false.
+    pub fn each(
+        &mut self,
+        root: Root,
+        range: Range,
+        each: &mut dyn FnMut(Key, &[u8]) -> Result<bool>,
+    ) -> Result<()> {
+        self.walk(root, range, each).map(|_| ())
+    }
+
+    fn walk(
+        &mut self,
+        at: Root,
+        range: Range,
+        each: &mut dyn FnMut(Key, &[u8]) -> Result<bool>,
+    ) -> Result<bool> {
+        if at.level >= crate::block::LEVELS_MOST {
+            return Err(Error::corrupt(at.block, format!("a tree has {} levels: run btrfs check", at.level)));
+        }
+        let block = self.block(at.block, Expected { level: at.level, generation: at.generation })?;
+        let first = if at.level == 0 { block.lower(range.from) } else { block.child(range.from) };
+        for slot in first..block.count() {
+            if block.key(slot) > range.to {
+                return Ok(false);
+            }
+            let on = if at.level == 0 {
+                each(block.key(slot), block.item(slot))?
+            } else {
+                let child = block.pointer(slot);
+                let below = Root { block: child.block, level: at.level - 1, generation: child.generation };
+                self.walk(below, range, each)?
+            };
+            if !on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+    /// The last item whose key is not greater than `key`.
+    pub fn before(&mut self, root: Root, key: Key) -> Result<Option<(Key, Vec<u8>)>> {
+        if root.level >= crate::block::LEVELS_MOST {
+            return Err(Error::corrupt(
+                root.block,
+                format!("a tree has {} levels: run btrfs check", root.level),
+            ));
+        }
+        let block = self.block(root.block, Expected { level: root.level, generation: root.generation })?;
+        let behind = block.lower(key.next());
+        for slot in (0..behind).rev() {
+            if root.level == 0 {
+                return Ok(Some((block.key(slot), block.item(slot).to_vec())));
+            }
+            let child = block.pointer(slot);
+            let below = Root { block: child.block, level: root.level - 1, generation: child.generation };
+            // Only a damaged child is empty; then the one before it has the last key.
+            if let Some(found) = self.before(below, key)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}

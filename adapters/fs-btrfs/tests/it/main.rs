@@ -1,0 +1,6 @@
+//! File systems made by mkfs.btrfs and filled by Linux, read and changed by the adapter.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+mod images;
+mod reading;
