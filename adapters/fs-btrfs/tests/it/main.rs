@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
+mod edits;
 mod images;
 mod reading;
