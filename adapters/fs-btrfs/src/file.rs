@@ -217,7 +217,7 @@ impl Btrfs<'_> {
             let key = |at| Key::new(place.number, key::EXTENT_DATA, at);
             self.remove_item(place.tree, key(extent.at))?;
             if extent.kind == INLINE {
-                inode.set_bytes(inode.bytes().saturating_sub(extent.inline.len() as u64));
+                inode.set_bytes(inode.bytes().saturating_sub(extent.length));
                 continue;
             }
             let (left, right) =
