@@ -15,16 +15,6 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     let missing = || Error::new(ErrorKind::NotFound, "there is no Linux system among the volumes");
     let root = mounts::mount(guest).ok_or_else(missing)?;
     let mut work = Work::new(guest, profile, options, &root);
-    if let Some(subvolume) = &root.subvolume {
-        let message =
-            format!("the system is in subvolume {subvolume} of a btrfs volume, which cannot be mounted yet");
-        work.block(
-            "linux.root.subvolume",
-            message,
-            "move the root out of the subvolume, or wait for a later version",
-        );
-        return Ok(work.result);
-    }
     check_options(&mut work);
     mount_concerns(&mut work, &root);
     let entries = entries::entries(guest);

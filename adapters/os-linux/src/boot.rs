@@ -1,7 +1,7 @@
 //! The edits to boot menus and to what makes them anew: command lines, `resume`, GRUB's `device.map`.
 
 use crate::cmdline::{Rewrite, Rewritten, Style};
-use crate::devices::{Bus, Naming};
+use crate::devices::Naming;
 use crate::entries::{self, Entry};
 use crate::files::{file, listed, shell_value, text};
 use crate::work::Work;
@@ -139,7 +139,7 @@ fn resume(work: &mut Work<'_>) -> Result<()> {
 
 /// `(hd0) /dev/sda`: GRUB's own tools refuse to work with disks that are not in the map (grub-install(8)).
 fn device_map(work: &mut Work<'_>) -> Result<()> {
-    let bus = Bus::new(&work.profile.disk_bus);
+    let bus = work.bus;
     for path in ["/boot/grub/device.map", "/boot/grub2/device.map"] {
         let Some(old) = text(work.guest, path) else { continue };
         let lines = old.split_inclusive('\n').map(|line| {

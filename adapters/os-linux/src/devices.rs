@@ -46,6 +46,8 @@ pub enum Bus {
     Xen,
     /// `/dev/nvme0n1p1`
     Nvme,
+    /// `/dev/hda1`: IDE before libata
+    OldIde,
 }
 
 impl Bus {
@@ -65,6 +67,7 @@ impl Bus {
             Self::Scsi => "sd",
             Self::VirtioBlk => "vd",
             Self::Xen => "xvd",
+            Self::OldIde => "hd",
             Self::Nvme => {
                 let partition = partition.map(|number| format!("p{number}")).unwrap_or_default();
                 return Some(format!("/dev/nvme{disk}n1{partition}"));

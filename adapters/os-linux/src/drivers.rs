@@ -1,5 +1,6 @@
 //! The driver of the boot disk, early: every boot entry's initramfs must hold it and load it.
 
+use crate::devices::Bus;
 use crate::entries::Entry;
 use crate::initramfs::{self, Outcome, Segment};
 use crate::kernels::{Driver, Kernel};
@@ -14,7 +15,6 @@ const SPARE: u64 = 64 << 10;
 
 struct Drivers<'w, 'a> {
     work: &'w mut Work<'a>,
-    wanted: &'static [&'static str],
     kernels: BTreeMap<String, Kernel>,
     /// whether an image (for a release) will reach the disk
     images: BTreeMap<(String, String), bool>,
@@ -25,7 +25,6 @@ struct Drivers<'w, 'a> {
 
 /// Extends every initramfs that cannot reach the disk, and keeps the modules for later ones.
 pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
-    let wanted = modules::storage(&work.profile.disk_bus);
     if !entries.iter().any(|entry| entry.kernel.is_some()) {
         let message = "no kernel was found in /boot or by any boot menu".to_owned();
         work.block("linux.kernel.missing", message, "check that the boot volume is among the disks");
@@ -37,7 +36,13 @@ pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
     }
     let only_one = kernels.len() <= 1;
     let (images, keep) = (BTreeMap::new(), Vec::new());
-    let mut drivers = Drivers { work, wanted, kernels, images, keep, only_one };
+    let mut drivers = Drivers { work, kernels, images, keep, only_one };
+    let starts = entries.iter().find(|entry| entry.default).and_then(|entry| entry.kernel.as_ref());
+    let kernel =
+        starts.and_then(|path| drivers.kernels.get(path)).or_else(|| drivers.kernels.values().next());
+    if kernel.is_some_and(|kernel| drivers.wanted(kernel).contains(&"ide_disk")) {
+        drivers.work.bus = Bus::OldIde;
+    }
     for entry in entries {
         drivers.entry(entry)?;
     }
@@ -81,7 +86,8 @@ impl Drivers<'_, '_> {
     }
 
     fn entry_with(&mut self, entry: &Entry, kernel: &Kernel) -> Result<()> {
-        if kernel.drivers(self.wanted, Driver::BuiltIn).len() == self.wanted.len() {
+        let wanted = self.wanted(kernel);
+        if kernel.drivers(wanted, Driver::BuiltIn).len() == wanted.len() {
             return Ok(());
         }
         let (Some(release), Some(folder)) = (&kernel.release, &kernel.modules) else {
@@ -97,7 +103,7 @@ impl Drivers<'_, '_> {
         if !self.has_drivers(kernel, Self::severity(entry)) {
             return Ok(());
         }
-        let needed = kernel.drivers(self.wanted, Driver::Module);
+        let needed = kernel.drivers(wanted, Driver::Module);
         for image in &entry.missing {
             let message = format!("{} loads {image}, which is missing: {}", entry.title, entry.source);
             let severity = self.severity_of_start(entry);
@@ -121,9 +127,14 @@ impl Drivers<'_, '_> {
         self.initramfs(entry, release, folder, &needed)
     }
 
+    /// The modules by which this kernel reaches the disk.
+    fn wanted(&self, kernel: &Kernel) -> &'static [&'static str] {
+        kernel.storage(&self.work.profile.disk_bus)
+    }
+
     /// Whether the kernel has every wanted driver; if not, says so with the buses that it can do.
     fn has_drivers(&mut self, kernel: &Kernel, severity: Severity) -> bool {
-        let missing = kernel.drivers(self.wanted, Driver::Missing);
+        let missing = kernel.drivers(self.wanted(kernel), Driver::Missing);
         if missing.is_empty() {
             return true;
         }
@@ -217,7 +228,7 @@ impl Drivers<'_, '_> {
     }
 
     fn keep(&mut self, needed: &[&'static str]) {
-        let new = self.wanted.iter().filter(|module| needed.contains(module) && !self.keep.contains(module));
+        let new = needed.iter().filter(|module| !self.keep.contains(module));
         self.keep.extend(new.copied().collect::<Vec<_>>());
     }
 
@@ -227,7 +238,8 @@ impl Drivers<'_, '_> {
             "build the image again in the guest with these modules, or choose a disk bus whose driver it has";
         let found = Unified::open(self.work.guest, path)?;
         let kernel = Kernel::of_release(self.work.guest, path, found.release.clone());
-        if kernel.drivers(self.wanted, Driver::BuiltIn).len() == self.wanted.len() {
+        let wanted = self.wanted(&kernel);
+        if kernel.drivers(wanted, Driver::BuiltIn).len() == wanted.len() {
             return Ok(());
         }
         let (Some(release), Some(folder)) = (&kernel.release, &kernel.modules) else {
@@ -238,7 +250,7 @@ impl Drivers<'_, '_> {
         if !self.has_drivers(&kernel, Severity::Blocking) {
             return Ok(());
         }
-        let needed = kernel.drivers(self.wanted, Driver::Module);
+        let needed = kernel.drivers(wanted, Driver::Module);
         let message = match found.check(release, folder, &needed)? {
             Outcome::Sufficient => return Ok(()),
             Outcome::Append(segment) => format!(

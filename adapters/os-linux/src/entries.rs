@@ -141,7 +141,15 @@ fn locate(guest: &dyn Tree, source: &str, path: &str) -> Option<String> {
     }
     let base = ["/boot/efi", "/efi"].into_iter().find(|esp| source.starts_with(esp)).unwrap_or("/boot");
     let bases = [base, "/boot", "", "/boot/efi", "/efi"];
-    bases.iter().find_map(|base| file(guest, &format!("{base}{path}")))
+    let found = |path: &str| bases.iter().find_map(|base| file(guest, &format!("{base}{path}")));
+    found(path).or_else(|| found(below_subvolume(path)?))
+}
+
+/// GRUB counts from the top of a btrfs volume: `/@rootfs/boot/vmlinuz`, `/@boot/vmlinuz`.
+fn below_subvolume(path: &str) -> Option<&str> {
+    let boot = path.find("/boot/").filter(|at| *at > 0);
+    let first = || path.starts_with("/@").then(|| path.get(1..)?.find('/').map(|at| at + 1)).flatten();
+    path.get(boot.or_else(first)?..)
 }
 
 fn bls(guest: &dyn Tree, variables: &Variables, all: &mut Vec<Entry>) {

@@ -15,13 +15,25 @@ pub struct Entry<'a> {
     pub options: &'a str,
 }
 
+/// Whether this is a hypervisor's way to share the host's files, which no other machine has: VMware's, VirtualBox's,
+/// Parallels', KVM's.
+pub fn shared_folder(kind: &str) -> bool {
+    ["vmhgfs", "fuse.vmhgfs-fuse", "vmblock", "vboxsf", "prl_fs", "fuse.prl_fsd", "virtiofs", "9p"]
+        .contains(&kind)
+}
+
 impl Entry<'_> {
+    /// Whether it is a drive for discs, whose name only looks like a disk's (`/dev/hdc`).
+    pub fn removable(&self) -> bool {
+        ["iso9660", "udf"].iter().any(|kind| self.kind.contains(kind))
+            || ["cdrom", "dvd", "floppy", "cdrecorder"].iter().any(|name| self.path.contains(name))
+    }
+
     /// Whether the system starts without it.
     pub fn optional(&self) -> bool {
         let mut options = self.options.split(',');
         self.kind == "swap"
-            || ["iso9660", "udf"].iter().any(|kind| self.kind.contains(kind))
-            || ["cdrom", "floppy"].iter().any(|name| self.path.contains(name))
+            || self.removable()
             || options.any(|option| option == "noauto" || option == "nofail")
     }
 }
@@ -53,7 +65,8 @@ pub fn rewrite<'a>(
     let mut unknown = Vec::new();
     let lines = text.split_inclusive('\n').map(|line| {
         let word = line.split_whitespace().nth(column).filter(|_| !line.trim_start().starts_with('#'));
-        let Some(word) = word.filter(|word| unstable(word)) else { return line.to_owned() };
+        let removable = column == 0 && entry(line).is_some_and(|entry| entry.removable());
+        let Some(word) = word.filter(|word| !removable && unstable(word)) else { return line.to_owned() };
         match devices.resolve(word).and_then(|device| naming.name(device)) {
             Some(name) => replace_word(line, column, word, &name),
             None => {

@@ -128,18 +128,6 @@ fn unified_kernel_images() {
     assert_eq!(result(b"not a PE file".to_vec()), ["blocking linux.uki.unknown"]);
 }
 
-#[test]
-fn a_btrfs_subvolume_is_named() {
-    let facts = [("fs.kind", "btrfs"), ("fs.uuid", "b"), ("disk.index", "0")];
-    let root = MemoryVolume::new("mbr:1", &facts).file("/@/etc/os-release", "ID=fedora\nVERSION_ID=40\n");
-    let tree = tree(root, Vec::new());
-    let os = identify(&tree);
-    assert_eq!((os.id.as_str(), of(&os, "root.subvolume")), ("fedora", Some("/@")));
-    let (adaptation, edits) = adapt(&tree, &virtio(), &[]);
-    assert_eq!(concerns(&adaptation), ["blocking linux.root.subvolume"]);
-    assert!(edits.is_empty());
-}
-
 /// A rescue copy comes first, but says itself that its root is elsewhere.
 #[test]
 fn of_two_systems_the_one_that_calls_itself_root() {
