@@ -7,4 +7,5 @@ mod hostile;
 mod images;
 mod linux;
 mod reading;
+mod sequence;
 mod used;
