@@ -3,7 +3,7 @@
 
 use crate::Xfs;
 use crate::device::Disk;
-use crate::group::Group;
+use crate::group::{Group, RESERVE};
 use crate::record::{FLAGS, Key, OF_TREE, OWNER_SPECIAL, Record};
 use wherry_sdk::{Error, ErrorKind, Result};
 
@@ -15,6 +15,10 @@ const COPIES: u64 = 1 << 31;
 const ALIGNED_MOST: usize = 1000;
 /// Blocks in one piece that another group is asked for before the nearest one gives fewer.
 const PIECE_LEAST: u64 = 256;
+/// Blocks that a group's trees may need before they are written.
+const WANTS_MOST: u64 = 16;
+/// Blocks of a change without content: names, inodes, a long target.
+const CHANGE_MOST: u64 = 80;
 /// Groups in memory.
 const GROUPS_MOST: usize = 16;
 
@@ -309,7 +313,7 @@ impl Xfs {
         for (least, step) in wanted.into_iter().flat_map(|least| (0..groups).map(move |step| (least, step))) {
             let number = ((u64::from(home) + u64::from(step)) % u64::from(groups)) as u32;
             let (group, disk) = self.group(number)?;
-            let spare = group.free.saturating_sub(group.reserve());
+            let spare = group.spare();
             let near = if step == 0 { near } else { 0 };
             let found =
                 group.find(disk, near, count.min(spare))?.filter(|found| spare > 0 && found.1 >= least);
@@ -353,20 +357,31 @@ impl Xfs {
         group.is_shared(disk, start, count)
     }
 
+    /// Blocks that can still be used for content: not those that trees and directories will need when they are written.
+    pub fn spare_blocks(&self) -> u64 {
+        let kept = u64::from(self.disk.superblock.groups).saturating_mul(RESERVE + WANTS_MOST);
+        self.disk.superblock.free_blocks().saturating_sub(kept.saturating_add(self.promised))
+    }
+
     /// Refuses (`no-space`) what cannot fit, before anything is changed; `back` blocks will be freed first.
-    pub fn check_room(&mut self, bytes: u64, back: u64) -> Result<()> {
-        let unit = u64::from(self.disk.superblock.block_size);
-        // Trees of extents and of the groups: a twentieth, in the worst case, of single blocks.
-        let blocks = bytes.div_ceil(unit);
-        let need = blocks.saturating_add(if blocks > back { blocks / 20 + 8 } else { 8 });
-        let groups = u64::from(self.disk.superblock.groups);
-        let kept = groups.saturating_mul(48);
-        let free = self.disk.superblock.free_blocks().saturating_sub(kept).saturating_add(back);
+    pub fn check_room(&self, bytes: u64, back: u64) -> Result<()> {
+        let blocks = bytes.div_ceil(u64::from(self.disk.superblock.block_size));
+        // Trees of extents and of the groups take a twentieth, in the worst case, of single blocks.
+        let need = blocks.saturating_add(if blocks > back { blocks / 20 + CHANGE_MOST } else { CHANGE_MOST });
+        let free = self.spare_blocks().saturating_add(back);
         if need <= free {
             return Ok(());
         }
         let message =
             format!("{bytes} bytes need up to {need} blocks, and {free} can be had: make room in the guest");
         Err(Error::new(ErrorKind::NoSpace, message))
+    }
+
+    /// Writes groups whose trees have grown by more than what is kept for them.
+    pub fn settle_groups(&mut self) -> Result<()> {
+        for group in self.groups.values_mut().filter(|group| group.wants() > WANTS_MOST) {
+            group.write(&mut self.disk)?;
+        }
+        Ok(())
     }
 }

@@ -168,7 +168,7 @@ impl Xfs {
         }
         let sparse = self.is_sparse();
         let (group, disk) = self.group(number)?;
-        if group.free < group.reserve() + blocks {
+        if group.spare() < blocks {
             return Ok(false);
         }
         let Some(start) = group.find_aligned(disk, blocks, alignment)? else { return Ok(false) };

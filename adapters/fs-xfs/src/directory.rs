@@ -31,6 +31,13 @@ pub struct Name {
     pub kind: u8,
 }
 
+/// Bytes of an entry in a block of names, at most.
+const ENTRY_MOST: u64 = 272;
+
+fn entry_most(name: &[u8]) -> u64 {
+    (name.len() as u64 + 12).next_multiple_of(8)
+}
+
 /// The names in a directory, without `.` and `..`.
 #[derive(Clone, Default)]
 pub struct Listing {
@@ -40,6 +47,10 @@ pub struct Listing {
     pub parent: u64,
     /// The disk has others.
     pub changed: bool,
+    /// blocks of the directory when it was last written
+    pub blocks: u64,
+    /// bytes of all entries in blocks of names
+    entries: u64,
     /// places in `list`; where case does not count, by names in lower case
     index: HashMap<Rc<[u8]>, usize>,
     /// Case does not count.
@@ -87,6 +98,7 @@ impl Listing {
         if self.bytes > LISTING_MOST {
             return Err(Error::new(ErrorKind::Limit, "the names in a directory take more than 64 MiB"));
         }
+        self.entries += entry_most(name);
         let name: Rc<[u8]> = name.into();
         let key = if self.folds { self.key(&name) } else { Rc::clone(&name) };
         self.index.insert(key, self.list.len());
@@ -100,10 +112,22 @@ impl Listing {
             return;
         };
         let gone = self.list.swap_remove(place);
+        self.entries = self.entries.saturating_sub(entry_most(&gone.name));
         self.bytes = self.bytes.saturating_sub(NAME_BYTES + gone.name.len());
         if let Some(moved) = self.list.get(place).map(|moved| self.key(&moved.name)) {
             self.index.insert(moved, place);
         }
+    }
+
+    /// Blocks of `unit` bytes that it will need, in directory blocks of `size`, beyond those that it has.
+    pub fn wants(&self, unit: u64, size: u64) -> u64 {
+        if !self.changed {
+            return 0;
+        }
+        // The end of a block of names is lost where no name fits; leaves may be little more than half full.
+        let names = self.entries.div_ceil(size - 64 - ENTRY_MOST.min(size / 2));
+        let leaves = (self.list.len() as u64 * 8).div_ceil(size / 2);
+        ((names + leaves + leaves / 50 + 3) * (size / unit)).saturating_sub(self.blocks)
     }
 
     /// Lets a name that is there stand for another inode.
@@ -134,7 +158,7 @@ impl Xfs {
             let message = format!("inode {} is not a directory", directory.number);
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let mut listing = Listing { folds: self.folds(), ..Listing::default() };
+        let mut listing = Listing { folds: self.folds(), blocks: directory.blocks(), ..Listing::default() };
         let found = match directory.fork(Which::Data).format {
             Format::Local => self.short(directory, &mut listing),
             _ => self.long(directory, &mut listing),
@@ -158,7 +182,7 @@ impl Xfs {
 
     /// A new directory without names.
     pub fn start_directory(&mut self, number: u64, parent: u64) -> Result<()> {
-        let listing = Listing { folds: self.folds(), parent, changed: true, ..Listing::default() };
+        let listing = Listing { folds: self.folds(), parent, ..Listing::default() };
         self.keep(number, listing).map(|_| ())
     }
 
@@ -176,11 +200,30 @@ impl Xfs {
                 "names beyond ASCII where case does not count are not changed: rename them in the guest";
             return Err(Error::unsupported(message));
         }
-        let before = listing.bytes;
+        let (unit, size) =
+            (u64::from(self.disk.superblock.block_size), u64::from(self.disk.superblock.directory_block));
+        let (bytes, wants) = (listing.bytes, listing.wants(unit, size));
         let result = act(listing);
         listing.changed = true;
-        self.kept = self.kept.saturating_sub(before) + listing.bytes;
+        self.kept = self.kept.saturating_sub(bytes) + listing.bytes;
+        self.promised = self.promised.saturating_sub(wants) + listing.wants(unit, size);
         result
+    }
+
+    /// Notes that a directory was written, or is gone.
+    pub fn settle_directory(&mut self, number: u64, blocks: u64) {
+        let (unit, size) =
+            (u64::from(self.disk.superblock.block_size), u64::from(self.disk.superblock.directory_block));
+        if let Some(listing) = self.listings.get_mut(&number).map(Rc::make_mut) {
+            self.promised = self.promised.saturating_sub(listing.wants(unit, size));
+            (listing.changed, listing.blocks) = (false, blocks);
+        }
+    }
+
+    /// Forgets the names of a directory that is removed.
+    pub fn forget_directory(&mut self, number: u64) {
+        self.settle_directory(number, 0);
+        self.listings.remove(&number);
     }
 
     fn short(&self, directory: &Inode, listing: &mut Listing) -> Result<()> {

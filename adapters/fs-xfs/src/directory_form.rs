@@ -10,7 +10,6 @@ use crate::extent::Extent;
 use crate::fork::{Held, fits};
 use crate::inode::{Inode, Which};
 use crate::tree::shares;
-use std::rc::Rc;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Leaves lie from here on, lists of free room from there on, in bytes of the directory.
@@ -207,9 +206,7 @@ impl Xfs {
         self.build_directory(&mut inode, &listing, short)?;
         inode.store(&mut self.disk)?;
         drop(listing);
-        if let Some(listing) = self.listings.get_mut(&number) {
-            Rc::make_mut(listing).changed = false;
-        }
+        self.settle_directory(number, inode.blocks());
         Ok(())
     }
 

@@ -82,7 +82,7 @@ impl Xfs {
         self.writing.begin()?;
         let before = self.disk.device.changes();
         self.touched = false;
-        let result = act(self);
+        let result = act(self).and_then(|done| self.settle_groups().map(|()| done));
         let changed = self.touched || self.disk.device.changes() != before;
         self.writing.end(&result, changed);
         result
@@ -106,8 +106,8 @@ impl Xfs {
 
     /// A new inode, not stored yet.
     fn make_inode(&mut self, parent: &Inode, kind: Kind, like: Option<&Meta>) -> Result<Inode> {
-        self.touch();
         let number = self.allocate_inode(parent.number)?;
+        self.touch();
         let mut inode = Inode::make(&mut self.disk, number, kind, now())?;
         let mode = match kind {
             Kind::Directory => 0o755,
@@ -308,7 +308,7 @@ impl Xfs {
     /// Gives back an object's blocks and its inode.
     pub fn free_object(&mut self, mut inode: Inode) -> Result<()> {
         self.touch();
-        self.listings.remove(&inode.number);
+        self.forget_directory(inode.number);
         for which in [Which::Data, Which::Attributes] {
             if let Held::Mapped(mut map) = self.held(&inode, which)? {
                 self.cut(&mut inode, which, &mut map, 0)?;

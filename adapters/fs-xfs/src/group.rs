@@ -31,6 +31,8 @@ const LIST_UUID: usize = 8;
 const LIST_START: [usize; 2] = [0, 36];
 /// Blocks in the list beyond those that Linux wants before it allocates anything.
 const LIST_MORE: usize = 8;
+/// Blocks of each group that stay free, so that its trees can grow: a new root and some splits of each.
+pub const RESERVE: u64 = 64;
 /// Attempts to find as many blocks as the trees need, each of which changes the trees.
 const ROUNDS_MOST: usize = 1000;
 
@@ -146,9 +148,14 @@ impl Group {
         damaged(0, &format!("allocation group {}: {why}", self.number))
     }
 
-    /// Blocks that stay free, so that the trees can grow: a new root and a split on each level of each of them.
-    pub fn reserve(&self) -> u64 {
-        24 + 2 * self.trees().map(|tree| u64::from(tree.levels()) + 1).sum::<u64>()
+    /// Blocks that its trees will need when they are written.
+    pub fn wants(&self) -> u64 {
+        self.trees().map(Tree::wants).sum()
+    }
+
+    /// Blocks that can be used for other things.
+    pub fn spare(&self) -> u64 {
+        self.free.saturating_sub(RESERVE + self.wants())
     }
 
     fn trees(&self) -> impl Iterator<Item = &Tree> {

@@ -64,6 +64,8 @@ pub struct Xfs {
     listings: HashMap<u64, Rc<Listing>>,
     /// What they take in memory, in bytes.
     kept: usize,
+    /// Blocks that changed directories will need when they are written.
+    promised: u64,
 }
 
 /// Fails where the log forbids writing.
@@ -151,6 +153,7 @@ impl FileSystem for Xfs {
             extents: None,
             listings: HashMap::new(),
             kept: 0,
+            promised: 0,
         };
         if mounted.resolve("/")?.kind() != Kind::Directory {
             return Err(Error::new(ErrorKind::Corrupt, "the root inode is not a directory: run xfs_repair"));
@@ -197,11 +200,7 @@ impl FileSystem for Xfs {
 
     fn room(&mut self) -> Result<Room> {
         let unit = u64::from(self.disk.superblock.block_size);
-        Ok(Room {
-            total: self.disk.superblock.size(),
-            free: self.disk.superblock.free_blocks() * unit,
-            free_files: None,
-        })
+        Ok(Room { total: self.disk.superblock.size(), free: self.spare_blocks() * unit, free_files: None })
     }
 
     fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()> {

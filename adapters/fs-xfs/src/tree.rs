@@ -397,6 +397,11 @@ impl Tree {
         all
     }
 
+    /// Blocks that it needs and has not.
+    pub fn wants(&self) -> u64 {
+        if self.changed { self.needs().saturating_sub(self.blocks()) as u64 } else { 0 }
+    }
+
     /// How many levels it needs.
     pub fn levels(&self) -> u32 {
         let (mut row, mut levels) = (self.leaves.len(), 1);

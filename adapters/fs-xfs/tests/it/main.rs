@@ -5,7 +5,9 @@
 mod exercise;
 mod hostile;
 mod images;
+mod large;
 mod linux;
 mod reading;
 mod sequence;
+mod shared;
 mod used;

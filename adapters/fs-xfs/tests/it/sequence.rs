@@ -145,7 +145,8 @@ fn change_by_kernel(root: &Path, model: &Files) {
     }
 }
 
-fn sequence(image: Image, flavour: &Flavour, seed: u64, rounds: u64, steps: u64, size_most: u64) {
+/// `rounds` times `steps` changes.
+pub fn sequence(image: Image, flavour: &Flavour, seed: u64, rounds: u64, steps: u64, size_most: u64) {
     let mut bench = Bench::new(image, flavour, seed, size_most);
     for round in 0..rounds {
         bench.round(steps, &format!("{}, seed {seed}, round {round}", flavour.name));
