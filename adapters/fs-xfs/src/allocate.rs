@@ -11,6 +11,8 @@ use wherry_sdk::{Error, ErrorKind, Result};
 const OWNERS_MOST: usize = 1 << 14;
 /// Records of shared blocks from here on are of copies that are being made.
 const COPIES: u64 = 1 << 31;
+/// Who owns those.
+const OWNER_COPIES: u64 = -9i64 as u64;
 /// Runs of free space that are looked at for one with the right alignment.
 const ALIGNED_MOST: usize = 1000;
 /// Blocks in one piece that another group is asked for before the nearest one gives fewer.
@@ -237,6 +239,24 @@ impl Group {
             rest.count += right.count;
         }
         shares.insert(disk, rest)
+    }
+
+    /// Frees blocks that were to become copies; how many.
+    pub fn drop_copies(&mut self, disk: &mut Disk) -> Result<u64> {
+        let mut freed = 0;
+        loop {
+            let Some(shares) = &mut self.shares else { return Ok(freed) };
+            let Some(found) = shares.at_or_behind(disk, [COPIES, 0, 0])? else { return Ok(freed) };
+            shares.remove(disk, &found)?;
+            self.changed = true;
+            let start = found.start - COPIES;
+            if disk.superblock.place_in(self.number, start, found.count).is_none() {
+                return Err(self.damaged("copies lie outside of it"));
+            }
+            self.disown(disk, &Record { start, count: found.count, owner: OWNER_COPIES, offset: 0 })?;
+            self.give(disk, start, found.count)?;
+            freed += found.count;
+        }
     }
 
     /// Where `count` free blocks are that begin at a multiple of `alignment`.

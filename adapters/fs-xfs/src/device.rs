@@ -41,6 +41,16 @@ impl Device {
         Self { blob, windows: HashMap::new(), writable, changes: 0 }
     }
 
+    /// The device itself, without changes that were not written.
+    pub fn blob(&self) -> &dyn Blob {
+        self.blob.as_ref()
+    }
+
+    /// Forgets changes that were not written.
+    pub fn forget(&mut self) {
+        self.windows.clear();
+    }
+
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.blob.size()

@@ -36,6 +36,8 @@ pub const NEEDS_REPAIR: Feature = (Set::Incompatible, 0x10, "needs-repair");
 pub const LINKS: Feature = (Set::Version, 0x20, "nlink");
 /// There are attributes.
 pub const ATTRIBUTES: Feature = (Set::Version, 0x10, "attr");
+/// The log has records of version 2.
+pub const LOG_2: Feature = (Set::Version, 0x400, "logv2");
 /// Chunks of inodes are aligned.
 pub const ALIGNED: Feature = (Set::Version, 0x80, "align");
 /// Free blocks are counted by the groups alone while the file system is mounted.
@@ -73,7 +75,7 @@ pub const ALL: &[Feature] = &[
     NEEDS_REPAIR,
     ATTRIBUTES,
     (Set::Version, 0x40, "quota"),
-    (Set::Version, 0x400, "logv2"),
+    LOG_2,
     LAZY_COUNT,
     ATTRIBUTES_2,
     (Set::Second, 0x80, "projid32bit"),

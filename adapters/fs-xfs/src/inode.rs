@@ -7,14 +7,18 @@ use crate::bytes::{
 };
 use crate::device::Disk;
 use crate::features;
+use crate::superblock::Superblock;
+use wherry_sdk::bytes::{u16_at, u64_at};
 use wherry_sdk::checksum::crc32c;
 use wherry_sdk::{Kind, Result};
 
-const MAGIC: u16 = 0x494e;
+/// Its magic number, and where its checksum and the next inode without a name are, in bytes.
+pub const MAGIC: u16 = 0x494e;
+pub const CHECKSUM: usize = 100;
+pub const NEXT: usize = 96;
 /// Bytes before the forks in versions 1 and 2, and in 3.
 const CORE: usize = 100;
 const CORE_3: usize = 176;
-const CHECKSUM: usize = 100;
 /// Flags: the content is on the realtime device, new content is put there; it must not be changed, or only grow; what is
 /// made in a directory gets its project.
 const REALTIME: u16 = 1;
@@ -358,6 +362,83 @@ impl Inode {
             }
         };
         Fork { format: format(value).unwrap_or(Format::Nothing), bytes, extents }
+    }
+}
+
+/// Fields of a logged inode, in the order of the machine: where they begin and end, and their length.
+const SWAPPED: [(usize, usize, usize); 11] = [
+    (0, 4, 2),
+    (8, 20, 4),
+    (20, 24, 2),
+    (24, 32, 8),
+    (56, 72, 8),
+    (72, 80, 4),
+    (80, 82, 2),
+    (84, 88, 4),
+    (88, 92, 2),
+    (92, 96, 4),
+    (104, 112, 8),
+];
+/// Those of version 3 behind them.
+const SWAPPED_3: [(usize, usize, usize); 3] = [(120, 128, 8), (128, 132, 4), (152, 160, 8)];
+/// Bytes of a logged inode's core in version 2 and 3.
+const LOGGED: [usize; 2] = [96, 176];
+/// The largest count of flushes of an inode of version 2.
+const FLUSHES_MOST: u16 = 0xffff;
+
+/// An inode with what the log has of its core, over what is on the disk; none if that is newer than change `number`.
+pub fn from_log(superblock: &Superblock, old: &[u8], core: &[u8], number: u64) -> Option<Vec<u8>> {
+    let third = superblock.version == 5;
+    let change = be64_at(old, 112);
+    if third && !matches!(change, 0 | u64::MAX) && change > number {
+        return None;
+    }
+    let (logged, stored) = (u16_at(core, 30), be16_at(old, 30));
+    let wrapped = stored == FLUSHES_MOST && logged < FLUSHES_MOST >> 1;
+    if !third && logged < stored && !wrapped {
+        return None;
+    }
+    let mut raw = old.to_vec();
+    let length = LOGGED[superblock.form()].min(core.len());
+    let mut new = part(core, 0, length).to_vec();
+    new.resize(LOGGED[superblock.form()], 0);
+    let mut swap = |from: usize, to: usize, length: usize| {
+        new.get_mut(from..to).unwrap_or_default().chunks_mut(length).for_each(<[u8]>::reverse);
+    };
+    SWAPPED.iter().for_each(|(from, to, length)| swap(*from, *to, *length));
+    if third {
+        SWAPPED_3.iter().for_each(|(from, to, length)| swap(*from, *to, *length));
+    }
+    // Large times are one number, small ones two.
+    let large = third && u64_at(core, 120) & BIGTIME != 0;
+    for at in TIMES.into_iter().chain(third.then_some(BIRTH)) {
+        swap(at, at + 8, if large { 8 } else { 4 });
+    }
+    put(&mut new, 6, &[0; 2]);
+    if third {
+        // The links between inodes without names, and the checksum, are not the core's.
+        let kept = part(old, NEXT, 8).to_vec();
+        put(&mut new, NEXT, &kept);
+        put_be64(&mut new, 112, number);
+    } else {
+        put(&mut new, 24, &[0; 8]);
+    }
+    put(&mut raw, 0, &new);
+    Some(raw)
+}
+
+/// Where the forks of an inode begin, in bytes.
+pub fn core_of(raw: &[u8]) -> usize {
+    if byte_at(raw, 4) >= 3 { CORE_3 } else { CORE }
+}
+
+/// Where one of the forks begins, and its length, in bytes.
+pub fn area(raw: &[u8], which: Which) -> (usize, usize) {
+    let (core, boundary) = (core_of(raw), usize::from(byte_at(raw, 82)) * 8);
+    let room = raw.len().saturating_sub(core);
+    match which {
+        Which::Data => (core, if boundary == 0 { room } else { boundary.min(room) }),
+        Which::Attributes => (core + boundary, room.saturating_sub(boundary)),
     }
 }
 

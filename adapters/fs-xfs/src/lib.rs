@@ -19,6 +19,8 @@ mod fork;
 mod group;
 mod inode;
 mod log;
+mod log_item;
+mod log_replay;
 mod path;
 mod record;
 mod superblock;
@@ -68,18 +70,17 @@ pub struct Xfs {
     promised: u64,
 }
 
-/// Fails where the log forbids writing.
-fn check_log(state: State) -> Result<()> {
-    match state {
-        State::Clean => Ok(()),
-        State::Dirty => Err(Error::new(
-            ErrorKind::Dirty,
-            "the XFS log has to be replayed: shut the guest down cleanly, or mount and unmount the file system once",
-        )),
-        State::External => Err(Error::unsupported(
-            "the XFS log is on another device: XFS is not changed without it; prepare the guest on the source",
-        )),
-    }
+const EXTERNAL: &str =
+    "the XFS log is on another device: XFS is not changed without it; prepare the guest on the source";
+
+/// Why a log that has to be replayed is not.
+fn not_replayed(error: &Error) -> Error {
+    let message = format!(
+        "the XFS log has to be replayed, which cannot be done exactly here: {}; shut the guest down cleanly, or mount and \
+         unmount the file system once",
+        error.message
+    );
+    Error { kind: ErrorKind::Dirty, message, at: error.at }
 }
 
 impl Xfs {
@@ -96,6 +97,18 @@ impl Xfs {
             links: inode.links(),
             attributes: if attributes { self.attributes(inode)? } else { Vec::new() },
         })
+    }
+}
+
+impl Xfs {
+    /// Takes back what a replay for reading has come to.
+    fn forget_replay(&mut self) -> Result<()> {
+        self.disk.device.forget();
+        self.groups.clear();
+        self.extents = None;
+        let raw = self.disk.device.get(0, self.disk.superblock.sector_size)?;
+        self.disk.superblock = Superblock::parse(raw, self.disk.device.size())?;
+        Ok(())
     }
 }
 
@@ -136,12 +149,14 @@ impl FileSystem for Xfs {
         let state = log::state(device.as_ref(), &superblock)?;
         if writable {
             superblock.check_writable()?;
-            check_log(state)?;
+            if state == State::External {
+                return Err(Error::unsupported(EXTERNAL));
+            }
             if !device.writable() {
                 return Err(Error::new(ErrorKind::Denied, "the device is read-only: mount it for reading"));
             }
         }
-        let clean = state == State::Clean;
+        let clean = state == State::Clean || writable;
         let disk = Disk { device: Device::new(device, writable), superblock };
         let mut mounted = Self {
             disk,
@@ -155,6 +170,15 @@ impl FileSystem for Xfs {
             kept: 0,
             promised: 0,
         };
+        if state == State::Dirty {
+            let replayed = mounted.replay();
+            match replayed {
+                Err(error) if writable => return Err(not_replayed(&error)),
+                // What is on the disk is better than nothing.
+                Err(_) => mounted.forget_replay()?,
+                Ok(()) => {}
+            }
+        }
         if mounted.resolve("/")?.kind() != Kind::Directory {
             return Err(Error::new(ErrorKind::Corrupt, "the root inode is not a directory: run xfs_repair"));
         }

@@ -11,6 +11,8 @@ const MAGIC: u32 = 0x5846_5342;
 /// Bytes of the longest sector.
 const SECTOR_MOST: u32 = 32 << 10;
 const CHECKSUM: usize = 224;
+/// Bytes of the log's stripe, at most.
+const LOG_STRIPE_MOST: u32 = 256 << 10;
 /// Flags: users', groups' and projects' quotas have been counted.
 const QUOTAS_COUNTED: u16 = 0x4 | 0x20 | 0x100 | 0x400;
 
@@ -342,6 +344,23 @@ impl Superblock {
         let place = self.place(start, count).filter(|_| count > 0);
         let place = place.ok_or_else(|| damaged(48, "the log lies outside of the file system"))?;
         Ok(Some((place, count * u64::from(self.block_size))))
+    }
+
+    /// Bytes that records of the log are a multiple of; 0 for none.
+    pub fn log_stripe(&self) -> u32 {
+        be32_at(&self.raw, 196).min(LOG_STRIPE_MOST)
+    }
+
+    /// The UUID that the log carries.
+    pub fn own_uuid(&self) -> [u8; 16] {
+        uuid_of(&self.raw, 32)
+    }
+
+    /// Sets what groups count: inodes, free ones, free blocks.
+    pub fn set_counts(&mut self, inodes: u64, free: u64, blocks: u64) {
+        for (at, count) in [(128, inodes), (136, free), (144, blocks)] {
+            put_be64(&mut self.raw, at, count);
+        }
     }
 
     /// Blocks of allocation group `group`, which exists.

@@ -8,6 +8,7 @@ mod images;
 mod large;
 mod linux;
 mod reading;
+mod replay;
 mod sequence;
 mod shared;
 mod used;
