@@ -10,7 +10,7 @@ use wherry_sdk::{Error, ErrorKind, Result};
 /// Reverse mappings that are looked at for the one that holds a block, where many files share it.
 const OWNERS_MOST: usize = 1 << 14;
 /// Records of shared blocks from here on are of copies that are being made.
-const COPIES: u64 = 1 << 31;
+pub const COPIES: u64 = 1 << 31;
 /// Who owns those.
 const OWNER_COPIES: u64 = -9i64 as u64;
 /// Runs of free space that are looked at for one with the right alignment.
@@ -208,37 +208,69 @@ impl Group {
         Ok((false, next.map_or(count, |next| count.min(next.start.saturating_sub(start)).max(1))))
     }
 
-    /// One user fewer of blocks that are shared alike.
-    fn unshare(&mut self, disk: &mut Disk, start: u64, count: u64) -> Result<()> {
+    /// Notes how many share blocks, together with neighbouring ones that as many share.
+    pub fn add_share(&mut self, disk: &mut Disk, new: Record) -> Result<()> {
         let Some(shares) = &mut self.shares else { return Ok(()) };
         self.changed = true;
-        let found = shares.at_or_before(disk, [start, 0, 0])?.filter(|found| end(found) >= start + count);
-        let Some(found) = found.filter(|found| found.owner >= 2) else {
-            return Err(self.damaged("blocks are shared by fewer than two"));
-        };
+        let mut all = new;
+        let same = |other: &Record| other.owner == new.owner && (other.start ^ new.start) & COPIES == 0;
+        let left = before([new.start, 0, 0]).map_or(Ok(None), |key| shares.at_or_before(disk, key))?;
+        if let Some(left) = left.filter(|left| end(left) == new.start && same(left)) {
+            shares.remove(disk, &left)?;
+            all = Record { count: left.count + new.count, ..left };
+        }
+        let right = shares.at_or_behind(disk, [end(&new), 0, 0])?;
+        if let Some(right) = right.filter(|right| right.start == end(&new) && same(right)) {
+            shares.remove(disk, &right)?;
+            all.count += right.count;
+        }
+        shares.insert(disk, all)
+    }
+
+    /// Takes blocks out of the record that has them; what it says of others stays.
+    pub fn cut_share(&mut self, disk: &mut Disk, old: &Record) -> Result<()> {
+        let Some(shares) = &mut self.shares else { return Ok(()) };
+        self.changed = true;
+        let found = shares.at_or_before(disk, [old.start, 0, 0])?;
+        let found = found.filter(|found| end(found) >= end(old) && found.owner == old.owner);
+        let Some(found) = found else { return Err(self.damaged("blocks are not shared as they should be")) };
         shares.remove(disk, &found)?;
-        if found.start < start {
-            shares.insert(disk, Record { count: start - found.start, ..found })?;
+        if found.start < old.start {
+            shares.insert(disk, Record { count: old.start - found.start, ..found })?;
         }
-        if end(&found) > start + count {
-            shares
-                .insert(disk, Record { start: start + count, count: end(&found) - start - count, ..found })?;
+        if end(&found) > end(old) {
+            shares.insert(disk, Record { start: end(old), count: end(&found) - end(old), ..found })?;
         }
-        if found.owner == 2 {
+        Ok(())
+    }
+
+    /// How many share a block that is shared.
+    fn users(&mut self, disk: &mut Disk, start: u64) -> Result<u64> {
+        let Some(shares) = &mut self.shares else { return Ok(1) };
+        let found = shares.at_or_before(disk, [start, 0, 0])?.filter(|found| end(found) > start);
+        Ok(found.map_or(1, |found| found.owner))
+    }
+
+    /// One user fewer of blocks that are shared alike.
+    pub fn unshare(&mut self, disk: &mut Disk, start: u64, count: u64) -> Result<()> {
+        let owner = self.users(disk, start)?;
+        if owner < 2 {
+            return Err(self.damaged("blocks are shared by fewer than two"));
+        }
+        self.cut_share(disk, &Record { start, count, owner, offset: 0 })?;
+        if owner == 2 {
             return Ok(());
         }
-        let mut rest = Record { start, count, owner: found.owner - 1, offset: 0 };
-        let left = before([start, 0, 0]).map_or(Ok(None), |key| shares.at_or_before(disk, key))?;
-        if let Some(left) = left.filter(|left| end(left) == start && left.owner == rest.owner) {
-            shares.remove(disk, &left)?;
-            rest = Record { count: left.count + rest.count, ..left };
+        self.add_share(disk, Record { start, count, owner: owner - 1, offset: 0 })
+    }
+
+    /// One user more of blocks that are used alike.
+    pub fn share(&mut self, disk: &mut Disk, start: u64, count: u64) -> Result<()> {
+        let owner = self.users(disk, start)?;
+        if owner >= 2 {
+            self.cut_share(disk, &Record { start, count, owner, offset: 0 })?;
         }
-        let right = shares.at_or_behind(disk, [start + count, 0, 0])?;
-        if let Some(right) = right.filter(|right| right.start == start + count && right.owner == rest.owner) {
-            shares.remove(disk, &right)?;
-            rest.count += right.count;
-        }
-        shares.insert(disk, rest)
+        self.add_share(disk, Record { start, count, owner: owner + 1, offset: 0 })
     }
 
     /// Frees blocks that were to become copies; how many.

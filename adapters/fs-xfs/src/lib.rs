@@ -19,6 +19,7 @@ mod fork;
 mod group;
 mod inode;
 mod log;
+mod log_intent;
 mod log_item;
 mod log_replay;
 mod path;

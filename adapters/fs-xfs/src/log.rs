@@ -305,7 +305,8 @@ impl Log {
         let stale = FLIGHT.min(self.units - units.min(self.units));
         for unit in span.head + units..span.head + units + stale {
             let cycle = cycle_at(unit).wrapping_sub(1);
-            let bytes = header(cycle, u64::from(cycle) << 32 | unit % self.units);
+            let place = unit % self.units;
+            let bytes = header(cycle, u64::from(cycle) << 32 | place);
             self.put(disk, unit, &bytes)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use crate::extent::{HEADER, RECORD};
 use crate::features;
 use crate::inode::{self, Inode, Which};
 use crate::log::{Log, Span};
+use crate::log_intent::{Intents, is_intent};
 use crate::log_item::{Item, Pending, Transaction};
 use crate::superblock::Superblock;
 use std::collections::{BTreeMap, HashMap};
@@ -17,15 +18,11 @@ use wherry_sdk::bytes::{u16_at, u32_at, u64_at};
 use wherry_sdk::{Error, ErrorKind, READ_MOST, Result};
 
 /// Kinds of items.
-const FREE: u16 = 0x1236;
-const FREE_DONE: u16 = 0x1237;
 const INODE: u16 = 0x123b;
 const BUFFER: u16 = 0x123c;
 const QUOTA: u16 = 0x123d;
 const QUOTA_OFF: u16 = 0x123e;
 const CREATE: u16 = 0x123f;
-/// What is begun (owners, shares, extents, attributes, exchanges) has even numbers from here on, what is done the next.
-const BEGUN: std::ops::RangeInclusive<u16> = 0x1240..=0x1249;
 
 /// Flags of a buffer: of inodes, no longer in use, of quotas.
 const INODES: u16 = 1;
@@ -106,8 +103,8 @@ fn refuse<T>(why: &str) -> Result<T> {
 struct Plan {
     /// by first sector and number of sectors, how often they were freed
     freed: HashMap<(u64, u32), u32>,
-    /// what was begun and not ended, by kind and number
-    begun: BTreeMap<(u16, u64), Vec<(u64, u64)>>,
+    /// what was begun and not ended
+    intents: Intents,
     /// There are quotas whose counts are not replayed: Linux counts again.
     quotas: bool,
 }
@@ -189,39 +186,14 @@ impl Plan {
                 }
                 INODE | CREATE => {}
                 QUOTA | QUOTA_OFF => self.quotas = true,
-                FREE => {
-                    let count = u32_at(head, 4) as usize;
-                    let size = if head.len() == 16 + count * 16 { 16 } else { 12 };
-                    if head.len() != 16 + count * size {
-                        return refuse("a list of freed blocks that does not fit");
-                    }
-                    let list = part(head, 16, count * size).chunks_exact(size);
-                    let list = list.map(|one| (u64_at(one, 0), u64::from(u32_at(one, 8)))).collect();
-                    self.begun.insert((FREE, u64_at(head, 8)), list);
-                }
-                FREE_DONE => drop(self.begun.remove(&(FREE, u64_at(head, 8)))),
-                kind if BEGUN.contains(&kind) && kind % 2 == 0 => {
-                    self.begun.insert((kind, u64_at(head, 8)), Vec::new());
-                }
-                kind if BEGUN.contains(&kind) => {
-                    self.begun.remove(&(kind - 1, u64_at(head, 8)));
-                }
+                kind if is_intent(kind) => self.intents.note(head)?,
                 kind => return refuse(&format!("changes of a kind that is not known here ({kind:#x})")),
             }
         }
-        if self.freed.len() + self.begun.len() > TABLE_MOST {
+        if self.freed.len() > TABLE_MOST {
             return Err(Error::new(ErrorKind::Limit, "the log has more than is kept in memory"));
         }
         Ok(())
-    }
-
-    /// Fails where something was begun that is not ended here.
-    fn check(&self, superblock: &Superblock) -> Result<()> {
-        let simple = |kind: u16| kind == FREE && !superblock.has(features::RMAPBT);
-        match self.begun.keys().find(|(kind, _)| !simple(*kind)) {
-            Some((kind, _)) => refuse(&format!("a change ({kind:#x}) that was begun and not ended")),
-            None => Ok(()),
-        }
     }
 }
 
@@ -456,9 +428,9 @@ impl Xfs {
     pub fn replay(&mut self) -> Result<()> {
         let Some(log) = Log::of(&self.disk.superblock)? else { return refuse("no place in the file system") };
         let Some(span) = log.span(self.disk.device.blob())? else { return Ok(()) };
-        let plan = self.look(&log, span)?;
-        plan.check(&self.disk.superblock)?;
-        let (begun, quotas) = (plan.begun.clone(), plan.quotas);
+        let mut plan = self.look(&log, span)?;
+        plan.intents.check()?;
+        let (intents, quotas) = (std::mem::take(&mut plan.intents), plan.quotas);
         self.apply(&log, span, plan)?;
         let raw = self.disk.device.get(0, self.disk.superblock.sector_size)?;
         self.disk.superblock = Superblock::parse(raw, self.disk.device.size())?;
@@ -471,9 +443,7 @@ impl Xfs {
             return Ok(());
         }
         self.disk.superblock.check_writable()?;
-        for (block, count) in begun.into_values().flatten() {
-            self.free_begun(block, count)?;
-        }
+        self.end_intents(&intents)?;
         self.drop_orphans()?;
         self.drop_copies()?;
         self.changed = true;
@@ -502,18 +472,6 @@ impl Xfs {
             at = next;
         }
         replay.settle()
-    }
-
-    /// Ends the freeing of blocks that was begun.
-    fn free_begun(&mut self, block: u64, count: u64) -> Result<()> {
-        let (number, start) = self.split(block);
-        if self.disk.superblock.place(block, count).is_none() || count == 0 {
-            return refuse("freed blocks that do not exist");
-        }
-        let (group, disk) = self.group(number)?;
-        group.give(disk, start, count)?;
-        disk.superblock.count_blocks(count as i64);
-        Ok(())
     }
 
     /// Removes inodes that were removed while they were open.
