@@ -4,7 +4,8 @@ use crate::images::{Image, check, empty, find, populate};
 use fs_xfs::Xfs;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use wherry_sdk::FileSystem;
 use wherry_sdk::testing::filesystem::{Files, assert_same, attributes, from_adapter, from_directory};
 use wherry_sdk::testing::{FileBlob, MemoryBlob, Mount, Random, noise, run};
@@ -64,7 +65,17 @@ enum Stop {
     Now,
     /// It is frozen and copied; nothing is in the log but a sign.
     Frozen,
+    /// In the middle of removing, copying and sharing.
+    Busy,
 }
+
+/// Removes, copies and shares until it cannot go on.
+const BUSY: &str = "cd $0; i=0; while :; do i=$((i+1)); mkdir busy$i || exit; \
+    for f in work0/*; do cp --reflink=auto \"$f\" busy$i/ || exit; done; \
+    for f in pieces*; do cp --reflink=auto $f busy$i/ || exit; \
+        dd if=/dev/zero of=busy$i/$f bs=4096 count=3 seek=$((i%30)) conv=notrunc 2>/dev/null || exit; \
+        truncate -s $((i*10007%300000)) busy$i/$f || exit; done; \
+    if [ $i -gt 2 ]; then rm -r busy$((i-2)) || exit; fi; [ $((i%2)) = 1 ] || sync -f . ; done";
 
 fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").arg("--sparse=always").arg(from).arg(to));
@@ -79,6 +90,15 @@ fn stopped(name: &str, seed: u64, stop: Stop, orphans: bool) -> Option<Image> {
     open.retain(|_| orphans);
     let dirty = image.beside("dirty");
     match stop {
+        Stop::Busy => {
+            let mut busy = Command::new("sh");
+            busy.args(["-c", BUSY]).arg(&mount.path).stderr(Stdio::null());
+            let mut busy = busy.spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(100 + Random::new(seed).below(900)));
+            run(Command::new("/sbin/xfs_io").args(["-x", "-c", "shutdown"]).arg(&mount.path));
+            copy(&image.path, &dirty);
+            busy.wait().unwrap();
+        }
         Stop::Flushed | Stop::Now => {
             let how = if stop == Stop::Flushed { "shutdown -f" } else { "shutdown" };
             run(Command::new("/sbin/xfs_io").args(["-x", "-c", how]).arg(&mount.path));
@@ -171,6 +191,16 @@ fn flushed() {
 fn at_once() {
     replay("default", 10..13, Stop::Now, true);
     replay("rmapbt", 13..15, Stop::Now, true);
+}
+
+#[test]
+fn busy() {
+    let most = std::env::var("WHERRY_SEQUENCES").map_or(1, |count| count.parse().unwrap());
+    for seed in 0..most {
+        for name in ["default", "rmapbt", "1k"] {
+            replay(name, 100 + seed..101 + seed, Stop::Busy, true);
+        }
+    }
 }
 
 #[test]
