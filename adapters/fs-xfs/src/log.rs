@@ -70,6 +70,8 @@ pub struct Record {
     pub data: Vec<u8>,
     /// Its checksum is right, or it has none.
     whole: bool,
+    /// It has one.
+    summed: bool,
 }
 
 /// What has to be replayed: from the record at `tail` to before `head`; what comes next gets this cycle.
@@ -171,9 +173,8 @@ impl Log {
         let mut data = data.to_vec();
         data.truncate(length as usize);
         let sum = u32_at(&header, CHECKSUM);
-        // Version 4 may have them.
-        let whole =
-            sum == 0 && !self.summed || SUMMED.iter().any(|summed| checksum(heads, *summed, &data) == sum);
+        // mkfs.xfs makes none.
+        let whole = sum == 0 || SUMMED.iter().any(|summed| checksum(heads, *summed, &data) == sum);
         // The first word of each unit is its cycle; what belongs there is in the headers.
         for (index, unit) in data.chunks_mut(UNIT).enumerate() {
             let slots = HEADER_FOR as usize / UNIT;
@@ -195,6 +196,7 @@ impl Log {
             count: be32_at(&header, 40),
             data,
             whole,
+            summed: sum != 0,
         }))
     }
 
@@ -241,7 +243,7 @@ impl Log {
     /// The first record of a span, which must be whole, and the span without it; none behind the last.
     pub fn step(&self, device: &dyn Blob, span: Span) -> Result<(Record, Option<Span>)> {
         let found = if span.tail < self.units { self.record(device, span.tail)? } else { None };
-        let record = found.filter(|record| record.whole);
+        let record = found.filter(|record| record.whole && (record.summed || !self.summed));
         let record = record.ok_or_else(|| damaged(self.start, "the log has a damaged record"))?;
         let length = record.end - record.at;
         let tail = record.end % self.units;

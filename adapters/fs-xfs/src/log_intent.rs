@@ -6,16 +6,21 @@ use crate::Xfs;
 use crate::allocate::COPIES;
 use crate::bytes::part;
 use crate::device::Disk;
+use crate::extent::{Extent, replace};
+use crate::fork::Held;
 use crate::group::Group;
+use crate::inode::Which;
 use crate::record::{OF_ATTRIBUTES, OF_TREE, Record, UNWRITTEN};
 use std::collections::HashMap;
 use wherry_sdk::bytes::{u16_at, u32_at, u64_at};
 use wherry_sdk::{Error, ErrorKind, Result};
 
-/// Kinds: blocks to be freed, owners, shares. What is done has the next number; so have the others up to the last.
+/// Kinds: blocks to be freed, owners, shares, extents of files. What is done has the next number; so have the others up to the
+/// last.
 const FREE: u16 = 0x1236;
 const OWNERS: u16 = 0x1240;
 const SHARES: u16 = 0x1242;
+const EXTENTS: u16 = 0x1244;
 const LAST: u16 = 0x1249;
 /// Bytes before the list of an item.
 const HEADER: usize = 16;
@@ -24,6 +29,8 @@ const CHANGE: u32 = 0xff;
 const IN_ATTRIBUTES: u32 = 1 << 31;
 const IN_TREE: u32 = 1 << 30;
 const NOT_WRITTEN: u32 = 1 << 29;
+/// An extent has another one.
+const EXTENT_NOT_WRITTEN: u32 = 1 << 30;
 /// Items that are remembered.
 const MOST: usize = 1 << 16;
 
@@ -43,6 +50,11 @@ enum Begun {
         block: u64,
         count: u64,
         change: u32,
+    },
+    Map {
+        inode: u64,
+        extent: Extent,
+        flags: u32,
     },
     /// Nothing that is known here.
     Unknown,
@@ -69,7 +81,7 @@ fn list(kind: u16, head: &[u8]) -> Result<Vec<Begun>> {
     let sizes: &[usize] = match kind {
         // Aligned as on machines of 64 and of 32 bits.
         FREE => &[16, 12],
-        OWNERS => &[32],
+        OWNERS | EXTENTS => &[32],
         SHARES => &[16],
         _ => return Ok(vec![Begun::Unknown]),
     };
@@ -83,6 +95,11 @@ fn list(kind: u16, head: &[u8]) -> Result<Vec<Begun>> {
             count: u64::from(u32_at(bytes, 8)),
             change: u32_at(bytes, 12) & CHANGE,
         },
+        EXTENTS => {
+            let (block, start, flags) = (u64_at(bytes, 8), u64_at(bytes, 16), u32_at(bytes, 28));
+            let (count, unwritten) = (u64::from(u32_at(bytes, 24)), flags & EXTENT_NOT_WRITTEN != 0);
+            Begun::Map { inode: u64_at(bytes, 0), extent: Extent { start, block, count, unwritten }, flags }
+        }
         _ => {
             let flags = u32_at(bytes, 28);
             let flag = |bit: u32, value: u64| if flags & bit != 0 { value } else { 0 };
@@ -119,11 +136,11 @@ impl Intents {
         Ok(())
     }
 
-    /// What is open: first owners, then shares, then blocks to be freed, each in the order in which they were begun.
+    /// What is open: first extents, then owners, then shares, then blocks to be freed, each in the order in which they were begun.
     fn in_order(&self) -> Result<Vec<Begun>> {
         let mut all = Vec::new();
         for ((kind, _), (when, list)) in &self.open {
-            let rank = [OWNERS, SHARES, FREE].iter().position(|known| known == kind);
+            let rank = [EXTENTS, OWNERS, SHARES, FREE].iter().position(|known| known == kind);
             let Some(rank) = rank else {
                 return refuse(&format!("a change of kind {kind:#x} that was begun and not ended"));
             };
@@ -142,6 +159,9 @@ impl Intents {
                 }
                 Begun::Share { change, .. } if !(1..=4).contains(&change) => {
                     return refuse("an unknown change of shares");
+                }
+                Begun::Map { flags, .. } if !(1..=2).contains(&(flags & CHANGE)) => {
+                    return refuse("an unknown change of extents");
                 }
                 _ => {}
             }
@@ -213,10 +233,15 @@ impl Xfs {
             let (block, count) = match &begun {
                 Begun::Free { block, count } | Begun::Share { block, count, .. } => (*block, *count),
                 Begun::Owner { block, record, .. } => (*block, record.count),
+                Begun::Map { extent, .. } => (extent.block, extent.count),
                 Begun::Unknown => return refuse("a change that is not known here"),
             };
             if self.disk.superblock.place(block, count).is_none() || count == 0 {
                 return refuse("changes of blocks that do not exist");
+            }
+            if let Begun::Map { inode, extent, flags } = &begun {
+                self.change_extent(*inode, *extent, *flags)?;
+                continue;
             }
             let (number, start) = self.split(block);
             let (group, disk) = self.group(number)?;
@@ -236,5 +261,35 @@ impl Xfs {
             self.settle_groups()?;
         }
         Ok(())
+    }
+
+    /// Puts an extent into a file, or takes it out; its blocks are others' business.
+    fn change_extent(&mut self, number: u64, extent: Extent, flags: u32) -> Result<()> {
+        let mut inode = self.any_inode(number, true)?;
+        let which = if flags & IN_ATTRIBUTES != 0 { Which::Attributes } else { Which::Data };
+        let other = if which == Which::Data { Which::Attributes } else { Which::Data };
+        let Held::Mapped(mut map) = self.held(&inode, which)? else {
+            return refuse("extents of an inode without them");
+        };
+        let mapped = flags & CHANGE == 1;
+        let gone = replace(&mut map, extent.start, extent.count, mapped.then_some(extent));
+        let right = if mapped { gone.is_empty() } else { gone == [extent] };
+        if !right || extent.start.saturating_add(extent.count) >= 1 << 54 {
+            return refuse("extents that are not as they were");
+        }
+        let owner = Self::fork_owner(&inode, which, &extent);
+        let (group, start) = self.split(extent.block);
+        let record = Record { start, count: extent.count, owner: owner.number, offset: owner.offset };
+        let (group, disk) = self.group(group)?;
+        if mapped {
+            group.own(disk, record)?
+        } else {
+            group.disown(disk, &record)?
+        }
+        inode.count_blocks(if mapped { extent.count as i64 } else { -(extent.count as i64) });
+        let (map, other) = (Held::Mapped(map), self.held(&inode, other)?);
+        let (data, attributes) = if which == Which::Data { (map, other) } else { (other, map) };
+        self.set_forks(&mut inode, &data, &attributes)?;
+        inode.store(&mut self.disk)
     }
 }

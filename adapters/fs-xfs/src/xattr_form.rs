@@ -12,10 +12,11 @@ use crate::inode::{Inode, Which};
 use crate::xattr::{ALL_MOST, Attribute, LEAF, LEAF_ENTRIES, LOCAL, REMOTE_HEADER, REMOTE_MAGIC, REMOTE_OWN};
 use wherry_sdk::{Error, ErrorKind, Kind, Result};
 
-/// Bytes of an entry, of what is before a name and its value in a leaf, and before a name whose value is elsewhere.
+/// Bytes of an entry, of what is before a name and its value in a leaf, and what a name whose value is elsewhere takes
+/// besides: it begins behind nine of these, and two were the padding of the structure that Linux had first.
 const ENTRY: usize = 8;
 const LOCAL_HEADER: usize = 3;
-const AWAY_HEADER: usize = 9;
+const AWAY_HEADER: usize = 11;
 /// Bytes before the first attribute within an inode, and before each.
 const SHORT_HEADER: usize = 4;
 const SHORT_ENTRY: usize = 3;

@@ -4,6 +4,7 @@
 
 mod exercise;
 mod hostile;
+mod hostile_log;
 mod images;
 mod large;
 mod linux;

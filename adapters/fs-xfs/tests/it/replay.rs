@@ -13,7 +13,7 @@ use wherry_sdk::testing::{FileBlob, MemoryBlob, Mount, Random, noise, run};
 const SIZE: u64 = 96 << 20;
 
 /// Work of all kinds. What is open at the end was removed.
-fn work(root: &Path, seed: u64, rounds: u64) -> Vec<fs::File> {
+pub fn work(root: &Path, seed: u64, rounds: u64) -> Vec<fs::File> {
     let mut random = Random::new(seed);
     let mut open = Vec::new();
     for round in 0..rounds {
@@ -58,7 +58,7 @@ fn work(root: &Path, seed: u64, rounds: u64) -> Vec<fs::File> {
 
 /// How Linux is stopped.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Stop {
+pub enum Stop {
     /// After the log was written; its copy is of a file system that is shut down.
     Flushed,
     /// Right there.
@@ -77,7 +77,7 @@ const BUSY: &str = "cd $0; i=0; while :; do i=$((i+1)); mkdir busy$i || exit; \
         truncate -s $((i*10007%300000)) busy$i/$f || exit; done; \
     if [ $i -gt 2 ]; then rm -r busy$((i-2)) || exit; fi; [ $((i%2)) = 1 ] || sync -f . ; done";
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").arg("--sparse=always").arg(from).arg(to));
 }
 
