@@ -52,8 +52,9 @@ fn like(random: &mut Random, kind: Kind) -> Option<Meta> {
     })
 }
 
-struct Bench {
-    image: Image,
+/// A volume that is changed, and what should be on it.
+pub struct Bench {
+    pub image: Image,
     device: FileBlob,
     fs: Xfs,
     model: Model,
@@ -62,7 +63,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(image: Image, flavour: &Flavour, seed: u64, size_most: u64) -> Self {
+    pub fn new(image: Image, flavour: &Flavour, seed: u64, size_most: u64) -> Self {
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Xfs::mount(Box::new(device.clone()), true).unwrap();
         let identity = Xfs::probe(&device).unwrap().unwrap();
@@ -82,7 +83,7 @@ impl Bench {
     }
 
     /// What should be there, with the number of names of each directory.
-    fn expected(&self) -> Files {
+    pub fn expected(&self) -> Files {
         let mut files = self.model.files.clone();
         let is_directory = |node: &wherry_sdk::testing::filesystem::Node| node.content == Content::Directory;
         let parents: Vec<String> = files
@@ -97,7 +98,7 @@ impl Bench {
     }
 
     /// Changes, then everything is written back and `xfs_repair` looks.
-    fn round(&mut self, steps: u64, what: &str) {
+    pub fn round(&mut self, steps: u64, what: &str) {
         (0..steps).for_each(|_| self.model.step(&mut self.fs));
         self.fs.sync().unwrap();
         self.device.apply(&self.image.path).unwrap();
@@ -106,7 +107,7 @@ impl Bench {
     }
 
     /// The adapter that made the changes, a fresh one, and Linux see what should be there.
-    fn verify(&mut self, what: &str) {
+    pub fn verify(&mut self, what: &str) {
         let expected = self.expected();
         assert_same(&from_adapter(&mut self.fs), &expected, what);
         let mut again = Xfs::mount(Box::new(FileBlob::open(&self.image.path).unwrap()), false).unwrap();
