@@ -65,9 +65,7 @@ impl Device {
         if self.windows.len() < WINDOWS_MOST {
             return Ok(());
         }
-        if self.writable {
-            self.flush()?;
-        }
+        self.flush()?;
         self.windows.retain(|_, window| window.changed != 0);
         if self.windows.len() >= WINDOWS_MOST {
             return Err(Error::new(
@@ -156,8 +154,11 @@ impl Device {
         Ok(())
     }
 
-    /// Writes what has changed.
+    /// Writes what has changed, if that may be written.
     pub fn flush(&mut self) -> Result<()> {
+        if !self.writable {
+            return Ok(());
+        }
         let mut numbers: Vec<u64> = self
             .windows
             .iter()

@@ -72,6 +72,8 @@ pub struct Record {
     whole: bool,
     /// It has one.
     summed: bool,
+    /// Its content has the byte order of x86.
+    known: bool,
 }
 
 /// What has to be replayed: from the record at `tail` to before `head`; what comes next gets this cycle.
@@ -183,10 +185,6 @@ impl Log {
             let word = field(heads, at, 4).to_vec();
             put(unit, 0, &word);
         }
-        let known = be32_at(&header, 300) == LITTLE_ENDIAN;
-        if !known {
-            return Err(damaged(self.start, "the log was written by a machine of another byte order"));
-        }
         Ok(Some(Record {
             at,
             end: at + headers + units,
@@ -197,6 +195,7 @@ impl Log {
             data,
             whole,
             summed: sum != 0,
+            known: be32_at(&header, 300) == LITTLE_ENDIAN,
         }))
     }
 
@@ -245,6 +244,9 @@ impl Log {
         let found = if span.tail < self.units { self.record(device, span.tail)? } else { None };
         let record = found.filter(|record| record.whole && (record.summed || !self.summed));
         let record = record.ok_or_else(|| damaged(self.start, "the log has a damaged record"))?;
+        if !record.known {
+            return Err(damaged(self.start, "the log was written by a machine of another byte order"));
+        }
         let length = record.end - record.at;
         let tail = record.end % self.units;
         let left = (span.head + self.units - span.tail - 1) % self.units + 1;

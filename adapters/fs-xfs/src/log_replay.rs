@@ -424,7 +424,7 @@ impl Replay<'_> {
 }
 
 impl Xfs {
-    /// Replays a log. Mounted for reading, all of it stays in memory, and what only a writer has to tidy is left.
+    /// Replays a log. Mounted for reading, all of it stays in memory.
     pub fn replay(&mut self) -> Result<()> {
         let Some(log) = Log::of(&self.disk.superblock)? else { return refuse("no place in the file system") };
         let Some(span) = log.span(self.disk.device.blob())? else { return Ok(()) };
@@ -439,16 +439,19 @@ impl Xfs {
             self.disk.superblock.recount_quotas();
         }
         self.recount_groups()?;
-        if !self.writing.is_allowed() {
-            return Ok(());
+        if self.writing.is_allowed() {
+            self.disk.superblock.check_writable()?;
         }
-        self.disk.superblock.check_writable()?;
         self.end_intents(&intents)?;
         self.drop_orphans()?;
         self.drop_copies()?;
         self.changed = true;
-        log.close(&mut self.disk, span)?;
-        self.write_all()
+        if self.writing.is_allowed() {
+            log.close(&mut self.disk, span)?;
+        }
+        self.write_all()?;
+        self.changed = false;
+        Ok(())
     }
 
     fn look(&self, log: &Log, span: Span) -> Result<Plan> {

@@ -12,4 +12,5 @@ mod reading;
 mod replay;
 mod sequence;
 mod shared;
+mod special;
 mod used;

@@ -185,6 +185,7 @@ fn flushed() {
     replay("rmapbt", 3..5, Stop::Flushed, false);
     replay("1k", 5..7, Stop::Flushed, true);
     replay("v5-plain", 7..8, Stop::Flushed, true);
+    replay("sector-4k", 8..9, Stop::Flushed, true);
 }
 
 #[test]

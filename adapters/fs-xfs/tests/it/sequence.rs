@@ -129,17 +129,23 @@ impl Bench {
     }
 }
 
+/// There may be no room.
+fn written(path: &Path, content: Vec<u8>) {
+    let done = std::fs::write(path, content);
+    assert!(done.is_ok() || done.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull));
+}
+
 /// The kernel adds, removes, lengthens and shortens in every directory, so that it looks at all that was made.
 fn change_by_kernel(root: &Path, model: &Files) {
     for (index, (path, node)) in model.iter().enumerate() {
         let path = root.join(&path[1..]);
         match &node.content {
-            Content::Directory => std::fs::write(path.join("by the kernel"), vec![7; index % 7000]).unwrap(),
+            Content::Directory => written(&path.join("by the kernel"), vec![7; index % 7000]),
             Content::File(_) if index % 2 == 0 => std::fs::remove_file(path).unwrap(),
             Content::File(old) => {
                 let mut content = old.clone();
                 content.extend(vec![8; 5000]);
-                std::fs::write(path, content).unwrap();
+                written(&path, content);
             }
             _ => {}
         }
