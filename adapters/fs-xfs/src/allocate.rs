@@ -3,7 +3,7 @@
 
 use crate::Xfs;
 use crate::device::Disk;
-use crate::group::{Group, RESERVE};
+use crate::group::{Group, RESERVE, WANTS_MOST};
 use crate::record::{FLAGS, Key, OF_TREE, OWNER_SPECIAL, Record};
 use wherry_sdk::{Error, ErrorKind, Result};
 
@@ -17,8 +17,6 @@ const OWNER_COPIES: u64 = -9i64 as u64;
 const ALIGNED_MOST: usize = 1000;
 /// Blocks in one piece that another group is asked for before the nearest one gives fewer.
 const PIECE_LEAST: u64 = 256;
-/// Blocks that a group's trees may need before they are written.
-const WANTS_MOST: u64 = 16;
 /// Blocks of a change without content: names, inodes, a long target.
 const CHANGE_MOST: u64 = 80;
 /// Groups in memory.
@@ -333,6 +331,9 @@ impl Xfs {
         }
         let lost = || Error::new(ErrorKind::Failed, "an allocation group that was just read is lost");
         let group = self.groups.get_mut(&number).ok_or_else(lost)?;
+        if group.is_heavy() {
+            group.write(&mut self.disk)?;
+        }
         Ok((group, &mut self.disk))
     }
 
@@ -427,13 +428,5 @@ impl Xfs {
         let message =
             format!("{bytes} bytes need up to {need} blocks, and {free} can be had: make room in the guest");
         Err(Error::new(ErrorKind::NoSpace, message))
-    }
-
-    /// Writes groups whose trees have grown by more than what is kept for them.
-    pub fn settle_groups(&mut self) -> Result<()> {
-        for group in self.groups.values_mut().filter(|group| group.wants() > WANTS_MOST) {
-            group.write(&mut self.disk)?;
-        }
-        Ok(())
     }
 }

@@ -200,6 +200,9 @@ impl Xfs {
                 "names beyond ASCII where case does not count are not changed: rename them in the guest";
             return Err(Error::unsupported(message));
         }
+        if listing.parent == 0 {
+            return Err(damaged(directory.place, "a directory has none above it"));
+        }
         let (unit, size) =
             (u64::from(self.disk.superblock.block_size), u64::from(self.disk.superblock.directory_block));
         let (bytes, wants) = (listing.bytes, listing.wants(unit, size));

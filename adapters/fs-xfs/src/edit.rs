@@ -82,7 +82,7 @@ impl Xfs {
         self.writing.begin()?;
         let before = self.disk.device.changes();
         self.touched = false;
-        let result = act(self).and_then(|done| self.settle_groups().map(|()| done));
+        let result = act(self);
         let changed = self.touched || self.disk.device.changes() != before;
         self.writing.end(&result, changed);
         result
@@ -126,13 +126,7 @@ impl Xfs {
     }
 
     /// Gives a new inode its attributes and a name.
-    fn link_new(
-        &mut self,
-        mut parent: Inode,
-        name: &str,
-        mut inode: Inode,
-        like: Option<&Meta>,
-    ) -> Result<()> {
+    fn link_new(&mut self, parent: Inode, name: &str, mut inode: Inode, like: Option<&Meta>) -> Result<()> {
         let attributes = like.map_or(Ok(Vec::new()), |like| parse_attributes(&like.attributes))?;
         if !attributes.is_empty() {
             self.store_attributes(&mut inode, &attributes)?;
@@ -140,13 +134,17 @@ impl Xfs {
         inode.store(&mut self.disk)?;
         let kind = type_of(&inode);
         self.change_names(&parent, |listing| listing.add(name.as_bytes(), inode.number, kind))?;
-        if inode.kind() == Kind::Directory {
-            parent.set_links(parent.links() + 1);
-        }
-        self.touch_directory(&mut parent)
+        self.touch_directory(parent.number, i64::from(inode.kind() == Kind::Directory))
     }
 
-    fn touch_directory(&mut self, directory: &mut Inode) -> Result<()> {
+    /// A name in a directory has changed, and so many more directories are in it. The inode is read again: it may have been
+    /// written with its names since.
+    fn touch_directory(&mut self, number: u64, more: i64) -> Result<()> {
+        let mut directory = self.inode(number)?;
+        let links = i64::from(directory.links()) + more;
+        if more != 0 && links >= 2 {
+            directory.set_links(links as u32);
+        }
         directory.set_mtime(now());
         directory.set_ctime(now());
         directory.store(&mut self.disk)
@@ -257,18 +255,15 @@ impl Xfs {
 
     /// Removes a file, a symbolic link or an empty directory.
     pub fn remove_object(&mut self, path: &str) -> Result<()> {
-        let (mut parent, name, found) = self.resolve_name(path)?;
+        let (parent, name, found) = self.resolve_name(path)?;
         let inode = found.ok_or_else(|| not_found(path))?;
         check_protection(path, &inode, false)?;
         check_protection(path, &parent, false)?;
         self.check_removable(path, &inode)?;
         self.touch();
         self.remove_name(&parent, name)?;
-        if inode.kind() == Kind::Directory {
-            Self::drop_link(&mut parent);
-        }
-        self.touch_directory(&mut parent)?;
-        self.unlink(inode)
+        self.touch_directory(parent.number, -i64::from(inode.kind() == Kind::Directory))?;
+        self.unlink(inode.number)
     }
 
     fn remove_name(&mut self, directory: &Inode, name: &str) -> Result<()> {
@@ -276,12 +271,6 @@ impl Xfs {
             listing.remove(name.as_bytes());
             Ok(())
         })
-    }
-
-    fn drop_link(directory: &mut Inode) {
-        if directory.links() > 2 {
-            directory.set_links(directory.links() - 1);
-        }
     }
 
     fn check_removable(&mut self, path: &str, inode: &Inode) -> Result<()> {
@@ -296,7 +285,8 @@ impl Xfs {
     }
 
     /// One name less; the last one takes the object with it.
-    fn unlink(&mut self, mut inode: Inode) -> Result<()> {
+    fn unlink(&mut self, number: u64) -> Result<()> {
+        let mut inode = self.inode(number)?;
         if inode.kind() == Kind::Directory || inode.links() <= 1 {
             return self.free_object(inode);
         }
@@ -323,7 +313,7 @@ impl Xfs {
     /// Renames, replacing what has the new name already.
     pub fn rename_object(&mut self, old: &str, new: &str) -> Result<()> {
         let (from, old_name, found) = self.resolve_name(old)?;
-        let mut inode = found.ok_or_else(|| not_found(old))?;
+        let inode = found.ok_or_else(|| not_found(old))?;
         let (to, new_name, replaced) = self.resolve_name(new)?;
         if names(new)?.starts_with(&names(old)?) && names(new)? != names(old)? {
             return refuse(ErrorKind::InvalidInput, format!("{old} cannot be moved into itself"));
@@ -348,9 +338,10 @@ impl Xfs {
         self.touch();
         self.move_name(&from, old_name, &to, new_name, &inode)?;
         self.recount(&inode, &from, &to, replaced.as_ref())?;
+        let mut inode = self.inode(inode.number)?;
         inode.set_ctime(now());
         inode.store(&mut self.disk)?;
-        replaced.map_or(Ok(()), |replaced| self.unlink(replaced))
+        replaced.map_or(Ok(()), |replaced| self.unlink(replaced.number))
     }
 
     fn move_name(&mut self, from: &Inode, old: &str, to: &Inode, new: &str, inode: &Inode) -> Result<()> {
@@ -376,17 +367,10 @@ impl Xfs {
     fn recount(&mut self, inode: &Inode, from: &Inode, to: &Inode, replaced: Option<&Inode>) -> Result<()> {
         let directory = inode.kind() == Kind::Directory;
         let across = from.number != to.number;
-        let mut from = self.inode(from.number)?;
-        if directory && (across || replaced.is_some()) {
-            Self::drop_link(&mut from);
-        }
-        self.touch_directory(&mut from)?;
+        let fewer = directory && (across || replaced.is_some());
+        self.touch_directory(from.number, -i64::from(fewer))?;
         if across {
-            let mut to = self.inode(to.number)?;
-            if directory && replaced.is_none() {
-                to.set_links(to.links() + 1);
-            }
-            self.touch_directory(&mut to)?;
+            self.touch_directory(to.number, i64::from(directory && replaced.is_none()))?;
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ const LIST_START: [usize; 2] = [0, 36];
 const LIST_MORE: usize = 8;
 /// Blocks of each group that stay free, so that its trees can grow: a new root and some splits of each.
 pub const RESERVE: u64 = 64;
+/// Blocks of them that the trees may need before they are written.
+pub const WANTS_MOST: u64 = 16;
 /// Attempts to find as many blocks as the trees need, each of which changes the trees.
 const ROUNDS_MOST: usize = 1000;
 
@@ -151,6 +153,11 @@ impl Group {
     /// Blocks that its trees will need when they are written.
     pub fn wants(&self) -> u64 {
         self.trees().map(Tree::wants).sum()
+    }
+
+    /// Whether it should be written before it is changed again.
+    pub fn is_heavy(&self) -> bool {
+        self.changed && (self.wants() > WANTS_MOST || self.trees().any(Tree::is_heavy))
     }
 
     /// Blocks that can be used for other things.

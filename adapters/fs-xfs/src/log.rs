@@ -20,6 +20,8 @@ const HEADER_FOR: u32 = 32 << 10;
 const RECORD_MOST: u32 = 256 << 10;
 /// Units before the head that may not have come to the disk in order: eight records of the longest kind.
 const FLIGHT: u64 = 8 * RECORD_MOST as u64 / UNIT as u64;
+/// Units of an unmount's record, with the longest stripe.
+const UNMOUNT_MOST: u64 = 512 + 16;
 /// Records that may be in flight.
 const RECORDS_MOST: usize = 8;
 /// Where a record's header has its checksum; the bytes of it that are summed, on 64 and on 32 bits; and those of each further
@@ -74,6 +76,17 @@ pub struct Record {
     summed: bool,
     /// Its content has the byte order of x86.
     known: bool,
+}
+
+impl Record {
+    /// Whether it ends at unit `head`.
+    fn is_before(&self, log: &Log, head: u64) -> bool {
+        self.end % log.units == head % log.units
+    }
+
+    fn is_unmount(&self) -> bool {
+        self.count == 1 && byte_at(&self.data, 9) & UNMOUNT != 0
+    }
 }
 
 /// What has to be replayed: from the record at `tail` to before `head`; what comes next gets this cycle.
@@ -199,9 +212,9 @@ impl Log {
         }))
     }
 
-    /// The last record that begins before `head`, within what may be in flight.
-    fn record_before(&self, device: &dyn Blob, head: u64) -> Result<Option<Record>> {
-        let count = FLIGHT.min(self.units);
+    /// The last record that begins in the `count` units before `head`.
+    fn record_before(&self, device: &dyn Blob, head: u64, count: u64) -> Result<Option<Record>> {
+        let count = count.min(self.units);
         let before = head + self.units - count;
         let bytes = self.read(device, before, count)?;
         let units: Vec<&[u8]> = bytes.chunks_exact(UNIT).collect();
@@ -213,28 +226,35 @@ impl Log {
         Ok(None)
     }
 
+    /// What has to be replayed if this is the last record.
+    fn up_to(&self, last: &Record) -> Span {
+        Span {
+            tail: last.tail & u64::from(u32::MAX),
+            head: last.end % self.units,
+            cycle: last.cycle.wrapping_add(u32::from(last.end >= self.units)),
+            clean: last.is_unmount(),
+        }
+    }
+
     /// What has to be replayed; none in a log that was never written.
     pub fn span(&self, device: &dyn Blob) -> Result<Option<Span>> {
         let Some(newest) = self.newest(device)? else { return Ok(None) };
+        // Nothing is in flight when an unmount is written.
+        let last =
+            self.record_before(device, newest, UNMOUNT_MOST)?.filter(|last| last.is_before(self, newest));
+        if let Some(last) = last.filter(Record::is_unmount) {
+            return Ok(Some(self.up_to(&last)));
+        }
         let mut head = self.in_order(device, newest)?;
         for _ in 0..=RECORDS_MOST {
             let lost = || damaged(self.start, "the log has no record before its end");
-            let record = self.record_before(device, head)?.ok_or_else(lost)?;
+            let record = self.record_before(device, head, FLIGHT)?.ok_or_else(lost)?;
             // A record that is there in part is as good as none.
-            let torn = record.end % self.units != head % self.units;
-            if torn || !record.whole && self.summed {
+            if !record.is_before(self, head) || !record.whole && self.summed {
                 head = record.at;
                 continue;
             }
-            let operation = part(&record.data, 0, 12);
-            let clean = record.count == 1 && byte_at(operation, 9) & UNMOUNT != 0;
-            let wraps = record.end >= self.units;
-            return Ok(Some(Span {
-                tail: record.tail & u64::from(u32::MAX),
-                head: record.end % self.units,
-                cycle: record.cycle.wrapping_add(u32::from(wraps)),
-                clean,
-            }));
+            return Ok(Some(self.up_to(&record)));
         }
         Err(damaged(self.start, "the log ends in more damaged records than can be in flight"))
     }

@@ -258,7 +258,6 @@ impl Xfs {
                 }
             };
             disk.superblock.count_blocks(freed as i64);
-            self.settle_groups()?;
         }
         Ok(())
     }

@@ -493,7 +493,6 @@ impl Xfs {
                 let (group, _) = self.group(number)?;
                 group.set_orphan(slot, next);
             }
-            self.settle_groups()?;
         }
         Ok(())
     }
@@ -507,7 +506,6 @@ impl Xfs {
             let (group, disk) = self.group(number)?;
             let freed = group.drop_copies(disk)?;
             disk.superblock.count_blocks(freed as i64);
-            self.settle_groups()?;
         }
         Ok(())
     }

@@ -343,6 +343,11 @@ impl Tree {
         self.loaded -= usize::from(leaf.records.is_some());
     }
 
+    /// Whether it should be written, so that there is room in memory for more.
+    pub fn is_heavy(&self) -> bool {
+        self.loaded > LOADED_MOST / 4
+    }
+
     /// Whether anything has to be written.
     pub fn is_changed(&self) -> bool {
         self.changed
