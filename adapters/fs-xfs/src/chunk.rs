@@ -15,6 +15,8 @@ use wherry_sdk::{Error, ErrorKind, READ_MOST, Result};
 const CHUNK: u64 = 64;
 /// Inodes that one bit of a record's holes stands for.
 const HOLE: u64 = 4;
+/// All inodes of a chunk missing.
+const HOLES: u64 = 0xffff;
 /// Records that are looked at in one group for a free inode where no tree lists those.
 const CHUNKS_MOST: usize = 1 << 20;
 
@@ -109,7 +111,7 @@ impl Xfs {
         for fresh in [false, true] {
             for step in 0..groups {
                 let number = ((u64::from(home) + u64::from(step)) % u64::from(groups)) as u32;
-                if fresh && !self.make_chunk(number)? {
+                if fresh && !self.make_chunk(number)? && !self.make_part(number)? {
                     continue;
                 }
                 let near = if step == 0 { near } else { 0 };
@@ -155,15 +157,71 @@ impl Xfs {
         Ok(())
     }
 
+    /// Whether so many more inodes may be made.
+    fn may_have(&self, inodes: u64) -> bool {
+        let superblock = &self.disk.superblock;
+        let most = u128::from(superblock.blocks) * u128::from(superblock.inodes_most()) / 100;
+        let most = most << superblock.inode_bits;
+        most == 0 || u128::from(superblock.inodes() + inodes) <= most
+    }
+
+    /// Makes a part of a chunk of inodes in a group, where there is no room for a whole one; false if there is none.
+    fn make_part(&mut self, number: u32) -> Result<bool> {
+        let superblock = &self.disk.superblock;
+        let (bits, blocks, alignment) =
+            (superblock.inode_bits, superblock.inode_part(), superblock.inode_alignment());
+        let (inodes, end) = (blocks << bits, u64::from(superblock.blocks_of(number)));
+        let right =
+            alignment << bits == CHUNK && inodes < CHUNK && inodes >= HOLE && alignment % blocks.max(1) == 0;
+        if !right || !self.may_have(inodes) {
+            return Ok(false);
+        }
+        let (group, disk) = self.group(number)?;
+        if group.spare() < blocks {
+            return Ok(false);
+        }
+        let Some(start) = group.find_aligned(disk, blocks, blocks)? else { return Ok(false) };
+        // All of the chunk has to be in the group, behind its headers.
+        let whole = start / alignment * alignment;
+        if whole == 0 || whole + alignment > end {
+            return Ok(false);
+        }
+        group.take(disk, start, blocks)?;
+        group.own(disk, Record { start, count: blocks, owner: OWNER_INODES, offset: 0 })?;
+        let first = (start - whole) << bits;
+        let there = (first / HOLE..(first + inodes) / HOLE).fold(0u64, |mask, bit| mask | 1 << bit);
+        let empty = Record { start: whole << bits, count: HOLES << 16, owner: u64::MAX, offset: 0 };
+        let old = group.chunks.at_or_before(disk, [empty.start, 0, 0])?;
+        let old = old.filter(|old| old.start == empty.start);
+        let before = old.unwrap_or(empty);
+        let (holes, count, free) = (before.count >> 16, before.count >> 8 & 0xff, before.count & 0xff);
+        if holes & there != there {
+            return Err(group.damaged("inodes are where blocks are free"));
+        }
+        let count = (holes & !there) << 16 | (count + inodes) << 8 | (free + inodes);
+        let new = Record { count, ..before };
+        match old {
+            Some(old) => group.set_chunk(disk, &old, new, true)?,
+            None => {
+                group.chunks.insert(disk, new)?;
+                group.free_chunks.as_mut().map_or(Ok(()), |tree| tree.insert(disk, new))?;
+            }
+        }
+        group.count_inodes(inodes as i64, inodes as i64);
+        disk.superblock.count_inodes(inodes as i64, inodes as i64);
+        disk.superblock.count_blocks(-(blocks as i64));
+        let first = self.join_inode(number, start << bits);
+        self.write_chunk(first, inodes)?;
+        Ok(true)
+    }
+
     /// Makes a new chunk of inodes in a group; false if there is no room.
     fn make_chunk(&mut self, number: u32) -> Result<bool> {
         let superblock = &self.disk.superblock;
         let inodes = CHUNK.max(1 << superblock.inode_bits);
         let blocks = (inodes >> superblock.inode_bits).max(1);
         let (bits, alignment) = (superblock.inode_bits, superblock.inode_alignment());
-        let most = u128::from(superblock.blocks) * u128::from(superblock.inodes_most()) / 100;
-        let most = most << bits;
-        if most > 0 && u128::from(superblock.inodes() + inodes) > most {
+        if !self.may_have(inodes) {
             return Ok(false);
         }
         let sparse = self.is_sparse();

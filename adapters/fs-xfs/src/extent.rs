@@ -79,8 +79,10 @@ pub fn replace(list: &mut Vec<Extent>, start: u64, count: u64, new: Option<Exten
     let last = list.partition_point(|extent| extent.start < end).max(first);
     let cut = |extent: &Extent, from: u64, to: u64| {
         let (from, to) = (from.max(extent.start), to.min(extent.end()));
-        let block = extent.block + (from.saturating_sub(extent.start));
-        (from < to).then(|| Extent { start: from, block, count: to - from, unwritten: extent.unwritten })
+        (from < to).then(|| {
+            let block = extent.block + (from - extent.start);
+            Extent { start: from, block, count: to - from, unwritten: extent.unwritten }
+        })
     };
     let hit: Vec<Extent> = list.get(first..last).unwrap_or_default().to_vec();
     let head = hit.first().and_then(|extent| cut(extent, 0, start));

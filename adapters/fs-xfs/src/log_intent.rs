@@ -31,6 +31,8 @@ const IN_TREE: u32 = 1 << 30;
 const NOT_WRITTEN: u32 = 1 << 29;
 /// An extent has another one.
 const EXTENT_NOT_WRITTEN: u32 = 1 << 30;
+/// Changes that an error shows.
+const SHOWN_MOST: usize = 8;
 /// Items that are remembered.
 const MOST: usize = 1 << 16;
 
@@ -148,6 +150,12 @@ impl Intents {
         }
         all.sort_unstable_by_key(|(rank, when, _)| (*rank, **when));
         Ok(all.into_iter().flat_map(|(_, _, list)| list.iter().cloned()).collect())
+    }
+
+    /// What is open, for people.
+    pub fn shown(&self) -> String {
+        let all = self.in_order().unwrap_or_default();
+        all.iter().take(SHOWN_MOST).map(|begun| format!("{begun:?}")).collect::<Vec<_>>().join(", ")
     }
 
     /// Fails where something was begun that is not known here.

@@ -442,9 +442,10 @@ impl Xfs {
         if self.writing.is_allowed() {
             self.disk.superblock.check_writable()?;
         }
-        self.end_intents(&intents)?;
-        self.drop_orphans()?;
-        self.drop_copies()?;
+        let begun = format!("what was begun and not ended ({})", intents.shown());
+        self.end_intents(&intents).map_err(|error| error.within(&begun))?;
+        self.drop_orphans().map_err(|error| error.within("what was removed while it was open"))?;
+        self.drop_copies().map_err(|error| error.within("copies in the making"))?;
         self.changed = true;
         if self.writing.is_allowed() {
             log.close(&mut self.disk, span)?;

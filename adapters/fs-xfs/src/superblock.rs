@@ -297,6 +297,11 @@ impl Superblock {
         }
     }
 
+    /// Blocks of a part of a chunk of inodes, and what its beginning is a multiple of; 0 where chunks are whole.
+    pub fn inode_part(&self) -> u64 {
+        if self.has(features::SPARSE) { u64::from(be32_at(&self.raw, 228)) } else { 0 }
+    }
+
     /// Whether the groups tell how many blocks their trees of free space have.
     pub fn counts_lazily(&self) -> bool {
         self.version == 5 || self.has(features::LAZY_COUNT)

@@ -198,7 +198,11 @@ fn at_once() {
 fn busy() {
     let most = std::env::var("WHERRY_SEQUENCES").map_or(1, |count| count.parse().unwrap());
     for seed in 0..most {
-        for name in ["default", "rmapbt", "1k"] {
+        let only = std::env::var("WHERRY_FLAVOUR").ok();
+        for name in ["default", "rmapbt", "1k"]
+            .into_iter()
+            .filter(|name| only.as_ref().is_none_or(|only| only == name))
+        {
             replay(name, 100 + seed..101 + seed, Stop::Busy, true);
         }
     }

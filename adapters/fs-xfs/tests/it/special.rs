@@ -52,8 +52,42 @@ fn chunks_in_part() {
         let leaf = |pointer| xfs_db(&image, &["agi 0", "addr root", pointer, "p"]);
         let said = ["addr ptrs[1]", "addr ptrs[2]"].map(leaf).concat();
         assert!(said.contains(",0xff"), "{name}: {said}");
+        more_inodes(&image);
         sequence(image, flavour, 5, 5, 60, 30_000);
     }
+}
+
+/// Small files until there is no room for inodes: chunks in part are made, too, and completed.
+fn more_inodes(image: &Image) {
+    let device = FileBlob::open(&image.path).unwrap();
+    let mut fs = Xfs::mount(Box::new(device.clone()), true).unwrap();
+    let holes = |image: &Image| {
+        let leaf = |pointer| xfs_db(image, &["agi 0", "addr root", pointer, "p"]);
+        ["addr ptrs[1]", "addr ptrs[2]"].map(leaf).concat().matches(",0xff").count()
+    };
+    let before = holes(image);
+    fs.make_directory("/more", None).unwrap();
+    let mut made = Vec::new();
+    for index in 0..3000 {
+        let path = format!("/more/{index}");
+        if fs.write(&path, &MemoryBlob::read_only(Vec::new()), None).is_err() {
+            break;
+        }
+        made.push(path);
+    }
+    fs.sync().unwrap();
+    device.apply(&image.path).unwrap();
+    check(&image.path);
+    eprintln!("{} more, chunks in part: {before}, then {}", made.len(), holes(image));
+    assert!(made.len() > 300 && holes(image) != before);
+    made.iter().for_each(|path| fs.remove(path).unwrap());
+    // Room for what comes.
+    for index in (3..2000).step_by(8) {
+        let _ = fs.remove(&format!("/fill{index}"));
+    }
+    fs.sync().unwrap();
+    device.apply(&image.path).unwrap();
+    check(&image.path);
 }
 
 /// Linux counts again what everybody has, since that is not kept.
