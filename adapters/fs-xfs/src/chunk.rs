@@ -172,7 +172,7 @@ impl Xfs {
             (superblock.inode_bits, superblock.inode_part(), superblock.inode_alignment());
         let (inodes, end) = (blocks << bits, u64::from(superblock.blocks_of(number)));
         let right =
-            alignment << bits == CHUNK && inodes < CHUNK && inodes >= HOLE && alignment % blocks.max(1) == 0;
+            alignment << bits == CHUNK && (HOLE..CHUNK).contains(&inodes) && alignment % blocks.max(1) == 0;
         if !right || !self.may_have(inodes) {
             return Ok(false);
         }
