@@ -7,8 +7,6 @@ use crate::group::{Group, RESERVE, WANTS_MOST};
 use crate::record::{FLAGS, Key, OF_TREE, OWNER_SPECIAL, Record};
 use wherry_sdk::{Error, ErrorKind, Result};
 
-/// Reverse mappings that are looked at for the one that holds a block, where many files share it.
-const OWNERS_MOST: usize = 1 << 14;
 /// Records of shared blocks from here on are of copies that are being made.
 pub const COPIES: u64 = 1 << 31;
 /// Who owns those.
@@ -109,25 +107,14 @@ impl Group {
     /// The reverse mapping of `wanted`'s owner, offset and flags that holds its first block.
     fn holder(&mut self, disk: &mut Disk, wanted: &Record) -> Result<Option<Record>> {
         let Some(owners) = &mut self.owners else { return Ok(None) };
-        let mut key = [wanted.start, wanted.owner, wanted.offset];
+        let key = [wanted.start, wanted.owner, wanted.offset];
         let counts = Owner { number: wanted.owner, offset: wanted.offset }.counts();
-        for _ in 0..OWNERS_MOST {
-            let Some(found) = owners.at_or_before(disk, key)? else { return Ok(None) };
+        owners.last_over(disk, key, wanted.start, |found| {
             let shift = if counts { wanted.start.saturating_sub(found.start) } else { 0 };
-            let same = found.owner == wanted.owner
+            found.owner == wanted.owner
                 && found.offset & FLAGS == wanted.offset & FLAGS
-                && (!counts || found.offset.checked_add(shift) == Some(wanted.offset));
-            if same && end(&found) > wanted.start {
-                return Ok(Some(found));
-            }
-            // Without shared blocks there is one owner, and he is the nearest.
-            if self.shares.is_none() && found.start < wanted.start {
-                return Ok(None);
-            }
-            let Some(next) = before(owners.kind.order(&found)) else { return Ok(None) };
-            key = next;
-        }
-        Err(Error::unsupported("more files share a block than are looked at: copy the file in the guest"))
+                && (!counts || found.offset.checked_add(shift) == Some(wanted.offset))
+        })
     }
 
     /// Notes whose blocks these are, together with his neighbouring ones.

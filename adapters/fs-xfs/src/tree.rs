@@ -16,6 +16,8 @@ const NONE: u32 = u32::MAX;
 const LEVELS_MOST: u32 = 9;
 /// Leaves of one tree: with blocks of 4 KiB 33 million records of free space.
 const LEAVES_MOST: usize = 1 << 16;
+/// Leaves with records that may overlap a block.
+const OVERLAPPING_MOST: usize = 256;
 /// Leaves in memory, those without changes and all.
 const IDLE_MOST: usize = 64;
 const LOADED_MOST: usize = 1 << 10;
@@ -226,6 +228,35 @@ impl Tree {
         let records = self.records(disk, index)?;
         let at = records.partition_point(|record| kind.order(record) <= key);
         Ok(at.checked_sub(1).and_then(|at| records.get(at)).copied())
+    }
+
+    /// The last record that is not behind `key`, reaches beyond `block`, and fits. Leaves all of whose records end before are
+    /// passed over: where files share blocks, records overlap, and the one that is looked for may be far away.
+    pub fn last_over(
+        &mut self,
+        disk: &mut Disk,
+        key: Key,
+        block: u64,
+        fits: impl Fn(&Record) -> bool,
+    ) -> Result<Option<Record>> {
+        let (kind, mut looked) = (self.kind, 0);
+        for index in (0..=self.leaf_of(&key)).rev() {
+            if self.leaves.get(index).is_none_or(|leaf| leaf.high[0] < block) {
+                continue;
+            }
+            looked += 1;
+            if looked > OVERLAPPING_MOST {
+                let message = "more files share a block than are looked at: copy one of them in the guest";
+                return Err(Error::unsupported(message));
+            }
+            let reaches = |record: &&Record| {
+                kind.order(record) <= key && record.start + record.count > block && fits(record)
+            };
+            if let Some(found) = self.records(disk, index)?.iter().rev().find(reaches) {
+                return Ok(Some(*found));
+            }
+        }
+        Ok(None)
     }
 
     /// The first record that is not before `key`.
