@@ -15,7 +15,7 @@ const PIECES_MOST: usize = 1 << 20;
 /// Runs of blocks with a target, in version 5.
 const LINK_MAGIC: u32 = 0x5853_4c4d;
 const LINK_HEADER: usize = 56;
-const LINK_OWN: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32, change: 48 };
+pub const LINK_OWN: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32, change: 48 };
 
 impl Xfs {
     /// Fails for files that are not read here, or are none.

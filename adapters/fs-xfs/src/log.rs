@@ -9,7 +9,7 @@ use crate::device::Disk;
 use crate::features;
 use crate::superblock::Superblock;
 use wherry_sdk::checksum::crc32c;
-use wherry_sdk::{Blob, READ_MOST, Result};
+use wherry_sdk::{Blob, ErrorKind, READ_MOST, Result};
 
 /// Bytes that the log is counted in.
 const UNIT: usize = 512;
@@ -360,7 +360,9 @@ pub fn state(device: &dyn Blob, superblock: &Superblock) -> Result<State> {
     Ok(match log.span(device) {
         Ok(None) => State::Clean,
         Ok(Some(span)) if span.clean => State::Clean,
+        Ok(Some(_)) => State::Dirty,
         // A log that is damaged is not clean.
-        _ => State::Dirty,
+        Err(error) if error.kind == ErrorKind::Corrupt => State::Dirty,
+        Err(error) => return Err(error),
     })
 }

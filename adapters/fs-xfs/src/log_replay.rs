@@ -1,18 +1,22 @@
 //! The log replayed, exactly or not at all (Linux: fs/xfs/xfs_log_recover.c, xfs_buf_item_recover.c,
-//! xfs_inode_item_recover.c, xfs_icreate_item.c, xfs_extfree_item.c). It is read twice: first for what may not be replayed since
+//! xfs_inode_item_recover.c, xfs_icreate_item.c). It is read twice: first for what may not be replayed since
 //! its blocks were freed, and for what is not known here; then block by block and inode by inode, unless what is on the disk
-//! is newer. What was begun and not ended is ended if that is simple; else the log is refused.
+//! is newer. What was begun and not ended is ended (`log_intent.rs`).
 
 use crate::Xfs;
 use crate::bytes::{Own, be16_at, be32_at, be64_at, field, part, put, put_be16, put_be32, put_be64, stamp};
+use crate::content::LINK_OWN as LINK;
+use crate::da_block::OWN as HASHES;
 use crate::device::Disk;
-use crate::extent::{HEADER, RECORD};
+use crate::directory::OWN as NAMES;
+use crate::extent::{HEADER, OWN as LONG_TREE, RECORD};
 use crate::features;
 use crate::inode::{self, Inode, Which};
 use crate::log::{Log, Span};
 use crate::log_intent::{Intents, is_intent};
 use crate::log_item::{Item, Pending, Transaction};
 use crate::superblock::Superblock;
+use crate::tree::OWN as SHORT_TREE;
 use std::collections::{BTreeMap, HashMap};
 use wherry_sdk::bytes::{u16_at, u32_at, u64_at};
 use wherry_sdk::{Error, ErrorKind, READ_MOST, Result};
@@ -59,12 +63,6 @@ struct Stamp {
 const fn mark(magic: &'static [u8], at: usize, own: Own, is_sector: bool) -> Stamp {
     Stamp { magic, at, own, is_sector }
 }
-
-const SHORT_TREE: Own = Own { checksum: 52, sector: 16, uuid: 32, owner: 48, change: 24 };
-const LONG_TREE: Own = Own { checksum: 64, sector: 24, uuid: 40, owner: 56, change: 32 };
-const NAMES: Own = Own { checksum: 4, sector: 8, uuid: 24, owner: 40, change: 16 };
-const HASHES: Own = Own { checksum: 12, sector: 16, uuid: 32, owner: 48, change: 24 };
-const LINK: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32, change: 48 };
 
 const STAMPS: &[Stamp] = &[
     mark(b"AB3B", 0, SHORT_TREE, false),

@@ -11,7 +11,7 @@ use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Header of a block in version 4 and 5.
 const HEADER: [usize; 2] = [16, 56];
-const OWN: Own = Own { checksum: 52, sector: 16, uuid: 32, owner: 48, change: 24 };
+pub const OWN: Own = Own { checksum: 52, sector: 16, uuid: 32, owner: 48, change: 24 };
 const NONE: u32 = u32::MAX;
 const LEVELS_MOST: u32 = 9;
 /// Leaves of one tree: with blocks of 4 KiB 33 million records of free space.

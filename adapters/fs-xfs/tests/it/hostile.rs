@@ -187,17 +187,17 @@ fn damaged_base(name: &str, base: &Base, least: usize, cases: u64) {
 
 #[test]
 fn damaged_version_5() {
-    damaged("default", 200);
+    damaged("default", 150);
 }
 
 #[test]
 fn damaged_small_blocks() {
-    damaged("1k", 200);
+    damaged("1k", 150);
 }
 
 #[test]
 fn damaged_version_4() {
-    damaged("v4-512", 200);
+    damaged("v4-512", 150);
 }
 
 /// Half of the damage is to blocks that are none of inodes.
@@ -213,13 +213,13 @@ fn damaged_trees(name: &str, cases: u64) {
 
 #[test]
 fn damaged_trees_of_version_5() {
-    damaged_trees("rmapbt", 150);
-    damaged_trees("1k", 150);
+    damaged_trees("rmapbt", 100);
+    damaged_trees("1k", 100);
 }
 
 #[test]
 fn damaged_trees_of_version_4() {
-    damaged_trees("v4-512", 150);
+    damaged_trees("v4-512", 100);
 }
 
 /// A number of the superblock with a value that makes arithmetic go wrong.

@@ -93,8 +93,8 @@ fn damaged(name: &str, cases: u64) {
 
 #[test]
 fn damaged_logs() {
-    damaged("default", 100);
-    damaged("rmapbt", 60);
+    damaged("default", 60);
+    damaged("rmapbt", 40);
 }
 
 /// A record whose checksum is wrong: one of the last is as good as none, an earlier one makes the log unfit.
