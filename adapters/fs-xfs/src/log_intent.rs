@@ -200,10 +200,10 @@ impl Group {
             1 | 2 | 7 => self.own(disk, record),
             // The same undone.
             3 | 4 | 8 => self.disown(disk, &record),
-            // Written now, or no longer.
+            // Written now, or no longer: the flag is that of afterwards.
             _ => {
-                self.disown(disk, &record)?;
-                self.own(disk, Record { offset: record.offset ^ UNWRITTEN, ..record })
+                self.disown(disk, &Record { offset: record.offset ^ UNWRITTEN, ..record })?;
+                self.own(disk, record)
             }
         }
     }
