@@ -97,7 +97,7 @@ fn grow_and_shrink(name: &str, count: usize, levels: u64) {
 
 #[test]
 fn defaults() {
-    grow_and_shrink("default", 5000, 2);
+    grow_and_shrink("default", 3000, 2);
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn owners() {
 
 #[test]
 fn small_blocks() {
-    grow_and_shrink("1k", 6000, 2);
+    grow_and_shrink("1k", 4000, 2);
 }
 
 #[test]
 fn version_4() {
-    grow_and_shrink("v4-512", 9000, 3);
+    grow_and_shrink("v4-512", 6000, 3);
 }
 
 /// Until nothing fits any more: each time that is said before anything is changed.

@@ -181,16 +181,16 @@ fn replay(name: &str, seeds: std::ops::Range<u64>, stop: Stop, orphans: bool) {
 
 #[test]
 fn flushed() {
-    replay("default", 0..3, Stop::Flushed, false);
+    replay("default", 0..1, Stop::Flushed, false);
     replay("rmapbt", 3..5, Stop::Flushed, false);
-    replay("1k", 5..7, Stop::Flushed, true);
+    replay("1k", 5..6, Stop::Flushed, true);
     replay("v5-plain", 7..8, Stop::Flushed, true);
     replay("sector-4k", 8..9, Stop::Flushed, true);
 }
 
 #[test]
 fn at_once() {
-    replay("default", 10..13, Stop::Now, true);
+    replay("default", 10..11, Stop::Now, true);
     replay("rmapbt", 13..15, Stop::Now, true);
 }
 
@@ -210,6 +210,6 @@ fn busy() {
 
 #[test]
 fn frozen() {
-    replay("default", 20..22, Stop::Frozen, true);
+    replay("default", 20..21, Stop::Frozen, true);
     replay("rmapbt", 22..23, Stop::Frozen, false);
 }
