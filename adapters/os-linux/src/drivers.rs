@@ -6,7 +6,7 @@ use crate::initramfs::{self, Outcome, Segment};
 use crate::kernels::{Driver, Kernel};
 use crate::unified::Unified;
 use crate::work::Work;
-use crate::{modules, persist};
+use crate::{lilo, modules, persist};
 use std::collections::BTreeMap;
 use wherry_sdk::{Result, Severity};
 
@@ -86,6 +86,10 @@ impl Drivers<'_, '_> {
     }
 
     fn entry_with(&mut self, entry: &Entry, kernel: &Kernel) -> Result<()> {
+        if kernel.needs_xen() && !entry.hypervisor {
+            self.needs_xen(entry, kernel);
+            return Ok(());
+        }
         let wanted = self.wanted(kernel);
         if kernel.drivers(wanted, Driver::BuiltIn).len() == wanted.len() {
             return Ok(());
@@ -125,6 +129,19 @@ impl Drivers<'_, '_> {
             );
         }
         self.initramfs(entry, release, folder, &needed)
+    }
+
+    /// A kernel for paravirtual machines, which is not put on hardware, be it emulated.
+    fn needs_xen(&mut self, entry: &Entry, kernel: &Kernel) {
+        let message = format!(
+            "{} starts kernel {}, which runs on Xen's paravirtual machines only",
+            entry.title,
+            kernel.name()
+        );
+        let severity =
+            if entry.default || self.only_one { Severity::Blocking } else { Severity::Information };
+        let remedy = "install a kernel for ordinary machines in the guest and make it the one that starts";
+        self.work.concern(severity, "linux.kernel.xen-only", message, remedy);
     }
 
     /// The modules by which this kernel reaches the disk.
@@ -172,6 +189,13 @@ impl Drivers<'_, '_> {
             let outcome = outcome.map_err(|error| error.within(image))?;
             let reached = match outcome {
                 Outcome::Sufficient => true,
+                Outcome::Append(_) if entry.mapped() => {
+                    let message = format!(
+                        "LILO reads {image} by its sectors, and would not see the drivers that it lacks"
+                    );
+                    self.work.block("linux.lilo.map", message, lilo::REMEDY);
+                    return Ok(());
+                }
                 Outcome::Append(segment) => self.append(image, release, &segment, needed)?,
                 Outcome::Impossible { reason, remedy } => {
                     refusals.push((format!("{image} for kernel {release}: {reason}"), remedy));

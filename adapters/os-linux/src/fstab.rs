@@ -78,6 +78,20 @@ pub fn rewrite<'a>(
     (lines.collect(), unknown)
 }
 
+/// The text with folders of the old hypervisor's host left to be mounted by hand: a system that waits for one in vain ends in
+/// its emergency shell.
+pub fn without_shares(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| match entry(line) {
+        Some(entry) if shared_folder(entry.kind) && !entry.optional() => {
+            let (column, old) = if entry.options.is_empty() { (2, entry.kind) } else { (3, entry.options) };
+            let gap = if entry.options.is_empty() { ' ' } else { ',' };
+            replace_word(line, column, old, &format!("{old}{gap}noauto"))
+        }
+        _ => line.to_owned(),
+    });
+    lines.collect()
+}
+
 /// The line with the word in this column replaced, the space around it kept.
 fn replace_word(line: &str, column: usize, old: &str, new: &str) -> String {
     let before: usize = {
@@ -117,6 +131,14 @@ mod tests {
         let naming = Naming { uuid: true, partuuid: true, bus: Bus::Scsi };
         let (new, _) = rewrite("x/dev/sda1\t/dev/sda1 none luks,initramfs\n", 1, &all, naming);
         assert_eq!(new, "x/dev/sda1\tUUID=u-1 none luks,initramfs\n");
+    }
+
+    #[test]
+    fn folders_of_the_old_host() {
+        let text = ".host:/ /mnt/hgfs\tvmhgfs defaults,ttl=5 0 0\nshare /srv vboxsf\n/dev/sda1 / ext4 defaults 0 1\n";
+        let new = ".host:/ /mnt/hgfs\tvmhgfs defaults,ttl=5,noauto 0 0\nshare /srv vboxsf noauto\n/dev/sda1 / ext4 defaults 0 1\n";
+        assert_eq!(without_shares(text), new);
+        assert_eq!(without_shares(new), new);
     }
 
     #[test]

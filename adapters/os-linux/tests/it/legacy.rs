@@ -205,3 +205,44 @@ pub fn sles_11() -> Guest {
         .file("/boot/grub/menu.lst", menu("SUSE Linux Enterprise Server 11 SP4", release, &format!("root={id}1 resume={id}5 splash=silent showopts"), &format!("boot/initrd-{release}")).replace(" /vmlinuz", " /boot/vmlinuz"));
     Guest { tree: tree(root, vec![MemoryVolume::new("mbr:5", SWAP)]), firmware: "bios" }
 }
+
+/// RHEL 5 as Xen ran it: PyGrub reads the menu, the kernel runs on Xen only, logins are on its console.
+pub fn xen_pv() -> Guest {
+    let kernel = Kernel { release: "2.6.18-398.el5xen", sets: vec![SCSI, DM, XEN_SOURCE] };
+    let drivers = ["xenblk", "jbd", "ext3"];
+    let init = format!(
+        "#!/bin/nash\nmount -t proc /proc /proc\nmkblkdevs\n{}mkblkdevs\nmkrootdev -t ext3 -o defaults,ro /dev/xvda1\nmount /sysroot\nswitchroot\n",
+        loading(&drivers)
+    );
+    let release = kernel.release;
+    let root = kernel
+        .install(MemoryVolume::new("mbr:1", ROOT), "/lib")
+        .file("/etc/redhat-release", "CentOS release 5.11 (Final)\n")
+        .file("/etc/fstab", "/dev/xvda1 / ext3 defaults 1 1\n")
+        .file("/etc/inittab", "id:3:initdefault:\nco:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav\n#1:2345:respawn:/sbin/mingetty tty1\n#2:2345:respawn:/sbin/mingetty tty2\n")
+        .file("/etc/securetty", "console\nxvc0\ntty1\n")
+        .file("/etc/modprobe.conf", "alias eth0 xennet\nalias scsi_hostadapter xenblk\n")
+        .file("/sbin/mkinitrd", "#!/bin/bash\n")
+        .file("/sbin/nash", "")
+        .file("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n")
+        .file(&format!("/boot/vmlinuz-{release}"), vmlinuz(release))
+        .file(&format!("/boot/initrd-{release}.img"), nash(&kernel, &init, &drivers))
+        .file(&format!("/boot/config-{release}"), "CONFIG_X86_64_XEN=y\n")
+        .file("/boot/grub/menu.lst", menu("CentOS", release, "ro root=/dev/xvda1 console=xvc0", &format!("boot/initrd-{release}.img")).replace(" /vmlinuz", " /boot/vmlinuz"));
+    Guest { tree: tree(root, Vec::new()), firmware: "bios" }
+}
+
+/// Slackware with a kernel that has the drivers of old machines in it: LILO starts it from a map.
+pub fn lilo() -> Guest {
+    let kernel = Kernel { release: "5.15.145", sets: today() };
+    let release = kernel.release;
+    let root = kernel
+        .install(MemoryVolume::new("mbr:1", ROOT), "/lib")
+        .file("/etc/slackware-version", "Slackware 15.0\n")
+        .file("/etc/fstab", "/dev/sda1 / ext4 defaults 1 1\n")
+        .file("/etc/lilo.conf", "boot = /dev/sda\nroot = /dev/sda1\nimage = /boot/vmlinuz\n  label = Linux\n  read-only\n")
+        .file(&format!("/boot/vmlinuz-huge-{release}"), vmlinuz(release))
+        .symlink("/boot/vmlinuz", &format!("vmlinuz-huge-{release}"))
+        .file(&format!("/boot/config-{release}"), "CONFIG_SATA_AHCI=y\nCONFIG_BLK_DEV_SD=y\nCONFIG_FUSION_SPI=y\nCONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_BLK=y\n");
+    Guest { tree: tree(root, Vec::new()), firmware: "bios" }
+}
