@@ -3,8 +3,8 @@
 
 use crate::work::Work;
 use crate::{
-    boot, consoles, deferred, display, drivers, entries, firmware, lilo, modprobe, modules, mounts, network,
-    storage, tools,
+    boot, consoles, deferred, display, drivers, entries, firmware, ifcfg, lilo, modprobe, modules, mounts,
+    network, storage, tools,
 };
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
@@ -30,6 +30,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     display::adapt(&mut work)?;
     modprobe::cards(&mut work)?;
     network::adapt(&mut work, &entries)?;
+    ifcfg::adapt(&mut work)?;
     deferred::carry(&mut work, &entries, &root)?;
     for (name, note) in tools::installed(guest) {
         work.note(format!("{name} is installed: {note}"));

@@ -4,6 +4,7 @@ use crate::cmdline::{Rewrite, Rewritten, Style};
 use crate::devices::{Devices, Naming};
 use crate::entries::{self, Entry};
 use crate::files::{file, listed, shell_value, text};
+use crate::unified::Unified;
 use crate::work::Work;
 use crate::{cmdline, consoles, grub, lilo, persist};
 use wherry_sdk::{Result, find};
@@ -47,6 +48,7 @@ pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
         instead: instead.as_deref(),
     };
     environment(work, &template)?;
+    unified(work, &template, entries)?;
     resume(work)?;
     device_map(work)
 }
@@ -147,6 +149,32 @@ fn environment(work: &mut Work<'_>, template: &Rewrite<'_>) -> Result<()> {
             None => {}
         }
         concerns(work, &path, new, &[]);
+    }
+    Ok(())
+}
+
+/// The command lines within unified kernel images.
+fn unified(work: &mut Work<'_>, template: &Rewrite<'_>, entries: &[Entry]) -> Result<()> {
+    for path in entries.iter().filter(|entry| entry.unified).filter_map(|entry| entry.kernel.as_ref()) {
+        let image = Unified::open(work.guest, path)?;
+        let Some(old) = image.command_line.clone() else { continue };
+        let rewrite = Rewrite { devices: &work.devices, ..*template };
+        let new = rewrite.file(&old, Style::Plain);
+        // a console is not worth a signature
+        let signed = image.signed() || work.profile.firmware == "uefi-secure-boot";
+        let (bare, signed_out) = (
+            Rewrite { console: None, ..rewrite }.file(&old, Style::Plain).text,
+            "its signature would not survive a change",
+        );
+        let text = if signed { &bare } else { &new.text };
+        if *text != old && (signed || !image.set_command_line(text, REASON)?) {
+            let why = if signed { signed_out } else { "it has no room for it" };
+            let message =
+                format!("{path} has the command line {old:?}, which must become {text:?}, and {why}");
+            let remedy = "build the image again in the guest with root=UUID=... in its command line";
+            work.block("linux.uki.command-line", message, remedy);
+        }
+        concerns(work, path, new, &[]);
     }
     Ok(())
 }

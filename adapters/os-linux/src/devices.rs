@@ -266,6 +266,11 @@ pub fn unstable(spec: &str) -> bool {
     unstable_parts(spec).is_some()
 }
 
+/// Whether the name is that of a part of a disk.
+pub fn is_partition(spec: &str) -> bool {
+    unstable_parts(spec).is_some_and(|(_, number)| number.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

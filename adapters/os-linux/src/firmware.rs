@@ -159,7 +159,10 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
         return Ok(());
     }
     let others = ["grub", "systemd-boot"].map(|kind| format!("{kind}{arch}.efi"));
-    let Some((folder, loader)) = shim.or_else(|| others.iter().find_map(|name| holds(name))) else {
+    // GRUB legacy of RHEL 6, whose menu is called like the program
+    let legacy = || holds("grub.efi");
+    let Some((folder, loader)) = shim.or_else(|| others.iter().find_map(|name| holds(name))).or_else(legacy)
+    else {
         let message = format!("the EFI system partition has no loader for {arch}, and no {target}");
         work.block("linux.efi.no-loader", message, "install GRUB for UEFI in the guest before the move");
         return Ok(());
@@ -170,6 +173,11 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
         copies.extend(
             companions.into_iter().filter_map(|name| Some((without_case(work.guest, folder, &name)?, name))),
         );
+    }
+    if name(&loader).eq_ignore_ascii_case("grub.efi") {
+        let menu = without_case(work.guest, folder, "grub.conf");
+        copies.extend(menu.map(|menu| (menu, format!("BOOT{}.conf", arch.to_ascii_uppercase()))));
+        work.note(format!("{folder}/grub.conf was copied for the fallback loader; kernels that are installed later are in the original only"));
     }
     let efi = folder.rsplit_once('/').map_or("", |(efi, _)| efi);
     let boot = boot.cloned().unwrap_or_else(|| format!("{efi}/BOOT"));

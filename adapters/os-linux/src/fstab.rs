@@ -1,6 +1,6 @@
 //! `/etc/fstab` and `/etc/crypttab` (fstab(5), crypttab(5)).
 
-use crate::devices::{Devices, Naming, unstable};
+use crate::devices::{Devices, Naming, is_partition, unstable};
 
 /// One line of `/etc/fstab`.
 #[derive(Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl Entry<'_> {
     /// Whether it is a drive for discs, whose name only looks like a disk's (`/dev/hdc`).
     pub fn removable(&self) -> bool {
         ["iso9660", "udf"].iter().any(|kind| self.kind.contains(kind))
-            || ["cdrom", "dvd", "floppy", "cdrecorder"].iter().any(|name| self.path.contains(name))
+            || ["cdrom", "floppy", "cdrecorder"].iter().any(|name| self.path.contains(name))
     }
 
     /// Whether the system starts without it.
@@ -66,7 +66,8 @@ pub fn rewrite<'a>(
     let lines = text.split_inclusive('\n').map(|line| {
         let word = line.split_whitespace().nth(column).filter(|_| !line.trim_start().starts_with('#'));
         let removable = column == 0 && entry(line).is_some_and(|entry| entry.removable());
-        let Some(word) = word.filter(|word| !removable && unstable(word)) else { return line.to_owned() };
+        let disc = |word: &&str| removable && !is_partition(word);
+        let Some(word) = word.filter(|word| unstable(word) && !disc(word)) else { return line.to_owned() };
         match devices.resolve(word).and_then(|device| naming.name(device)) {
             Some(name) => replace_word(line, column, word, &name),
             None => {

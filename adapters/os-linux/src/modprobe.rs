@@ -1,7 +1,8 @@
 //! `/etc/modprobe.conf`, in which systems before udev say what drives their disks and cards (modprobe.conf(5), mkinitrd(8) of
 //! RHEL 4 and 5): `alias scsi_hostadapter mptspi`, `alias eth0 pcnet32`.
 
-use crate::files::text;
+use crate::files::{names, text};
+use crate::kernels::{Driver, Kernel};
 use crate::modules;
 use crate::persist;
 use crate::work::Work;
@@ -9,6 +10,8 @@ use wherry_sdk::Result;
 
 /// The file.
 pub const FILE: &str = "/etc/modprobe.conf";
+/// Kernels that are asked whether they have a card's driver.
+const KERNELS: usize = 16;
 /// Drivers of the cards that hypervisors emulate, old ones too.
 const CARDS: [&str; 13] = [
     "pcnet32",
@@ -61,9 +64,15 @@ pub fn cards(work: &mut Work<'_>) -> Result<()> {
     else {
         return Ok(());
     };
+    let mut releases = names(work.guest, "/lib/modules").into_iter().take(KERNELS);
+    let mut kernels = releases.by_ref().map(|release| Kernel::of_release(work.guest, "", Some(release)));
+    if !kernels.any(|kernel| kernel.driver(module) != Driver::Missing) {
+        return Ok(());
+    }
     let line = |line: &str| match alias(line) {
         Some((name, driver)) if name.starts_with("eth") && driver != module && CARDS.contains(&driver) => {
-            line.replacen(&format!(" {driver}"), &format!(" {module}"), 1)
+            let (head, tail) = line.split_at(line.find(name).map_or(0, |at| at + name.len()));
+            format!("{head}{}", tail.replacen(driver, module, 1))
         }
         _ => line.to_owned(),
     };

@@ -246,3 +246,40 @@ pub fn lilo() -> Guest {
         .file(&format!("/boot/config-{release}"), "CONFIG_SATA_AHCI=y\nCONFIG_BLK_DEV_SD=y\nCONFIG_FUSION_SPI=y\nCONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_BLK=y\n");
     Guest { tree: tree(root, Vec::new()), firmware: "bios" }
 }
+
+/// SLES 10: files of the network are called by addresses, udev's rules by the names of its time.
+#[test]
+fn files_that_are_called_by_addresses() {
+    let rule = |mac: &str| {
+        format!(
+            "SUBSYSTEM==\"net\", ACTION==\"add\", SYSFS{{address}}==\"{mac}\", IMPORT=\"/lib/udev/rename_netiface %k eth0\"\n"
+        )
+    };
+    let root = built_in(MemoryVolume::new("mbr:1", ROOT))
+        .file("/etc/SuSE-release", "SUSE Linux Enterprise Server 10 (x86_64)\nVERSION = 10\n")
+        .file("/etc/fstab", "UUID=1111-root / ext3 defaults 1 1\n")
+        .file("/boot/grub/stage2", "")
+        .file(
+            "/boot/grub/menu.lst",
+            menu("SLES", BUILT_IN, "root=UUID=1111-root", "boot/initrd")
+                .replace(" /vmlinuz", " /boot/vmlinuz"),
+        )
+        .file(&format!("/boot/vmlinuz-{BUILT_IN}"), vmlinuz(BUILT_IN))
+        .file("/boot/initrd", "")
+        .file(
+            "/etc/sysconfig/network/ifcfg-eth-id-00:50:56:aa:00:01",
+            "BOOTPROTO='static'\nIPADDR='192.0.2.9'\n",
+        )
+        .file("/etc/udev/rules.d/30-net_persistent_names.rules", rule("00:50:56:aa:00:01"));
+    let tree = tree(root, Vec::new());
+    same(
+        &edits(&tree, &virtio(), &nics(&["52:54:00:00:00:01"])),
+        &[
+            "write /etc/udev/rules.d/30-net_persistent_names.rules",
+            &format!("- {}", rule("00:50:56:aa:00:01").trim_end()),
+            &format!("+ {}", rule("52:54:00:00:00:01").trim_end()),
+            "rename /etc/sysconfig/network/ifcfg-eth-id-00:50:56:aa:00:01",
+            "+ /etc/sysconfig/network/ifcfg-eth-id-52:54:00:00:00:01",
+        ],
+    );
+}
