@@ -9,8 +9,11 @@ use wherry_sdk::testing::filesystem::{
 use wherry_sdk::testing::{FileBlob, MemoryBlob, kernel};
 use wherry_sdk::{ErrorKind, FileSystem, find as fact};
 
+/// What is compared of an object: content, mode, owner, time.
+pub type Compared = BTreeMap<String, (Content, u32, (u32, u32), i64)>;
+
 /// Without what makefs leaves out or a tar cannot tell.
-pub fn compared(files: Files) -> BTreeMap<String, (Content, u32, (u32, u32), i64)> {
+pub fn compared(files: Files) -> Compared {
     let shown = files.into_iter();
     shown.map(|(path, node)| (path, (node.content, node.mode, node.owner, node.mtime))).collect()
 }

@@ -74,8 +74,8 @@ fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path, options: &str) -
     command.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(kernel.join("initrd"));
     let words = format!("console=ttyS0 quiet panic=-1 wherry.driver={driver} wherry.options={options}");
     command.args(["-append", &words]);
-    let modes =
-        if options == "ro" { ["readonly=on", "readonly=off"] } else { ["readonly=off", "readonly=on"] };
+    let reading = options == "ro" || options.starts_with("ro,");
+    let modes = if reading { ["readonly=on", "readonly=off"] } else { ["readonly=off", "readonly=on"] };
     for (path, mode) in [volume, tar].into_iter().zip(modes) {
         let path = path.display().to_string().replace(',', ",,");
         command.args(["-drive", &format!("file={path},format=raw,if=virtio,cache=unsafe,{mode}")]);
