@@ -155,10 +155,10 @@ impl Raw {
         let total = self.sb(36);
         let mut used = vec![false; total];
         let mut take = |(address, count): Piece, what: &str| {
-            for place in address..address + count {
-                assert!(place < total && !used[place], "{what}: fragment {place} is used twice");
-                used[place] = true;
-            }
+            assert!(address + count <= total, "{what}: fragment {address} is beyond the end");
+            let before = used[address..address + count].iter().any(|used| *used);
+            assert!(!before, "{what}: {count} fragments from {address} are used twice");
+            used[address..address + count].fill(true);
         };
         for group in 0..self.groups() {
             let base = self.sb(188) * group;
@@ -198,8 +198,8 @@ impl Raw {
         }
         assert_eq!(names.len(), alive.iter().filter(|alive| **alive).count(), "an inode has no name");
         let mut sums = [0usize; 4];
-        for group in 0..self.groups() {
-            let own = self.check_group(group, &used, &alive, directories[group], whole);
+        for (group, directories) in directories.into_iter().enumerate() {
+            let own = self.check_group(group, &used, &alive, directories, whole);
             (0..4).for_each(|sum| sums[sum] += own[sum]);
         }
         assert_eq!([192, 196, 200, 204].map(|at| self.sb(at)), sums, "the superblock's sums");
