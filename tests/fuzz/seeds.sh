@@ -284,7 +284,13 @@ xz --check=crc32 <cpio >xz
 lz4 -q -l <cpio >lz4
 xz --format=lzma <cpio >lzma
 bzip2 <cpio >bzip2 2>/dev/null || rm -f bzip2
+lzop -9 <cpio >lzop
 cat cpio gzip >early
+(
+    mkdir -p "$scratch/nash" && cd "$scratch/nash"
+    printf '#!/bin/nash\nmkblkdevs\ninsmod /lib/jbd.ko\nmkblkdevs\nlvm vgscan\nmkrootdev -t ext3 /dev/sda1\nswitchroot\n' >init
+    echo init | cpio --quiet -o -H newc
+) >nash
 
 folder os-linux-text
 cp "$tree/etc/fstab" fstab
@@ -295,6 +301,9 @@ printf 'SUBSYSTEM=="net", ACTION=="add", ATTR{address}=="00:11:22:33:44:55", NAM
 printf 'auto lo\niface lo inet loopback\nallow-hotplug enp0s25\niface enp0s25 inet static\n  address 10.0.0.2/24\n' >interfaces
 printf 'cryptroot /dev/sda3 none luks,discard\n' >crypttab
 printf 'default linux\nlabel linux\n kernel /vmlinuz\n append initrd=/initrd.img root=/dev/sda1\n' >extlinux.conf
+printf 'boot=/dev/sda\nroot=/dev/sda1\nimage=/boot/vmlinuz\n  label=a\n  initrd=/boot/initrd\n  append="resume=/dev/sda5"\n' >lilo.conf
+printf 'alias eth0 pcnet32\nalias scsi_hostadapter mptspi\n' >modprobe.conf
+printf 'id:3:initdefault:\nco:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav\n#1:2345:respawn:/sbin/mingetty tty1\n' >inittab
 
 folder journal
 printf '\011\000\007\000\000\000\000\000\000\000\011\002\000\000\001\000\000\000\000\000' >framed

@@ -140,6 +140,11 @@ impl Devices {
         if number.is_some() { None } else { self.disk(&stem) }
     }
 
+    /// What the kernel will call a disk or a partition.
+    pub fn kernel_name(&self, device: &Device, bus: Bus) -> Option<String> {
+        bus.device(device.disk.filter(|_| device.lvm.is_none())?, device.number)
+    }
+
     /// Whether every partition and logical volume shows its UUID, so that one that is not found is not there.
     pub fn all_known(&self) -> bool {
         let mut parts = self.all.iter().filter(|device| device.number.is_some() || device.lvm.is_some());
@@ -259,6 +264,11 @@ fn unstable_parts(spec: &str) -> Option<(String, Option<u32>)> {
 /// Whether the name depends on the controller, so that it may not exist on other hardware.
 pub fn unstable(spec: &str) -> bool {
     unstable_parts(spec).is_some()
+}
+
+/// Whether the name is that of a part of a disk.
+pub fn is_partition(spec: &str) -> bool {
+    unstable_parts(spec).is_some_and(|(_, number)| number.is_some())
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/i686-w64-mingw32-windres", "binutils-mingw-w64-i686"),
     ("/usr/bin/osslsigncode", "osslsigncode"),
     ("/usr/bin/objdump", "binutils"),
+    ("/usr/bin/lzop", "lzop"),
     ("/usr/bin/ldmtool", "ldmtool"),
     ("/usr/bin/genisoimage", "genisoimage"),
     ("/usr/bin/xorrisofs", "xorriso"),

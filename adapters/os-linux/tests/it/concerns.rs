@@ -182,9 +182,10 @@ fn firmware() {
         &found(&tree(root(), vec![esp("grubx64.efi")]), &secure).0,
         &["blocking linux.firmware.secure-boot"],
     );
-    let lilo = root().file("/etc/lilo.conf", "");
+    let settings = format!("boot=/dev/sda\nimage=/boot/vmlinuz-{BUILT_IN}\n  label=a\n  root=/dev/sda1\n");
+    let lilo = root().file("/etc/lilo.conf", settings);
     let lilo = lilo.file("/etc/fstab", "UUID=1111-root / ext4 defaults 0 1\n");
-    same(&found(&tree(lilo, Vec::new()), &virtio()).0, &["blocking linux.boot-loader.unsupported"]);
+    same(&found(&tree(lilo, Vec::new()), &virtio()).0, &["blocking linux.lilo.root"]);
 }
 
 #[test]
