@@ -252,10 +252,27 @@ blank log 12K
 printf 'RSTR\036\000\011\000' | dd of=log bs=1 conv=notrunc status=none
 printf '\000\020\000\000\000\020\000\000\060\000\001\000\001\000\007\000' | dd of=log bs=1 seek=16 conv=notrunc status=none
 printf 'HIBR' >asleep
+
+folder bitlocker
 blank bitlocker 12K
 printf '\353\130\220-FVE-FS-\000\002\010' | dd of=bitlocker bs=1 conv=notrunc status=none
 printf '\073\326\147\111\051\056\330\112\203\231\366\243\071\343\320\000\000\020' | dd of=bitlocker bs=1 seek=160 conv=notrunc status=none
 printf '%s' '-FVE-FS-' | dd of=bitlocker bs=1 seek=4096 conv=notrunc status=none
+
+folder luks
+for options in luks1 'luks2 --pbkdf pbkdf2 --label x'; do
+    blank "$scratch/luks" 24M
+    # Unquoted on purpose: these are words.
+    printf key | cryptsetup luksFormat -q --pbkdf-force-iterations 1000 --key-file - "$scratch/luks" --type $options
+    head -c 40000 "$scratch/luks" >"${options%% *}"
+done
+
+# An area has at least ten pages.
+folder swap
+for page in 4096 8192; do
+    blank swap$page 100K
+    mkswap -q -p $page -L x swap$page 2>/dev/null
+done
 
 folder initramfs
 cd "$tree"

@@ -4,7 +4,7 @@
 use crate::work::Work;
 use crate::{
     boot, consoles, deferred, display, drivers, entries, firmware, ifcfg, lilo, modprobe, modules, mounts,
-    network, storage, tools,
+    network, storage, tools, volumes,
 };
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
@@ -20,6 +20,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     let mut work = Work::new(guest, profile, options, &root);
     check_options(&mut work);
     mount_concerns(&mut work, &root);
+    volumes::concerns(&mut work);
     let entries = entries::entries(guest);
     drivers::adapt(&mut work, &entries)?;
     storage::adapt(&mut work)?;

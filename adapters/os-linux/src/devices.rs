@@ -14,6 +14,8 @@ pub struct Device {
     disk: Option<u32>,
     number: Option<u32>,
     lvm: Option<(String, String)>,
+    /// What is in it cannot be seen.
+    encrypted: bool,
 }
 
 /// All devices, and what the guest's own names for disks have turned out to mean.
@@ -145,10 +147,11 @@ impl Devices {
         bus.device(device.disk.filter(|_| device.lvm.is_none())?, device.number)
     }
 
-    /// Whether every partition and logical volume shows its UUID, so that one that is not found is not there.
+    /// Whether every partition and logical volume shows its UUID and is no lid on others, so that one that is not found is not
+    /// there.
     pub fn all_known(&self) -> bool {
         let mut parts = self.all.iter().filter(|device| device.number.is_some() || device.lvm.is_some());
-        parts.all(|device| device.uuid.is_some())
+        parts.all(|device| device.uuid.is_some() && !device.encrypted)
     }
 }
 
@@ -177,6 +180,7 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
         disk: inherited("disk.index").and_then(|n| n.parse().ok()),
         number,
         lvm: text("lvm.vg").zip(text("lvm.lv")),
+        encrypted: matches!(find(&volume.facts, "fs.kind"), Some("crypto_LUKS" | "bitlocker")),
     }
 }
 
@@ -330,6 +334,13 @@ mod tests {
         ] {
             assert_eq!(all.resolve(spec).map(|d| d.id.as_str()), id, "{spec}");
         }
+    }
+
+    #[test]
+    fn what_is_encrypted_hides_others() {
+        let part = |kind| volume("a", &[("partition.number", "1"), ("fs.uuid", "u"), ("fs.kind", kind)]);
+        let known = |kind| Devices::new(&[part(kind)]).all_known();
+        assert_eq!((known("swap"), known("crypto_LUKS"), known("bitlocker")), (true, false, false));
     }
 
     #[test]

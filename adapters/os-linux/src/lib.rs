@@ -31,6 +31,7 @@ mod release;
 mod storage;
 mod tools;
 mod unified;
+mod volumes;
 mod work;
 
 use wherry_sdk::source::{Adaptation, OperatingSystem};

@@ -13,7 +13,10 @@ word() {
 }
 end=failed
 /busybox insmod "/modules/$(word driver).ko"
-if /busybox mount -t "$(word driver)" -o "$(word options)" /dev/vda /volume; then
+type=$(word driver)
+# The only driver that is not called like its file system.
+[ "$type" = isofs ] && type=iso9660
+if /busybox mount -t "$type" -o "$(word options)" /dev/vda /volume; then
 	case "$(word options)" in
 	ro | ro,*) /busybox tar -cf /dev/vdb -C /volume . && end=complete ;;
 	*)

@@ -36,6 +36,7 @@ pub const TESTS: &[Need] = &[
     ("/sbin/mkfs.xfs", "xfsprogs"),
     ("/sbin/mkfs.btrfs", "btrfs-progs"),
     ("/usr/sbin/makefs", "makefs"),
+    ("/sbin/cryptsetup", "cryptsetup-bin"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wine", "wine"),
     ("/usr/lib/wine/wine64", "wine64"),
