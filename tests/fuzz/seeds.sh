@@ -468,3 +468,12 @@ for options in '-m crc=1' '-m crc=1,rmapbt=1 -b size=1024' '-m crc=0' '-m crc=0 
     mkfs.xfs --unsupported -q -f -p "$scratch/proto" $options "$scratch/xfs" >/dev/null 2>&1
     pack "$scratch/xfs" "$(printf %s "xfs$options" | tr -dc 'a-z0-9')"
 done
+
+# Mixed block groups fit into the smallest volumes.
+folder btrfs
+for options in '' '--csum xxhash' '-O ^no-holes'; do
+    blank "$scratch/btrfs" 24M
+    # Unquoted on purpose: these are words.
+    mkfs.btrfs -q -M $options --rootdir "$tree" "$scratch/btrfs" >/dev/null 2>&1
+    pack "$scratch/btrfs" "$(printf %s "btrfs$options" | tr -dc 'a-z0-9')"
+done

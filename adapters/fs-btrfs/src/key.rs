@@ -8,11 +8,7 @@ pub const LENGTH: usize = 17;
 /// Kinds of items.
 pub const INODE_ITEM: u8 = 1;
 pub const INODE_REF: u8 = 12;
-pub const INODE_EXTREF: u8 = 13;
 pub const XATTR_ITEM: u8 = 24;
-pub const VERITY_DESC_ITEM: u8 = 36;
-pub const VERITY_MERKLE_ITEM: u8 = 37;
-pub const ORPHAN_ITEM: u8 = 48;
 pub const DIR_ITEM: u8 = 84;
 pub const DIR_INDEX: u8 = 96;
 pub const EXTENT_DATA: u8 = 108;

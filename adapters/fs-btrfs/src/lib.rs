@@ -3,36 +3,44 @@
 
 mod block;
 mod bytes;
+mod change;
 mod checksum;
 mod chunk;
 mod compression;
 mod content;
 mod device;
 mod directory;
+mod edit;
 mod features;
+mod file;
 mod inode;
 mod key;
 mod path;
+mod reference;
+mod space;
 mod store;
 mod subvolume;
+mod sums;
 mod superblock;
 mod tree;
 mod used;
 mod xattr;
 
+use change::Pending;
 use content::Unpacked;
 use device::Device;
 use directory::{Listing, Target};
 use inode::{Inode, Place};
-use std::collections::HashMap;
+use space::Group;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use store::Store;
 use superblock::Superblock;
 use tree::Tree;
 use wherry_sdk::filesystem::Identity;
-use wherry_sdk::path::not_found;
 use wherry_sdk::{
-    Blob, Entry, EntryPage, Error, ErrorKind, Fact, FileSystem, Kind, Meta, Range, Result, Room, fact,
+    Blob, Entry, EntryPage, Error, ErrorKind, Fact, FileSystem, Kind, Meta, Range, Result, Room, Writing,
+    fact,
 };
 
 /// Entries in one page of a listing.
@@ -49,6 +57,13 @@ pub struct Btrfs<'a> {
     unpacked: Option<Unpacked>,
     /// What is in use cannot be told for certain.
     doubt: bool,
+    writing: Writing,
+    /// Block groups by where they begin, once something was changed.
+    groups: BTreeMap<u64, Group>,
+    /// References that are to be counted.
+    pending: VecDeque<Pending>,
+    /// Blocks of trees that no other tree shares.
+    own: HashSet<u64>,
 }
 
 /// What is at the empty directory of a snapshot whose origin has a subvolume there.
@@ -70,12 +85,28 @@ fn check_log(superblock: &Superblock) -> Result<()> {
 impl<'a> Btrfs<'a> {
     fn open(device: Box<dyn Blob + 'a>, superblock: Superblock) -> Result<Self> {
         superblock.check_readable()?;
+        let (needed, size) = (superblock.device_size(), device.size());
+        if needed > size {
+            let message =
+                format!("the file system has {needed} bytes and its device {size}: is the copy whole?");
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
         let store = Store::open(Device::new(device), superblock)?;
         let doubt = store.superblock.log_root() != 0
             || store.superblock.devices() != 1
             || store.chunks.iter().any(|chunk| chunk.copies.is_empty());
-        let (trees, listings) = (HashMap::new(), HashMap::new());
-        Ok(Self { store, trees, listings, kept: 0, unpacked: None, doubt })
+        Ok(Self {
+            store,
+            trees: HashMap::new(),
+            listings: HashMap::new(),
+            kept: 0,
+            unpacked: None,
+            doubt,
+            writing: Writing::default(),
+            groups: BTreeMap::new(),
+            pending: VecDeque::new(),
+            own: HashSet::new(),
+        })
     }
 
     fn meta(&mut self, inode: &Inode, attributes: bool) -> Result<Meta> {
@@ -152,6 +183,7 @@ impl FileSystem for Btrfs<'static> {
             superblock.check_writable()?;
         }
         let mut mounted = Self::open(device, superblock)?;
+        mounted.writing = Writing::new(writable);
         if mounted.inode(path::TOP)?.kind() != Kind::Directory {
             return Err(Error::new(ErrorKind::Corrupt, "the top is not a directory: run btrfs check"));
         }
@@ -205,35 +237,36 @@ impl FileSystem for Btrfs<'static> {
 
     fn room(&mut self) -> Result<Room> {
         let (total, used) = self.store.superblock.sizes();
+        let total = total.min(self.store.device.size());
         Ok(Room { total, free: total.saturating_sub(used), free_files: None })
     }
 
-    fn write(&mut self, path: &str, _content: &dyn Blob, _like: Option<&Meta>) -> Result<()> {
-        Err(not_found(path))
+    fn write(&mut self, path: &str, content: &dyn Blob, like: Option<&Meta>) -> Result<()> {
+        self.edit(|fs| fs.write_file(path, content, like)).map_err(|error| error.within(path))
     }
 
-    fn modify(&mut self, path: &str, _offset: u64, _content: &dyn Blob) -> Result<()> {
-        Err(not_found(path))
+    fn modify(&mut self, path: &str, offset: u64, content: &dyn Blob) -> Result<()> {
+        self.edit(|fs| fs.modify_file(path, offset, content)).map_err(|error| error.within(path))
     }
 
-    fn rename(&mut self, old: &str, _new: &str) -> Result<()> {
-        Err(not_found(old))
+    fn rename(&mut self, old: &str, new: &str) -> Result<()> {
+        self.edit(|fs| fs.rename_name(old, new))
     }
 
     fn remove(&mut self, path: &str) -> Result<()> {
-        Err(not_found(path))
+        self.edit(|fs| fs.remove_name(path))
     }
 
-    fn make_directory(&mut self, path: &str, _like: Option<&Meta>) -> Result<()> {
-        Err(not_found(path))
+    fn make_directory(&mut self, path: &str, like: Option<&Meta>) -> Result<()> {
+        self.edit(|fs| fs.new_directory(path, like))
     }
 
-    fn make_symlink(&mut self, path: &str, _target: &str, _like: Option<&Meta>) -> Result<()> {
-        Err(not_found(path))
+    fn make_symlink(&mut self, path: &str, target: &str, like: Option<&Meta>) -> Result<()> {
+        self.edit(|fs| fs.new_symlink(path, target, like))
     }
 
-    fn set_meta(&mut self, path: &str, _meta: &Meta) -> Result<()> {
-        Err(not_found(path))
+    fn set_meta(&mut self, path: &str, meta: &Meta) -> Result<()> {
+        self.edit(|fs| fs.set_attributes(path, meta))
     }
 
     fn used(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
@@ -241,7 +274,11 @@ impl FileSystem for Btrfs<'static> {
     }
 
     fn sync(&mut self) -> Result<()> {
-        Ok(())
+        if !self.writing.is_allowed() {
+            return Ok(());
+        }
+        self.writing.begin()?;
+        self.write_back()
     }
 }
 

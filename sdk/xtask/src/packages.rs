@@ -34,6 +34,7 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/reglookup", "reglookup"),
     ("/sbin/mkntfs", "ntfs-3g"),
     ("/sbin/mkfs.xfs", "xfsprogs"),
+    ("/sbin/mkfs.btrfs", "btrfs-progs"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wine", "wine"),
     ("/usr/lib/wine/wine64", "wine64"),
