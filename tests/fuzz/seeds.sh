@@ -459,3 +459,10 @@ for options in '-m crc=1' '-m crc=1,rmapbt=1 -b size=1024' '-m crc=0' '-m crc=0 
     mkfs.xfs --unsupported -q -f -p "$scratch/proto" $options "$scratch/xfs" >/dev/null 2>&1
     pack "$scratch/xfs" "$(printf %s "xfs$options" | tr -dc 'a-z0-9')"
 done
+
+# Which blocks of a pool become which, for the first blocks that are read: the target has the pools themselves.
+folder zfs
+for pool in 0 1; do
+    printf "\\00$pool\\003\\000\\020\\000\\377\\012\\000\\100\\000\\001" >"blocks$pool"
+    printf "\\20$pool\\100\\000\\377\\110\\001\\001" >"label$pool"
+done
