@@ -14,6 +14,7 @@ mod ranges;
 mod sectored;
 mod segments;
 mod walk;
+mod zeroes;
 
 pub use buffer::{ALIGN, Buffer};
 pub use codec::Codec;
@@ -28,6 +29,7 @@ pub use ranges::Ranges;
 pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
 pub use walk::{Step, Walk, fill};
+pub use zeroes::Zeroes;
 
 use std::fmt;
 

@@ -14,6 +14,7 @@ mod host;
 pub mod image;
 pub mod path;
 pub mod platform;
+pub mod raid;
 mod ranges;
 mod register;
 mod segments;
@@ -42,7 +43,7 @@ pub mod format {
 /// Types of the `volume-map` world.
 pub mod volume {
     pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
-    pub use crate::segments::join;
+    pub use crate::segments::{ZEROES, join, slice, total};
 }
 /// Types of the `filesystem-driver` world.
 pub mod filesystem {
