@@ -59,7 +59,7 @@ impl Superblock {
 }
 
 /// An image that can be read, or why it cannot.
-type Member = Result<Vec<Segment>, String>;
+type Member = Result<Vec<Segment>, Refusal>;
 
 /// MD's level and layout by LVM's name (`dm-raid.c`, raid_types); `raid4` has had two.
 fn levels(raid: &Raid) -> Option<Vec<(u32, u32)>> {
@@ -123,7 +123,7 @@ pub fn map(mapper: &mut Mapper<'_>, raid: &Raid, length: u64, pieces: &mut Piece
 
 fn data(mapper: &mut Mapper<'_>, raid: &Raid, image: &Image) -> Member {
     let most = IMAGES_PIECES / raid.images.len().max(1);
-    mapper.inner(&image.data, most).map_err(|Refusal(_, why)| why)
+    mapper.inner(&image.data, most)
 }
 
 /// The superblock of each image; none where it is not there or was never written.
@@ -145,17 +145,18 @@ fn members(
     superblocks: &[Option<Superblock>],
     newest: &Superblock,
 ) -> Vec<Member> {
+    let out = |why: &str| Err(Refusal("lvm.missing-image", why.into()));
     let mut members = Vec::new();
     for ((image, superblock), number) in raid.images.iter().zip(superblocks).zip(0..) {
         let rebuild = mapper.logical(&image.data).is_ok_and(|logical| logical.rebuild);
         members.push(match superblock {
             // What is missing is a better reason than what that brings about.
             _ if data(mapper, raid, image).is_err() => data(mapper, raid, image),
-            None => Err("it has no superblock".into()),
-            Some(_) if newest.has_failed(number) => Err("it was thrown out".into()),
-            Some(one) if !one.whole || rebuild => Err("it is being rebuilt".into()),
+            None => out("it has no superblock"),
+            Some(_) if newest.has_failed(number) => out("it was thrown out"),
+            Some(one) if !one.whole || rebuild => out("it is being rebuilt"),
             Some(one) if one.events.saturating_add(1) < newest.events => {
-                Err(format!("it is not up to date: event {} of {}", one.events, newest.events))
+                out(&format!("it is not up to date: event {} of {}", one.events, newest.events))
             }
             Some(_) => data(mapper, raid, image),
         });
@@ -165,7 +166,7 @@ fn members(
 
 fn degraded(mapper: &mut Mapper<'_>, raid: &Raid, members: &[Member]) {
     for (member, number) in members.iter().zip(0..) {
-        if let Err(why) = member {
+        if let Err(Refusal(_, why)) = member {
             let message =
                 format!("image {number} of {} of its {} cannot be used: {why}", members.len(), raid.kind);
             mapper.notes.warnings.push(Refusal("lvm.degraded", message));
@@ -176,8 +177,9 @@ fn degraded(mapper: &mut Mapper<'_>, raid: &Raid, members: &[Member]) {
 fn needed<'a>(members: &'a [Member], number: u64) -> Result<&'a [Segment], Refusal> {
     match members.get(number as usize) {
         Some(Ok(segments)) => Ok(segments),
-        Some(Err(why)) => {
-            Err(Refusal("lvm.missing-image", format!("image {number} is needed for its data: {why}")))
+        Some(Err(Refusal(id, why))) => {
+            let id = if *id == "lvm.missing-pv" { "lvm.missing-image" } else { id };
+            Err(Refusal(id, format!("image {number} is needed for its data: {why}")))
         }
         None => Err(bad(format!("it has no image {number}"))),
     }

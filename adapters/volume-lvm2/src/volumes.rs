@@ -316,10 +316,11 @@ impl<'a> Relations<'a> {
         all
     }
 
-    /// Whether lvs(8) lists this volume: the store of a snapshot has no VISIBLE flag but stands for the snapshot.
+    /// Whether lvs(8) lists this volume and it has bytes: a pool and what ties a snapshot have none of their own; the store of a snapshot has no VISIBLE flag but stands for the snapshot.
     fn lists(&self, logical: &Logical) -> bool {
-        let pool = logical.segments.iter().any(|stretch| matches!(stretch.mapping, Mapping::Pool { .. }));
-        !pool && (logical.visible || self.stores.contains_key(logical.name.as_str()))
+        let bare = |mapping: &Mapping| matches!(mapping, Mapping::Pool { .. } | Mapping::Snapshot { .. });
+        let bare = logical.segments.iter().any(|stretch| bare(&stretch.mapping));
+        !bare && (logical.visible || self.stores.contains_key(logical.name.as_str()))
     }
 
     /// A store holds changes and not a file system; a merging origin is spread over both.
