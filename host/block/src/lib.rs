@@ -1,8 +1,10 @@
 //! A disk is length + extents + read + write + flush.
 
+mod aes;
 mod buffer;
 pub mod changes;
 mod codec;
+mod encrypted;
 mod extents;
 mod file;
 mod mapped;
@@ -11,6 +13,7 @@ mod memory;
 mod mirrored;
 mod overlay;
 mod ranges;
+mod sealed;
 mod sectored;
 mod segments;
 mod walk;
@@ -18,6 +21,7 @@ mod zeroes;
 
 pub use buffer::{ALIGN, Buffer};
 pub use codec::Codec;
+pub use encrypted::Encrypted;
 pub use extents::{Extent, Kind, is_zero, push};
 pub use file::FileDisk;
 pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
@@ -26,6 +30,7 @@ pub use memory::MemoryDisk;
 pub use mirrored::Mirrored;
 pub use overlay::Overlay;
 pub use ranges::Ranges;
+pub use sealed::{Key, Sealed};
 pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
 pub use walk::{Step, Walk, fill};

@@ -19,7 +19,10 @@ impl Disk for Zeroes {
         if is_zero(bytes) {
             return Ok(());
         }
-        Err(Error::new(format!("write {} bytes at {offset}: nothing on any disk stands for this place", bytes.len())))
+        Err(Error::new(format!(
+            "write {} bytes at {offset}: nothing on any disk stands for this place",
+            bytes.len()
+        )))
     }
     fn zero(&self, offset: u64, length: u64) -> Result<()> {
         span(self.0, offset, length).map(|_| ())
@@ -43,7 +46,7 @@ mod tests {
         disk.read_at((1 << 40) - 600, &mut read).unwrap();
         assert!(is_zero(&read));
         assert!(disk.write_at(7, &[0; 9]).is_ok() && disk.zero(0, 1 << 40).is_ok());
-        assert!(disk.write_at(7, &[0, 1]).unwrap_err().to_string().contains("no") );
+        assert!(disk.write_at(7, &[0, 1]).unwrap_err().to_string().contains("no"));
         assert!(disk.write_at(1 << 40, &[0]).is_err() && disk.read_at(1 << 40, &mut [0]).is_err());
         assert_eq!(disk.extents(5, 10).unwrap(), [Extent { offset: 5, length: 10, kind: Kind::Zero }]);
     }

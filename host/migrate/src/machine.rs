@@ -150,6 +150,16 @@ impl Machine {
         if part.segments.is_empty() {
             return;
         }
+        if part.kind == "encrypted" {
+            let message = format!("{} is encrypted: nothing in it is looked at or adapted", part.id);
+            let remedy = "decrypt it on the source, or migrate it as it is and adapt the machine by hand";
+            self.add_concern(Concern {
+                id: "volumes.locked".into(),
+                severity: Severity::Warning,
+                message,
+                remedy: Some(remedy.into()),
+            });
+        }
         let size = part.segments.iter().map(|segment| segment.length).sum();
         let mut facts = part.facts;
         facts.retain(|fact| fact.key != "members");
