@@ -15,6 +15,7 @@ pub mod image;
 mod locked;
 pub mod path;
 pub mod platform;
+pub mod raid;
 mod ranges;
 mod register;
 mod segments;
@@ -44,7 +45,7 @@ pub mod format {
 /// Types of the `volume-map` world.
 pub mod volume {
     pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
-    pub use crate::segments::join;
+    pub use crate::segments::{ZEROES, join, slice, total};
 }
 /// Types of the `filesystem-driver` world.
 pub mod filesystem {

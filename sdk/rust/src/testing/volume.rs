@@ -1,7 +1,7 @@
 //! What a volume adapter's tests need.
 
 use super::MemoryBlob;
-use crate::volume::Layout;
+use crate::volume::{Layout, ZEROES};
 use crate::{Blob, VolumeMap};
 use std::collections::BTreeSet;
 
@@ -31,6 +31,10 @@ pub fn scan_blobs<V: VolumeMap>(devices: &[Box<dyn Blob>]) -> Layout {
             assert_eq!(segment.logical, end, "{}: no gaps", part.id);
             assert!(segment.length > 0);
             end = segment.logical.checked_add(segment.length).expect("no overflow");
+            if segment.device == ZEROES {
+                assert_eq!(segment.offset, 0, "{}: zeroes lie nowhere", part.id);
+                continue;
+            }
             let size = devices[segment.device as usize].size();
             let last = segment.offset.checked_add(segment.length).expect("no overflow");
             assert!(last <= size, "{}: within the device", part.id);
