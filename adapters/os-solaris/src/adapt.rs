@@ -1,7 +1,7 @@
 //! What has to change for other hardware.
 
 use crate::work::Work;
-use crate::{boot, files, metadevices, mounts, network, release, storage, zfs, zones};
+use crate::{archive, boot, files, metadevices, mounts, network, release, storage, zfs, zones};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
 
@@ -22,6 +22,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     let place = boot::adapt(&mut work)?;
     if let Some(place) = place.filter(|_| !managed) {
         storage::adapt(&mut work, &place)?;
+        archive::adapt(&mut work)?;
     }
     zfs::adapt(&mut work);
     network::adapt(&mut work)?;

@@ -5,6 +5,7 @@
 //! So the menu says the new path, and the archive stays as the system made it, in step with its files: at the start
 //! `svc:/system/boot-archive` compares them, and stops where another file than those of `filelist.safe` differs.
 
+use crate::archive::ARCHIVES;
 use crate::devices::{self, Driver, Place};
 use crate::files::{exists, text};
 use crate::menu;
@@ -100,8 +101,7 @@ fn unknown_place(work: &mut Work<'_>) {
 }
 
 fn set_boot_path(work: &mut Work<'_>, place: &Place) -> Result<()> {
-    let archives = ["/platform/i86pc/boot_archive", "/platform/i86pc/amd64/boot_archive"];
-    let has_archive = archives.iter().any(|path| exists(work.guest, path));
+    let has_archive = ARCHIVES.iter().any(|path| exists(work.guest, path));
     let old = text(work.guest, MENU)
         .filter(|menu| has_archive && menu::entries(menu).iter().any(menu::Entry::installed));
     let Some(old) = old else {

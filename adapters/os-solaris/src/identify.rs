@@ -1,17 +1,12 @@
 //! Which Solaris or illumos this is, and where its parts are.
 
 use crate::files::{exists, text};
-use crate::{boot, menu, metadevices, mounts, network, release, zones};
+use crate::{archive, boot, menu, metadevices, mounts, network, release, zones};
 use wherry_sdk::source::OperatingSystem;
 use wherry_sdk::{Fact, Result, Tree, fact, find};
 
-/// Boot archives: x86 of 32 and 64 bits, SPARC.
-const ARCHIVES: [&str; 4] = [
-    "/platform/i86pc/boot_archive",
-    "/platform/i86pc/amd64/boot_archive",
-    "/platform/sun4u/boot_archive",
-    "/platform/sun4v/boot_archive",
-];
+/// Boot archives of SPARC.
+const SPARC: [&str; 2] = ["/platform/sun4u/boot_archive", "/platform/sun4v/boot_archive"];
 
 /// Finds the root volume and mounts it with what belongs to it.
 pub fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>> {
@@ -55,11 +50,9 @@ fn boot_facts(guest: &dyn Tree, root: &mounts::Root, facts: &mut Vec<Fact>) {
     if !of("fs.bootfs").is_empty() {
         facts.push(fact("boot.bootfs", of("fs.bootfs")));
     }
-    numbered(
-        facts,
-        "boot-archive",
-        ARCHIVES.into_iter().filter(|path| exists(guest, path)).map(str::to_owned).collect(),
-    );
+    let archives = archive::ARCHIVES.into_iter().chain(SPARC);
+    let archives = archives.filter_map(|path| Some(format!("{path} {}", archive::kind(guest, path)?.name())));
+    numbered(facts, "boot-archive", archives.collect());
     let environment = text(guest, "/boot/solaris/bootenv.rc").unwrap_or_default();
     for name in ["bootpath", "console", "boot-args"] {
         let value = menu::property(&environment, name).filter(|value| !value.is_empty());

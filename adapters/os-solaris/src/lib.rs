@@ -2,9 +2,11 @@
 
 mod adapt;
 mod aliases;
+mod archive;
 mod boot;
 mod devices;
 mod files;
+pub mod hsfs;
 mod identify;
 mod instances;
 mod menu;

@@ -56,7 +56,7 @@ fn the_parts_of_a_guest() {
         ("platform.0", "i86pc"),
         ("boot-environment.0", "be1"),
         ("boot-environment.1", "be2"),
-        ("boot-archive.0", "/platform/i86pc/boot_archive"),
+        ("boot-archive.0", "/platform/i86pc/boot_archive unknown"),
         ("eeprom.bootpath", "/pci@0,0/pci15ad,1976@10/sd@0,0:a"),
         ("eeprom.console", "text"),
         ("boot-loader", "grub-legacy"),
