@@ -23,7 +23,6 @@ const CHUNKS_MOST: usize = 1 << 20;
 pub struct Chunk {
     pub start: u64,
     pub length: u64,
-    pub kind: u64,
     /// Offsets in bytes; empty if no whole copy is here.
     pub copies: Vec<u64>,
 }
@@ -78,7 +77,7 @@ impl Chunks {
         if self.map.len() >= CHUNKS_MOST {
             return Err(bad("is one too many"));
         }
-        self.map.insert(start, Chunk { start, length, kind, copies });
+        self.map.insert(start, Chunk { start, length, copies });
         Ok(())
     }
 

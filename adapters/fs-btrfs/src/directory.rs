@@ -7,7 +7,7 @@ use crate::inode::{Inode, Place};
 use crate::key::{self, Key};
 use crate::tree::Range;
 use std::rc::Rc;
-use wherry_sdk::{Kind, Result};
+use wherry_sdk::{Error, ErrorKind, Kind, Result};
 
 /// Bytes of an entry before its name.
 pub const HEAD: usize = 30;
@@ -114,6 +114,12 @@ impl Btrfs<'_> {
         let mut list = Listing::new();
         for (_, item) in self.items(tree, Range::of(number, key::DIR_INDEX))? {
             for entry in parse(&item).into_iter().take(1) {
+                if matches!(entry.name.as_slice(), b"" | b"." | b"..")
+                    || entry.name.iter().any(|byte| b"/\0".contains(byte))
+                {
+                    let message = format!("directory {number} has a name that cannot be: run btrfs check");
+                    return Err(Error::new(ErrorKind::Corrupt, message));
+                }
                 let target = self.target(tree, entry.location)?;
                 list.push((entry.name, target));
             }

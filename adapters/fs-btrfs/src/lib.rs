@@ -85,6 +85,12 @@ fn check_log(superblock: &Superblock) -> Result<()> {
 impl<'a> Btrfs<'a> {
     fn open(device: Box<dyn Blob + 'a>, superblock: Superblock) -> Result<Self> {
         superblock.check_readable()?;
+        let (needed, size) = (superblock.device_size(), device.size());
+        if needed > size {
+            let message =
+                format!("the file system has {needed} bytes and its device {size}: is the copy whole?");
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
         let store = Store::open(Device::new(device), superblock)?;
         let doubt = store.superblock.log_root() != 0
             || store.superblock.devices() != 1
@@ -231,6 +237,7 @@ impl FileSystem for Btrfs<'static> {
 
     fn room(&mut self) -> Result<Room> {
         let (total, used) = self.store.superblock.sizes();
+        let total = total.min(self.store.device.size());
         Ok(Room { total, free: total.saturating_sub(used), free_files: None })
     }
 

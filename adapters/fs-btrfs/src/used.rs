@@ -41,6 +41,8 @@ impl Btrfs<'_> {
             let last = logical + (to - from) - 1;
             let range = Range { from: Key::new(before, 0, 0), to: Key::new(last, u8::MAX, u64::MAX) };
             let node = u64::from(self.store.superblock.node);
+            // Damaged extents may overlap.
+            let mut behind = from;
             self.store.each(root, range, &mut |key, _| {
                 let length = match key.kind {
                     key::EXTENT_ITEM => key.offset,
@@ -48,7 +50,9 @@ impl Btrfs<'_> {
                     _ => return Ok(true),
                 };
                 let at = from + (key.object - logical);
-                full = !list.push(at, at.saturating_add(length).min(to));
+                let end = at.saturating_add(length).min(to);
+                full = !list.push(at.max(behind), end);
+                behind = behind.max(end);
                 Ok(!full)
             })?;
             if full {

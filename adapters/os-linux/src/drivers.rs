@@ -1,20 +1,20 @@
 //! The driver of the boot disk, early: every boot entry's initramfs must hold it and load it.
 
+use crate::devices::Bus;
 use crate::entries::Entry;
 use crate::initramfs::{self, Outcome, Segment};
 use crate::kernels::{Driver, Kernel};
 use crate::unified::Unified;
 use crate::work::Work;
-use crate::{modules, persist};
+use crate::{lilo, modules, persist};
 use std::collections::BTreeMap;
 use wherry_sdk::{Result, Severity};
 
 /// Room in bytes that is left alone in the volume of an image.
-const SPARE: u64 = 64 << 10;
+pub const SPARE: u64 = 64 << 10;
 
 struct Drivers<'w, 'a> {
     work: &'w mut Work<'a>,
-    wanted: &'static [&'static str],
     kernels: BTreeMap<String, Kernel>,
     /// whether an image (for a release) will reach the disk
     images: BTreeMap<(String, String), bool>,
@@ -25,7 +25,6 @@ struct Drivers<'w, 'a> {
 
 /// Extends every initramfs that cannot reach the disk, and keeps the modules for later ones.
 pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
-    let wanted = modules::storage(&work.profile.disk_bus);
     if !entries.iter().any(|entry| entry.kernel.is_some()) {
         let message = "no kernel was found in /boot or by any boot menu".to_owned();
         work.block("linux.kernel.missing", message, "check that the boot volume is among the disks");
@@ -37,7 +36,13 @@ pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
     }
     let only_one = kernels.len() <= 1;
     let (images, keep) = (BTreeMap::new(), Vec::new());
-    let mut drivers = Drivers { work, wanted, kernels, images, keep, only_one };
+    let mut drivers = Drivers { work, kernels, images, keep, only_one };
+    let starts = entries.iter().find(|entry| entry.default).and_then(|entry| entry.kernel.as_ref());
+    let kernel =
+        starts.and_then(|path| drivers.kernels.get(path)).or_else(|| drivers.kernels.values().next());
+    if kernel.is_some_and(|kernel| drivers.wanted(kernel).contains(&"ide_disk")) {
+        drivers.work.bus = Bus::OldIde;
+    }
     for entry in entries {
         drivers.entry(entry)?;
     }
@@ -81,7 +86,12 @@ impl Drivers<'_, '_> {
     }
 
     fn entry_with(&mut self, entry: &Entry, kernel: &Kernel) -> Result<()> {
-        if kernel.drivers(self.wanted, Driver::BuiltIn).len() == self.wanted.len() {
+        if kernel.needs_xen() && !entry.hypervisor {
+            self.needs_xen(entry, kernel);
+            return Ok(());
+        }
+        let wanted = self.wanted(kernel);
+        if kernel.drivers(wanted, Driver::BuiltIn).len() == wanted.len() {
             return Ok(());
         }
         let (Some(release), Some(folder)) = (&kernel.release, &kernel.modules) else {
@@ -97,7 +107,7 @@ impl Drivers<'_, '_> {
         if !self.has_drivers(kernel, Self::severity(entry)) {
             return Ok(());
         }
-        let needed = kernel.drivers(self.wanted, Driver::Module);
+        let needed = kernel.drivers(wanted, Driver::Module);
         for image in &entry.missing {
             let message = format!("{} loads {image}, which is missing: {}", entry.title, entry.source);
             let severity = self.severity_of_start(entry);
@@ -121,9 +131,34 @@ impl Drivers<'_, '_> {
         self.initramfs(entry, release, folder, &needed)
     }
 
+    /// A kernel for paravirtual machines, which is not put on hardware, be it emulated.
+    fn needs_xen(&mut self, entry: &Entry, kernel: &Kernel) {
+        let message = format!(
+            "{} starts kernel {}, which runs on Xen's paravirtual machines only",
+            entry.title,
+            kernel.name()
+        );
+        let severity =
+            if entry.default || self.only_one { Severity::Blocking } else { Severity::Information };
+        let remedy = "install a kernel for ordinary machines in the guest and make it the one that starts";
+        self.work.concern(severity, "linux.kernel.xen-only", message, remedy);
+    }
+
+    /// The modules by which this kernel reaches the disk.
+    fn wanted(&self, kernel: &Kernel) -> &'static [&'static str] {
+        let profile = &self.work.profile;
+        let synthetic = kernel.storage("hyperv-scsi");
+        // Hyper-V's IDE disks are left to its own driver where the kernel has it (ata_piix, `prefer_ms_hyperv`)
+        let hyperv = profile.disk_bus == "ide" && profile.machine.starts_with("generation-");
+        if hyperv && kernel.drivers(synthetic, Driver::Missing).is_empty() {
+            return synthetic;
+        }
+        kernel.storage(&profile.disk_bus)
+    }
+
     /// Whether the kernel has every wanted driver; if not, says so with the buses that it can do.
     fn has_drivers(&mut self, kernel: &Kernel, severity: Severity) -> bool {
-        let missing = kernel.drivers(self.wanted, Driver::Missing);
+        let missing = kernel.drivers(self.wanted(kernel), Driver::Missing);
         if missing.is_empty() {
             return true;
         }
@@ -161,6 +196,13 @@ impl Drivers<'_, '_> {
             let outcome = outcome.map_err(|error| error.within(image))?;
             let reached = match outcome {
                 Outcome::Sufficient => true,
+                Outcome::Append(_) if entry.mapped() => {
+                    let message = format!(
+                        "LILO reads {image} by its sectors, and would not see the drivers that it lacks"
+                    );
+                    self.work.block("linux.lilo.map", message, lilo::REMEDY);
+                    return Ok(());
+                }
                 Outcome::Append(segment) => self.append(image, release, &segment, needed)?,
                 Outcome::Impossible { reason, remedy } => {
                     refusals.push((format!("{image} for kernel {release}: {reason}"), remedy));
@@ -203,13 +245,7 @@ impl Drivers<'_, '_> {
             );
             return Ok(true);
         }
-        let what = if segment.added.is_empty() {
-            format!("nothing in it loads {}", needed.join(", "))
-        } else {
-            format!("it lacks {}", segment.added.join(", "))
-        };
-        let reason = format!("the initramfs of kernel {release} must reach the new disk controller: {what}");
-        self.work.guest.append(image, &segment.bytes, &reason)?;
+        self.work.guest.append(image, &segment.bytes, &reason(release, segment, needed))?;
         for note in &segment.notes {
             self.work.note(format!("{image}: {note}"));
         }
@@ -217,17 +253,18 @@ impl Drivers<'_, '_> {
     }
 
     fn keep(&mut self, needed: &[&'static str]) {
-        let new = self.wanted.iter().filter(|module| needed.contains(module) && !self.keep.contains(module));
+        let new = needed.iter().filter(|module| !self.keep.contains(module));
         self.keep.extend(new.copied().collect::<Vec<_>>());
     }
 
-    /// A signed file that must not be touched: the driver must be in it.
+    /// Kernel, initramfs and command line in one file.
     fn unified(&mut self, path: &str) -> Result<()> {
         let remedy =
             "build the image again in the guest with these modules, or choose a disk bus whose driver it has";
         let found = Unified::open(self.work.guest, path)?;
         let kernel = Kernel::of_release(self.work.guest, path, found.release.clone());
-        if kernel.drivers(self.wanted, Driver::BuiltIn).len() == self.wanted.len() {
+        let wanted = self.wanted(&kernel);
+        if kernel.drivers(wanted, Driver::BuiltIn).len() == wanted.len() {
             return Ok(());
         }
         let (Some(release), Some(folder)) = (&kernel.release, &kernel.modules) else {
@@ -238,17 +275,49 @@ impl Drivers<'_, '_> {
         if !self.has_drivers(&kernel, Severity::Blocking) {
             return Ok(());
         }
-        let needed = kernel.drivers(self.wanted, Driver::Module);
+        let needed = kernel.drivers(wanted, Driver::Module);
         let message = match found.check(release, folder, &needed)? {
             Outcome::Sufficient => return Ok(()),
-            Outcome::Append(segment) => format!(
-                "{path} is a unified kernel image, which is not extended, and lacks {}",
-                if segment.added.is_empty() { needed.join(", ") } else { segment.added.join(", ") }
-            ),
+            Outcome::Append(segment) => match self.grow(&found, release, &segment, &needed)? {
+                None => return Ok(()),
+                Some(why) => {
+                    let lacks =
+                        if segment.added.is_empty() { needed.join(", ") } else { segment.added.join(", ") };
+                    format!("{path} is a unified kernel image that lacks {lacks}, and {why}")
+                }
+            },
             Outcome::Impossible { reason, .. } => format!("{path} is a unified kernel image: {reason}"),
         };
         self.work.block("linux.uki.driver-missing", message, remedy);
         Ok(())
+    }
+
+    /// Puts a segment into a unified image; if it cannot be, answers why.
+    fn grow(
+        &mut self,
+        found: &Unified<'_>,
+        release: &str,
+        segment: &Segment,
+        needed: &[&'static str],
+    ) -> Result<Option<String>> {
+        if let Some(why) = found.fixed(&self.work.profile.firmware) {
+            return Ok(Some(why.to_owned()));
+        }
+        let reason = reason(release, segment, needed);
+        let (room, done) = match found.extend(segment, &reason)? {
+            Some(grown) => grown,
+            None => return Ok(Some("its headers leave no room for a larger initramfs".to_owned())),
+        };
+        if !done {
+            return Ok(Some(format!(
+                "its volume has no room for the {} KiB that the change takes",
+                room / 1024
+            )));
+        }
+        self.keep(needed);
+        let note = "secrets that a TPM hands out for this image only (PCR 11) will be refused";
+        self.work.note(format!("{} was changed: {note}", found.path()));
+        Ok(None)
     }
 
     /// The card's driver is loaded from the root file system, so that it only has to be there.
@@ -266,4 +335,14 @@ impl Drivers<'_, '_> {
             }
         }
     }
+}
+
+/// Why an initramfs is extended.
+fn reason(release: &str, segment: &Segment, needed: &[&str]) -> String {
+    let what = if segment.added.is_empty() {
+        format!("nothing in it loads {}", needed.join(", "))
+    } else {
+        format!("it lacks {}", segment.added.join(", "))
+    };
+    format!("the initramfs of kernel {release} must reach the new disk controller: {what}")
 }

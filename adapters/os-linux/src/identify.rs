@@ -12,15 +12,10 @@ use wherry_sdk::{Fact, Result, Tree, fact};
 /// Finds the root volume and mounts it with what belongs to it.
 pub fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>> {
     let Some(root) = mounts::mount(guest) else { return Ok(None) };
-    let Some(release) = release(guest, root.subvolume.as_deref().unwrap_or_default()) else {
-        guest.unmount_all();
-        return Ok(None);
-    };
+    let release = release(guest);
     let mut facts = vec![fact("root.volume", &root.id)];
-    match &root.subvolume {
-        Some(subvolume) => facts.push(fact("root.subvolume", subvolume)),
-        None => describe(guest, &root, &mut facts),
-    }
+    facts.extend(root.subvolume.as_ref().map(|subvolume| fact("root.subvolume", subvolume)));
+    describe(guest, &root, &mut facts);
     Ok(Some(OperatingSystem {
         family: "linux".to_owned(),
         id: release.id,

@@ -87,9 +87,31 @@ impl Kernel {
         modules.iter().copied().filter(|module| self.driver(module) == kind).collect()
     }
 
+    /// Whether it runs on Xen only: XenSource's port, which distributions shipped until 2012 (`CONFIG_X86_XEN`,
+    /// `CONFIG_X86_64_XEN`), told by its name where its configuration is not there.
+    pub fn needs_xen(&self) -> bool {
+        let Some(configuration) = &self.configuration else {
+            return self
+                .release
+                .as_deref()
+                .is_some_and(|release| release.starts_with('2') && release.ends_with("xen"));
+        };
+        configuration.lines().any(|line| ["CONFIG_X86_XEN=y", "CONFIG_X86_64_XEN=y"].contains(&line))
+    }
+
+    /// The modules that reach a disk on this bus: of several sets the first that it has whole, and its own loss if it has none.
+    pub fn storage(&self, disk_bus: &str) -> &'static [&'static str] {
+        let sets = modules::storage(disk_bus);
+        // IDE as it is built into kernels before libata names disks otherwise, and is preferred by them
+        let built_in = |set: &&&[&'static str]| self.drivers(set, Driver::BuiltIn).len() == set.len();
+        let whole = |set: &&&[&'static str]| self.drivers(set, Driver::Missing).is_empty();
+        let found = sets.iter().find(built_in).or_else(|| sets.iter().find(whole));
+        found.or_else(|| sets.first()).copied().unwrap_or_default()
+    }
+
     /// Disk buses for which it has every driver.
     pub fn buses(&self) -> Vec<&'static str> {
-        let has = |bus: &&str| self.drivers(modules::storage(bus), Driver::Missing).is_empty();
+        let has = |bus: &&str| self.drivers(self.storage(bus), Driver::Missing).is_empty();
         modules::BUSES.into_iter().filter(has).collect()
     }
 }

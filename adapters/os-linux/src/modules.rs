@@ -1,19 +1,20 @@
 //! Which kernel modules drive the target's devices. Names and configuration symbols are those of the Linux source.
 
-/// Modules that reach the boot disk.
-pub fn storage(disk_bus: &str) -> &'static [&'static str] {
+/// Modules that reach the boot disk: sets of which any is enough, the better first. Old kernels have other drivers for
+/// the same hardware: those of IDE before libata, XenSource's before 2.6.23, LSI's before 2.6.13.
+pub fn storage(disk_bus: &str) -> &'static [&'static [&'static str]] {
     match disk_bus {
-        "virtio-blk" => &["virtio_pci", "virtio_blk"],
-        "virtio-scsi" => &["virtio_pci", "virtio_scsi", "sd_mod"],
-        "nvme" => &["nvme"],
-        "ahci" => &["ahci", "sd_mod"],
-        "ide" => &["ata_piix", "sd_mod"],
-        "lsi-scsi" => &["mptspi", "sd_mod"],
-        "lsi-sas" => &["mptsas", "sd_mod"],
-        "buslogic" => &["BusLogic", "sd_mod"],
-        "pvscsi" => &["vmw_pvscsi", "sd_mod"],
-        "hyperv-scsi" => &["hv_vmbus", "hv_storvsc", "sd_mod"],
-        "xen" => &["xen_blkfront"],
+        "virtio-blk" => &[&["virtio_pci", "virtio_blk"]],
+        "virtio-scsi" => &[&["virtio_pci", "virtio_scsi", "sd_mod"]],
+        "nvme" => &[&["nvme"]],
+        "ahci" => &[&["ahci", "sd_mod"]],
+        "ide" => &[&["ata_piix", "sd_mod"], &["piix", "ide_disk"]],
+        "lsi-scsi" => &[&["mptspi", "sd_mod"], &["mptscsih", "sd_mod"]],
+        "lsi-sas" => &[&["mptsas", "sd_mod"]],
+        "buslogic" => &[&["BusLogic", "sd_mod"]],
+        "pvscsi" => &[&["vmw_pvscsi", "sd_mod"]],
+        "hyperv-scsi" => &[&["hv_vmbus", "hv_storvsc", "sd_mod"]],
+        "xen" => &[&["xen_blkfront"], &["xen_platform_pci", "xen_vbd"], &["xen_vbd"], &["xenblk"]],
         _ => &[],
     }
 }
@@ -59,8 +60,11 @@ pub fn symbol(module: &str) -> Option<&'static str> {
         "nvme" => "CONFIG_BLK_DEV_NVME",
         "ahci" => "CONFIG_SATA_AHCI",
         "ata_piix" => "CONFIG_ATA_PIIX",
+        "piix" => "CONFIG_BLK_DEV_PIIX",
+        "ide_disk" => "CONFIG_BLK_DEV_IDEDISK",
         "mptspi" => "CONFIG_FUSION_SPI",
         "mptsas" => "CONFIG_FUSION_SAS",
+        "mptscsih" => "CONFIG_FUSION",
         "BusLogic" => "CONFIG_SCSI_BUSLOGIC",
         "vmw_pvscsi" => "CONFIG_VMWARE_PVSCSI",
         "hv_vmbus" => "CONFIG_HYPERV",

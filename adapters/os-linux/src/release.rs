@@ -1,6 +1,6 @@
 //! Which distribution this is: os-release(5) and its ancestors.
 
-use crate::files::{shell_value, text};
+use crate::files::{exists, names, shell_value, text};
 use wherry_sdk::Tree;
 
 /// os-release's ID, the product's name for people, its version.
@@ -27,21 +27,50 @@ const ANCESTORS: [(&str, &str); 10] = [
     ("/etc/debian_version", "debian"),
 ];
 
-/// What the tree mounted at `/` says it is; `prefix` is a folder in it, or empty.
-pub fn release(guest: &dyn Tree, prefix: &str) -> Option<Release> {
+/// The kernels of other systems with the same folders: FreeBSD, OpenBSD, NetBSD, illumos.
+const OTHERS: [&str; 4] = ["/boot/kernel/kernel", "/bsd", "/netbsd", "/platform/i86pc"];
+
+/// Whether the root of a Linux is mounted at `/`, by what is in it: names of distributions do not count.
+pub fn is_linux(guest: &dyn Tree) -> bool {
+    let here = |path: &str| exists(guest, path);
+    // a separate /usr may hold the target of /etc/os-release, so that the table of mounts and the users count as well
+    let root = named(guest).is_some() || here("/etc/fstab") && here("/etc/passwd");
+    root && !OTHERS.iter().any(|path| here(path))
+}
+
+/// What the tree mounted at `/` says it is; a system without a name is just a Linux.
+pub fn release(guest: &dyn Tree) -> Release {
+    let nameless = || Release { id: "linux".into(), product: "Linux".into(), version: String::new() };
+    named(guest).unwrap_or_else(nameless)
+}
+
+fn named(guest: &dyn Tree) -> Option<Release> {
     for path in ["/etc/os-release", "/usr/lib/os-release"] {
-        let Some(text) = text(guest, &format!("{prefix}{path}")) else { continue };
+        let Some(text) = text(guest, path) else { continue };
         let Some(id) = shell_value(&text, "ID") else { continue };
         let product = shell_value(&text, "PRETTY_NAME").unwrap_or_else(|| id.clone());
         return Some(Release { id, product, version: shell_value(&text, "VERSION_ID").unwrap_or_default() });
     }
-    let lsb = text(guest, &format!("{prefix}/etc/lsb-release"));
+    let lsb = text(guest, "/etc/lsb-release");
     if let Some((text, id)) = lsb.and_then(|text| shell_value(&text, "DISTRIB_ID").map(|id| (text, id))) {
         let product = shell_value(&text, "DISTRIB_DESCRIPTION").unwrap_or_else(|| id.clone());
         let version = shell_value(&text, "DISTRIB_RELEASE").unwrap_or_default();
         return Some(Release { id: id.to_ascii_lowercase(), product, version });
     }
-    ANCESTORS.iter().find_map(|(path, id)| ancestor(id, &text(guest, &format!("{prefix}{path}"))?))
+    let known = ANCESTORS.iter().find_map(|(path, id)| ancestor(id, &text(guest, path)?));
+    known.or_else(|| unknown(guest))
+}
+
+/// A distribution that nobody here knows, by the name of its `-release` or `-version` file.
+fn unknown(guest: &dyn Tree) -> Option<Release> {
+    let endings = ["-release", "_release", "-version", "_version"];
+    let id = |name: &String| {
+        let id = endings.iter().find_map(|ending| name.strip_suffix(ending))?;
+        Some(id.to_ascii_lowercase()).filter(|id| !["lsb", "os", "system", "initrd"].contains(&id.as_str()))
+    };
+    let files = names(guest, "/etc").into_iter().filter_map(|name| id(&name).map(|id| (name, id))).take(8);
+    let mut found = files.filter_map(|(name, id)| ancestor(&id, &text(guest, &format!("/etc/{name}"))?));
+    found.next()
 }
 
 fn ancestor(id: &str, text: &str) -> Option<Release> {

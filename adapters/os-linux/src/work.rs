@@ -16,6 +16,8 @@ pub struct Work<'a> {
     pub options: &'a [Fact],
     /// The guest's volumes under their names.
     pub devices: Devices,
+    /// How the kernel that starts names the target's disks.
+    pub bus: Bus,
     /// Concerns and notes so far.
     pub result: Adaptation,
 }
@@ -34,7 +36,7 @@ impl<'a> Work<'a> {
             devices.learn(entry.source, &root.id);
         }
         let result = Adaptation { concerns: Vec::new(), notes: Vec::new() };
-        Self { guest, profile, options, devices, result }
+        Self { guest, profile, options, devices, bus: Bus::new(&profile.disk_bus), result }
     }
 
     /// Adds a concern, once.
@@ -82,6 +84,6 @@ impl<'a> Work<'a> {
     pub fn naming(&self) -> Naming {
         let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
         let partuuid = systemd.iter().any(|path| exists(self.guest, path));
-        Naming { uuid: true, partuuid, bus: Bus::new(&self.profile.disk_bus) }
+        Naming { uuid: true, partuuid, bus: self.bus }
     }
 }

@@ -174,7 +174,7 @@ fn degraded(mapper: &mut Mapper<'_>, raid: &Raid, members: &[Member]) {
     }
 }
 
-fn needed<'a>(members: &'a [Member], number: u64) -> Result<&'a [Segment], Refusal> {
+fn needed(members: &[Member], number: u64) -> Result<&[Segment], Refusal> {
     match members.get(number as usize) {
         Some(Ok(segments)) => Ok(segments),
         Some(Err(Refusal(id, why))) => {

@@ -12,6 +12,7 @@ pub mod claim;
 pub mod guest;
 mod host;
 pub mod image;
+mod locked;
 pub mod path;
 pub mod platform;
 pub mod raid;
@@ -29,6 +30,7 @@ pub use bindings::imports::wherry::adapter::types::{
     Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
 };
 pub use host::{HostHttp, HostOutput, Level, NoHttp, cancelled, log, now_unix, progress};
+pub use locked::{Encrypted, Locked};
 pub use ranges::Ranges;
 pub use register::*;
 pub use traits::*;

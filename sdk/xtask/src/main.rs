@@ -5,6 +5,7 @@ mod boot;
 mod console;
 mod demo;
 mod disk;
+mod families;
 mod fuzz;
 mod image;
 mod kernel;
@@ -31,8 +32,9 @@ cargo xtask boots [--all|NAME]
 cargo xtask bench            measures the release build
 cargo xtask bench-archive    measures the archive against restic and borg
 cargo xtask bench-windows    measures a Windows with many files
+cargo xtask bench-families   measures how long each kind of source disk takes to inspect and to plan
 cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted, xfs, btrfs,
-                             md, quota, extlinux, systemd-boot
+                             md, verity, extlinux, systemd-boot
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
 cargo xtask kernel           makes the kernel that tests ask what Linux makes of a volume, once
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         ["bench"] => bench(),
         ["bench-archive"] => bench_archive(),
         ["bench-windows"] => bench_windows(),
+        ["bench-families"] => bench_families(),
         ["image"] => image::build(&image::KINDS[0]).map(drop),
         ["image", "all"] => image::KINDS.iter().try_for_each(|kind| image::build(kind).map(drop)),
         ["image", kind] => image::Kind::named(kind).and_then(image::build).map(drop),
@@ -115,6 +118,13 @@ fn bench_windows() -> Result<()> {
     run(cargo().args(["build", "--release", "--workspace"]))?;
     adapters::build()?;
     run(bench_program().arg("windows"))
+}
+
+/// Every kind of source disk.
+fn bench_families() -> Result<()> {
+    run(cargo().args(["build", "--release", "--workspace"]))?;
+    adapters::build()?;
+    families::bench()
 }
 
 /// The checkout.

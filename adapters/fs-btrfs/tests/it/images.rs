@@ -53,9 +53,14 @@ impl Image {
 
 /// A new file system that a script fills, in a shell whose directory is its top; none where nothing may be mounted.
 pub fn make(flavour: &Flavour, script: &str) -> Option<Image> {
+    make_sized(flavour, SIZE, script)
+}
+
+/// One of so many bytes.
+pub fn make_sized(flavour: &Flavour, size: u64, script: &str) -> Option<Image> {
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = directory.path().join("image");
-    fs::File::create(&path).unwrap().set_len(SIZE).unwrap();
+    fs::File::create(&path).unwrap().set_len(size).unwrap();
     let mut mkfs = Command::new("/sbin/mkfs.btrfs");
     mkfs.args(["-q", "-L", "a label"]);
     run(mkfs.args(flavour.arguments).arg(&path));

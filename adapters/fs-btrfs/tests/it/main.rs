@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 mod edits;
+mod exercise;
+mod hostile;
 mod images;
 mod reading;

@@ -19,6 +19,10 @@ pub enum Family {
     Mkinitfs,
     /// Red Hat's mkinitrd until RHEL 5, whose `/init` loads by insmod
     Nash,
+    /// SUSE's mkinitrd: a shell script, and udev
+    SuseMkinitrd,
+    /// ALT's make-initrd: `/etc/initrd/modules-preudev`
+    MakeInitrd,
     /// booster, which has its own index of modules
     Booster,
     /// Any other; it will do where udev loads the drivers.
@@ -35,6 +39,7 @@ const UDEV: &[&str] = &[
     "usr/bin/udevadm",
     "sbin/udevadm",
     "sbin/nlplug-findfs",
+    "lib/initrd/udevd",
 ];
 /// Our file among dracut's command line fragments.
 const DRACUT_LIST: &str = "etc/cmdline.d/99-wherry.conf";
@@ -50,7 +55,10 @@ impl Family {
         let says = |text: &[u8]| init.windows(text.len()).any(|window| window == text);
         if any(&["conf/initramfs.conf", "conf/arch.conf"]) && any(&["scripts/functions"]) {
             Self::InitramfsTools
-        } else if any(&["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"]) {
+        } else if any(&["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"])
+            || any(&["lib/dracut-lib.sh"])
+        {
+            // version 004, RHEL 6's, has its hooks in the root
             Self::Dracut
         } else if any(&["config"]) && any(&["buildconfig", "hooks", "init_functions"]) {
             Self::Mkinitcpio
@@ -58,6 +66,12 @@ impl Family {
             Self::Mkinitfs
         } else if init.starts_with(b"#!/bin/nash") {
             Self::Nash
+        } else if any(&["lib/initrd", "etc/initrd"])
+            && any(&["lib/uevent", "etc/rc.d/init.d/uevent", ".initrd"])
+        {
+            Self::MakeInitrd
+        } else if any(&["run_all.sh", "config/start.sh", "mkinitrd.config"]) || says(b"udev_timeout") {
+            Self::SuseMkinitrd
         } else if any(&["etc/booster.init.yaml"]) {
             Self::Booster
         } else {
@@ -73,6 +87,8 @@ impl Family {
             Self::Mkinitcpio => "mkinitcpio",
             Self::Mkinitfs => "mkinitfs",
             Self::Nash => "mkinitrd with nash",
+            Self::SuseMkinitrd => "SUSE's mkinitrd",
+            Self::MakeInitrd => "make-initrd",
             Self::Booster => "booster",
             Self::Unknown => "an unknown program",
         }
@@ -91,6 +107,7 @@ impl Family {
         match self {
             Self::InitramfsTools => list(rootfs, "conf/modules", modules, &mut files)?,
             Self::Mkinitfs => list(rootfs, "etc/modules", modules, &mut files)?,
+            Self::MakeInitrd => list(rootfs, "etc/initrd/modules-preudev", modules, &mut files)?,
             Self::Dracut => {
                 let line = format!("rd.driver.pre={}\n", modules.join(","));
                 if !modules.is_empty() && rootfs.content(DRACUT_LIST) != Some(line.as_bytes()) {
@@ -107,7 +124,7 @@ impl Family {
                     list(rootfs, "etc/modules-load.d/wherry.conf", modules, &mut files)?;
                 }
             }
-            Self::Nash | Self::Booster | Self::Unknown => {}
+            Self::Nash | Self::SuseMkinitrd | Self::Booster | Self::Unknown => {}
         }
         Ok(files)
     }
@@ -115,9 +132,10 @@ impl Family {
     /// Why this family's images cannot be extended, if they cannot.
     pub fn refusal(self, rootfs: &Rootfs) -> Option<String> {
         let reason = match self {
-            Self::Nash => "its script loads drivers by insmod, which is not edited here",
             Self::Booster => "it has its own index of modules, which is not extended here",
-            Self::Unknown if !self.loads_by_device(rootfs) => "nothing in it is known to load drivers",
+            Self::Unknown | Self::SuseMkinitrd if !self.loads_by_device(rootfs) => {
+                "nothing in it is known to load drivers"
+            }
             _ => return None,
         };
         Some(format!("it was made by {}, and {reason}", self.name()))
@@ -175,7 +193,7 @@ impl Hazards {
             let text = String::from_utf8_lossy(content);
             if path.starts_with("etc/cmdline.d/") && name.ends_with(".conf") {
                 hazards.replace(path, &text, portable_command_line(&text), "kernel arguments");
-            } else if path.contains("hooks/initqueue/finished/") && name.starts_with("devexists-") {
+            } else if is_finished_hook(path) && name.starts_with("devexists-") {
                 let waits = text.split(['"', ' ', '\'']).any(foreign);
                 hazards.replace(
                     path,
@@ -211,6 +229,11 @@ impl Hazards {
             self.files.insert(LOCAL.to_owned(), (ended(local) + LINE).into_bytes());
         }
     }
+}
+
+/// What dracut waits for, since version 005 and before.
+fn is_finished_hook(path: &str) -> bool {
+    path.contains("hooks/initqueue/finished/") || path.starts_with("initqueue-finished/")
 }
 
 /// A device name that the new hardware will not have. Names under by-id that software gives are the same everywhere.

@@ -12,6 +12,8 @@ const ORDER: &str = "scripts/init-bottom/ORDER";
 /// dracut.modules(7): where the last hooks before the root is switched to are sourced from, by version.
 const DRACUT_HOOKS: [&str; 4] =
     ["lib/dracut/hooks", "usr/lib/dracut/hooks", "var/lib/dracut/hooks", "etc/dracut/hooks"];
+/// The same in version 004.
+const DRACUT_4_HOOKS: &str = "pre-pivot";
 
 /// What to append to the image so that it runs `script` once the root is mounted; `files` lie in `/wherry/` then.
 /// `unsupported` where its maker has no place for such a script that is known here.
@@ -52,9 +54,12 @@ fn caller(family: Family, base: &Rootfs) -> Result<(String, Vec<u8>)> {
             Ok((ORDER.into(), order.into_bytes()))
         }
         Family::Dracut => {
-            let hooks = DRACUT_HOOKS.iter().find(|path| base.exists(path)).unwrap_or(&DRACUT_HOOKS[0]);
             let call = format!("sh /{SCRIPT} \"$NEWROOT\"\n");
-            Ok((format!("{hooks}/pre-pivot/00-wherry.sh"), call.into_bytes()))
+            let hooks =
+                DRACUT_HOOKS.iter().find(|path| base.exists(path)).map(|hooks| format!("{hooks}/pre-pivot"));
+            let hooks = hooks.or_else(|| base.exists(DRACUT_4_HOOKS).then(|| DRACUT_4_HOOKS.to_owned()));
+            let hooks = hooks.unwrap_or_else(|| format!("{}/pre-pivot", DRACUT_HOOKS[0]));
+            Ok((format!("{hooks}/00-wherry.sh"), call.into_bytes()))
         }
         other => Err(Error::unsupported(format!(
             "it was made by {}, and no place for a script in it is known here",

@@ -31,6 +31,8 @@ mod index;
 mod installed;
 mod library;
 mod lz4;
+mod lzo;
+mod nash;
 mod rootfs;
 mod stream;
 mod trie;
@@ -200,6 +202,9 @@ impl<'a> Work<'a> {
     }
 
     fn decide(self) -> Result<Outcome> {
+        if self.family == Family::Nash {
+            return self.script();
+        }
         let incomplete = self.installed.incomplete(&self.wanted, &self.library);
         let hazards = Hazards::find(&self.base);
         let lists = self.family.lists(&self.base, &self.wanted)?;
@@ -223,6 +228,21 @@ impl<'a> Work<'a> {
         let mut notes = hazards.notes;
         notes.extend(forbidden);
         self.segment(files, added, notes)
+    }
+
+    /// For images whose script loads each module by a line of its own.
+    fn script(mut self) -> Result<Outcome> {
+        let (files, added) = nash::extend(&self.base, &self.library, self.need.release, &self.wanted)?;
+        if files.is_empty() {
+            return Ok(Outcome::Sufficient);
+        }
+        // such an image has no index that could name the modules: the script is looked at instead
+        let wanted = std::mem::take(&mut self.wanted);
+        let checked = extension(&self.base, &self.ending, &canonical(&self.base, files.clone())?)?;
+        nash::check(&checked.merged, &self.library, &wanted).map_err(|broken| {
+            Error::unsupported(format!("the extension was checked and refused: {broken}"))
+        })?;
+        self.segment(files, added, Vec::new())
     }
 
     /// Adds the files of the missing modules and the indexes that name them; answers the modules' names.

@@ -161,6 +161,8 @@ const CODECS: &[&[&str]] = &[
     &["zstd", "-q", "-19"],
     &["zstd", "-q", "-T0", "--no-check"],
     &["lz4", "-l", "-9"],
+    &["lzop", "-9"],
+    &["lzop", "-1"],
     &["cat"],
 ];
 
@@ -298,7 +300,7 @@ fn what_cannot_be_is_said() {
 
     let nash = Base::new(false).modules(OLD);
     nash.file("init", "#!/bin/nash\ninsmod /lib/vmw_pvscsi.ko\n");
-    assert!(reason(look(&nash.pack(), &guest(), &["nvme"])).contains("nash"));
+    assert!(reason(look(&nash.pack(), &guest(), &["nvme"])).contains("makes the device of the root"));
 
     let bare = Base::new(false).modules(OLD);
     assert!(

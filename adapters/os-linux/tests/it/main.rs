@@ -3,16 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod concerns;
+mod current;
 mod debian;
 mod deferred;
 mod exercise;
+mod golden;
 mod hostile;
 mod initramfs;
 mod initramfs_exercise;
 mod initramfs_guest;
 mod initramfs_hostile;
+mod legacy;
+mod modules;
+mod nash;
 mod network;
 mod others;
 mod red_hat;
 mod slots;
 mod system;
+mod unified;
