@@ -53,7 +53,8 @@ fn alone(machine: &Machine, index: usize) -> bool {
         all
     };
     let (mine, family) = (places(index), parents(vec![index]));
-    let kept = |device: &usize| machine.devices[*device].volume.facts.iter().any(|fact| fact.key == "keep-unused");
+    let kept =
+        |device: &usize| machine.devices[*device].volume.facts.iter().any(|fact| fact.key == "keep-unused");
     if family.iter().any(kept) {
         return false;
     }
