@@ -267,6 +267,11 @@ for options in luks1 'luks2 --pbkdf pbkdf2 --label x'; do
     head -c 40000 "$scratch/luks" >"${options%% *}"
 done
 
+folder luks-layout
+for seed in luks1 luks2; do
+    cp "$out/luks/$seed" "$seed"
+done
+
 # An area has at least ten pages.
 folder swap
 for page in 4096 8192; do

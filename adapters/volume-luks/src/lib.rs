@@ -53,7 +53,6 @@ fn describe(sealed: &Sealed, device: u32, layout: &mut Layout) {
     let mut facts = vec![
         fact("luks.uuid", &sealed.uuid),
         fact("luks.version", sealed.version),
-        fact("members", device),
         fact("cipher", &sealed.cipher),
     ];
     if !sealed.label.is_empty() {

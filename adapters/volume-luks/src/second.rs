@@ -158,18 +158,22 @@ impl Copy {
                 "its data, {length} bytes from byte {offset} on, do not fit the device"
             )));
         }
-        let (mut digests, mut key) = (Vec::new(), None);
+        let (mut digests, mut ids, mut key) = (Vec::new(), Vec::new(), None);
         for (_, digest) in objects(&self.json, "digests")? {
             let is_own = |list: &Value| {
                 list.as_array().is_some_and(|ids| ids.iter().any(|one| one.as_str() == Some(id)))
             };
             if at(digest, &["segments"]).is_ok_and(is_own) {
+                ids.extend(
+                    at(digest, &["keyslots"])?.as_array().into_iter().flatten().filter_map(Value::as_str),
+                );
                 digests.push(described(digest)?);
             }
         }
         let mut slots = Vec::new();
         for (id, slot) in objects(&self.json, "keyslots")? {
-            if string(slot, &["type"])? == "luks2" {
+            // Others hold keys of something else, which may be of another length.
+            if string(slot, &["type"])? == "luks2" && ids.contains(&id) {
                 key = Some(number(slot, &["key_size"])?);
                 slots.push(keyslot(id, slot)?);
             }

@@ -149,16 +149,17 @@ fn members(
     let mut members = Vec::new();
     for ((image, superblock), number) in raid.images.iter().zip(superblocks).zip(0..) {
         let rebuild = mapper.logical(&image.data).is_ok_and(|logical| logical.rebuild);
+        let found = data(mapper, raid, image);
         members.push(match superblock {
             // What is missing is a better reason than what that brings about.
-            _ if data(mapper, raid, image).is_err() => data(mapper, raid, image),
+            _ if found.is_err() => found,
             None => out("it has no superblock"),
             Some(_) if newest.has_failed(number) => out("it was thrown out"),
             Some(one) if !one.whole || rebuild => out("it is being rebuilt"),
             Some(one) if one.events.saturating_add(1) < newest.events => {
                 out(&format!("it is not up to date: event {} of {}", one.events, newest.events))
             }
-            Some(_) => data(mapper, raid, image),
+            Some(_) => found,
         });
     }
     members
@@ -174,7 +175,7 @@ fn degraded(mapper: &mut Mapper<'_>, raid: &Raid, members: &[Member]) {
     }
 }
 
-fn needed<'a>(members: &'a [Member], number: u64) -> Result<&'a [Segment], Refusal> {
+fn needed(members: &[Member], number: u64) -> Result<&[Segment], Refusal> {
     match members.get(number as usize) {
         Some(Ok(segments)) => Ok(segments),
         Some(Err(Refusal(id, why))) => {

@@ -147,18 +147,9 @@ impl Machine {
             self.devices[*member].member_of = Some(Whole { id: part.id.clone(), adapter: adapter.into() });
         }
         place(&mut part.segments, shown);
-        if part.segments.is_empty() {
+        // Nobody lends a key yet: what is encrypted shows only as what `fs-luks` says of the device that it lies on.
+        if part.segments.is_empty() || part.kind == "encrypted" {
             return;
-        }
-        if part.kind == "encrypted" {
-            let message = format!("{} is encrypted: nothing in it is looked at or adapted", part.id);
-            let remedy = "decrypt it on the source, or migrate it as it is and adapt the machine by hand";
-            self.add_concern(Concern {
-                id: "volumes.locked".into(),
-                severity: Severity::Warning,
-                message,
-                remedy: Some(remedy.into()),
-            });
         }
         let size = part.segments.iter().map(|segment| segment.length).sum();
         let mut facts = part.facts;

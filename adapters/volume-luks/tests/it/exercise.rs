@@ -23,10 +23,8 @@ pub fn checked_scan(devices: &[&[u8]]) -> Layout {
 
 /// Makes the checksum of the first copy of a LUKS2 header right.
 pub fn seal(bytes: &mut [u8]) {
-    let Some(length) = bytes.get(8..16).map(|field| u64::from_be_bytes(field.try_into().unwrap())) else {
-        return;
-    };
-    let Some(copy) = usize::try_from(length).ok().and_then(|length| bytes.get_mut(..length)) else { return };
+    let length = usize::try_from(wherry_sdk::bytes::big(bytes, 8, 8)).unwrap_or(usize::MAX);
+    let Some(copy) = bytes.get_mut(..length) else { return };
     if copy.len() < 4096 {
         return;
     }
