@@ -283,3 +283,63 @@ fn files_that_are_called_by_addresses() {
         ],
     );
 }
+
+/// A login on Xen's console moves to the serial line that the target has, where root may log in as well.
+#[test]
+fn a_login_on_the_serial_line() {
+    let serial = wherry_sdk::fact("serial-console", "ttyS0");
+    let profile = wherry_sdk::DeviceProfile { facts: vec![serial], ..virtio() };
+    let Guest { tree, .. } = xen_pv();
+    let (_, all) = adapt(&tree, &profile, &[]);
+    let shown = shown(&all);
+    let at = shown.iter().position(|line| line == "write /etc/inittab").unwrap();
+    same(
+        &shown[at..at + 9],
+        &[
+            "write /etc/inittab",
+            "- co:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav",
+            "- #1:2345:respawn:/sbin/mingetty tty1",
+            "- #2:2345:respawn:/sbin/mingetty tty2",
+            "+ co:2345:respawn:/sbin/agetty ttyS0 9600 vt100-nav",
+            "+ 1:2345:respawn:/sbin/mingetty tty1",
+            "+ 2:2345:respawn:/sbin/mingetty tty2",
+            "write /etc/securetty",
+            "+ ttyS0",
+        ],
+    );
+    assert!(shown.iter().any(|line| line.ends_with("root=UUID=1111-root console=ttyS0")), "{shown:?}");
+}
+
+/// Hyper-V's IDE disks are the synthetic driver's where the kernel has it, and nobody else's where it has not.
+#[test]
+fn ide_of_hyper_v() {
+    let added = |guest: Guest| {
+        let machine = "generation-1".to_owned();
+        let profile = wherry_sdk::DeviceProfile { disk_bus: "ide".into(), machine, ..virtio() };
+        let (_, all) = adapt(&guest.tree, &profile, &[]);
+        all.iter().find(|edit| edit.action == "append").map(|edit| edit.reason.clone())
+    };
+    assert!(added(rhel_6()).unwrap().ends_with("it lacks hv_vmbus, scsi_mod, hv_storvsc, sd_mod"));
+    // built in
+    assert_eq!(added(rhel_5()), None);
+}
+
+/// RHEL 6 for UEFI: GRUB legacy's program and its menu are found under the fallback's name.
+#[test]
+fn grub_legacy_of_uefi() {
+    let arguments = "root=UUID=1111-root console=tty0";
+    let esp = MemoryVolume::new("gpt:3", ESP)
+        .file("/EFI/redhat/grub.efi", "grub")
+        .file("/EFI/redhat/grub.conf", menu("RHEL", BUILT_IN, arguments, "initrd"));
+    let table = "UUID=1111-root / ext4 defaults 1 1\nUUID=ABCD-0001 /boot/efi vfat defaults 0 0\n";
+    let root = built_in(MemoryVolume::new("gpt:1", ROOT))
+        .file("/etc/redhat-release", "Red Hat Enterprise Linux Server release 6.10 (Santiago)\n")
+        .file("/etc/fstab", table)
+        .directory("/boot/efi")
+        .symlink("/boot/grub/grub.conf", "../efi/EFI/redhat/grub.conf")
+        .file(&format!("/boot/vmlinuz-{BUILT_IN}"), vmlinuz(BUILT_IN))
+        .file("/boot/initrd", "");
+    let lines = edits(&tree(root, vec![esp]), &virtio_uefi(), &[]);
+    let written: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("write ")).collect();
+    assert_eq!(written, ["/boot/efi/EFI/BOOT/BOOTX64.EFI", "/boot/efi/EFI/BOOT/BOOTX64.conf"]);
+}
