@@ -4,6 +4,7 @@
 use crate::dnode::{Dnode, ObjectSet};
 use crate::pointer::Pointer;
 use crate::pool::Pool;
+use crate::zap::Entry;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Datasets that are listed, and levels of them.
@@ -12,8 +13,11 @@ const LEVELS_MOST: usize = 50;
 /// Types of bonus buffers (dmu_object_type).
 const DIRECTORY: u8 = 12;
 const HEAD: u8 = 16;
-/// Names of snapshots that are kept.
+/// Names of snapshots that are kept of a whole pool.
 const SNAPSHOTS_MOST: usize = 4096;
+/// Bytes of a dataset's name (ZFS_MAX_DATASET_NAME_LEN), and of a mount point (MAXPATHLEN).
+const NAME_MOST: usize = 256;
+const PATH_MOST: usize = 1024;
 
 /// Whether a dataset is mounted by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,7 @@ pub struct Dataset {
     /// How its key is given, where it is encrypted.
     pub key_format: Option<&'static str>,
     pub snapshots: Vec<String>,
+    pub snapshots_left_out: bool,
     pub pointer: Option<Pointer>,
 }
 
@@ -60,15 +65,21 @@ impl Pool<'_> {
         let above = format!("/{}", self.label.name);
         let name = self.label.name.clone();
         let mut todo = vec![(root, name, above, 0)];
+        let mut room = SNAPSHOTS_MOST;
         while let Some((number, name, above, level)) = todo.pop() {
             if list.len() >= DATASETS_MOST || level > LEVELS_MOST {
                 return Ok((list, false));
+            }
+            if name.len() > NAME_MOST {
+                return Err(bad("has a name of more than 256 bytes"));
             }
             let directory = self.object(set, number)?;
             if directory.bonus_kind != DIRECTORY {
                 return Err(bad("is none").within(&name));
             }
-            let mut dataset = self.dataset(set, &directory, above).map_err(|e| e.within(&name))?;
+            let found = self.dataset(set, &directory, (above, room)).map_err(|e| e.within(&name));
+            let mut dataset = found?;
+            room = room.saturating_sub(dataset.snapshots.len());
             dataset.name.clone_from(&name);
             let mount_point = dataset.mount_point.clone();
             list.push(dataset);
@@ -94,7 +105,13 @@ impl Pool<'_> {
         Ok((list, true))
     }
 
-    fn dataset(&mut self, set: &ObjectSet, directory: &Dnode, mount_point: String) -> Result<Dataset> {
+    /// A dataset with what it inherits: a mount point; and with at most `room` names of snapshots.
+    fn dataset(
+        &mut self,
+        set: &ObjectSet,
+        directory: &Dnode,
+        (mount_point, room): (String, usize),
+    ) -> Result<Dataset> {
         let (head, properties) = (directory.bonus.u64(8), directory.bonus.u64(80));
         let mut dataset = Dataset { number: head, mount_point, ..Dataset::default() };
         if properties != 0 {
@@ -107,6 +124,9 @@ impl Pool<'_> {
                 Some(2) => CanMount::NoAuto,
                 _ => CanMount::On,
             };
+        }
+        if dataset.mount_point.len() > PATH_MOST {
+            return Err(bad("has a mount point of more than 1024 bytes"));
         }
         // The directory is a ZAP too, since there are features that keep something in it.
         if directory.kind != DIRECTORY
@@ -123,18 +143,24 @@ impl Pool<'_> {
             return Err(bad("has no head"));
         }
         dataset.pointer = Pointer::parse(&head.bonus, 128);
-        let snapshots = head.bonus.u64(32);
-        if snapshots != 0 {
-            let snapshots = self.object(set, snapshots)?;
-            let (page, _) = self.zap_page(&snapshots, 0, SNAPSHOTS_MOST)?;
-            dataset.snapshots =
-                page.iter().map(|(entry, _)| String::from_utf8_lossy(&entry.name).into_owned()).collect();
-        }
+        (dataset.snapshots, dataset.snapshots_left_out) = self.snapshots(set, &head, room)?;
         Ok(dataset)
     }
 
+    /// Names of a head's snapshots, at most `room`, and whether there are more.
+    fn snapshots(&mut self, set: &ObjectSet, head: &Dnode, room: usize) -> Result<(Vec<String>, bool)> {
+        let number = head.bonus.u64(32);
+        if number == 0 {
+            return Ok((Vec::new(), false));
+        }
+        let object = self.object(set, number)?;
+        let (page, more) = self.zap_page(&object, 0, room)?;
+        let name = |entry: &Entry| String::from_utf8_lossy(&entry.name).into_owned();
+        Ok((page.iter().map(|(entry, _)| name(entry)).collect(), more))
+    }
+
     /// A property that was set here: by the administrator, or else as it was received.
-    fn property(&mut self, properties: &Dnode, name: &str) -> Result<Option<crate::zap::Entry>> {
+    fn property(&mut self, properties: &Dnode, name: &str) -> Result<Option<Entry>> {
         if let Some(entry) = self.zap_find(properties, name.as_bytes())? {
             return Ok(Some(entry));
         }

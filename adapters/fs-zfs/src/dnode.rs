@@ -106,7 +106,10 @@ impl<'a> Pool<'a> {
         let per_block = (set.meta.block / SLOT as u64).max(1);
         let within = (number % per_block) as usize * SLOT;
         match self.block(&set.meta, number / per_block)? {
-            Some(block) => Dnode::parse(&block.part(within, SLOT * 256)),
+            Some(block) => {
+                let slots = usize::from(byte_at(&block.bytes, within + 12)) + 1;
+                Dnode::parse(&block.part(within, SLOT * slots))
+            }
             None => Ok(None),
         }
         .map_err(|e| e.within(&format!("object {number}")))

@@ -5,8 +5,9 @@ use wherry_sdk::{Error, ErrorKind, Result};
 
 /// The polynomial without its highest bit.
 const POLYNOMIAL: u8 = 0x1d;
-/// Guesses which columns are wrong, at most.
+/// Guesses which columns are wrong, at most, and bytes that are computed for them.
 const GUESSES_MOST: usize = 4096;
+const WORK_MOST: usize = 1 << 30;
 
 /// One column of a block: what one child has of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +163,8 @@ pub fn assemble(
         (0..count).filter(|index| columns.get(parity + index).is_none_or(Option::is_none)).collect();
     let rows: Vec<usize> = (0..parity).filter(|row| columns.get(*row).is_some_and(Option::is_some)).collect();
     let others: Vec<usize> = (0..count).filter(|index| !missing.contains(index)).collect();
+    let work = lengths.iter().sum::<usize>().max(1);
+    let most = (WORK_MOST / work).clamp(16, GUESSES_MOST);
     let mut guesses = 0;
     for more in 0..=rows.len().checked_sub(missing.len())? {
         for set in sets(&others, more) {
@@ -169,7 +172,7 @@ pub fn assemble(
             lost.sort_unstable();
             for chosen in sets(&rows, lost.len()) {
                 guesses += 1;
-                if guesses > GUESSES_MOST {
+                if guesses > most {
                     return None;
                 }
                 let Some(solved) = solve(columns, (parity, &lost, &chosen), length) else { continue };

@@ -11,6 +11,8 @@ use wherry_sdk::{Kind, Result};
 
 /// Bytes of a name where the feature longname is in use.
 const NAME_MOST: usize = 1023;
+/// File systems that are kept.
+const OPENED_MOST: usize = 128;
 /// Directories that are in no dataset.
 const CONTROL: &str = ".zfs";
 const DATASETS: &str = "dataset";
@@ -92,6 +94,9 @@ impl Zfs<'_> {
         let dataset = self.state.datasets.get(number).cloned().unwrap_or_default();
         let opened = self.state.pool.file_system(&dataset).map_err(|e| e.within(&dataset.name))?;
         let opened = Rc::new(opened);
+        if self.opened.len() >= OPENED_MOST {
+            self.opened.clear();
+        }
         self.opened.insert(number, Rc::clone(&opened));
         Ok(opened)
     }

@@ -167,7 +167,8 @@ impl<'a> State<'a> {
         let snapshots = self.datasets.iter();
         let snapshots =
             snapshots.flat_map(|one| one.snapshots.iter().map(|name| format!("{}@{name}", one.name)));
-        add(&mut facts, "snapshots", snapshots);
+        let left_out = self.datasets.iter().any(|dataset| dataset.snapshots_left_out);
+        add(&mut facts, "snapshots", snapshots.chain(left_out.then(|| "...".to_owned())));
         add(&mut facts, "missing", self.missing().into_iter());
         add(&mut facts, "not-verified", self.features.not_verified.iter().cloned());
         if self.incomplete {

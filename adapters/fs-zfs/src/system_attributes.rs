@@ -14,6 +14,8 @@ pub const OLD: u8 = 17;
 pub const NEW: u8 = 44;
 /// Bytes of the header before the lengths of what varies.
 const HEAD: usize = 6;
+/// Attributes and layouts of a dataset: a layout's number has ten bits.
+const KNOWN_MOST: usize = 1024;
 /// Attributes in a layout.
 const ATTRIBUTES_MOST: usize = 256;
 
@@ -52,6 +54,9 @@ impl Pool<'_> {
                 let pairs = entry.value.as_chunks::<2>().0.iter().take(ATTRIBUTES_MOST);
                 registry.layouts.insert(number, pairs.map(|pair| u16::from_be_bytes(*pair)).collect());
             }
+        }
+        if registry.attributes.len() > KNOWN_MOST || registry.layouts.len() > KNOWN_MOST {
+            return Err(Error::new(ErrorKind::Limit, "a dataset has more than 1024 attributes or layouts"));
         }
         Ok(registry)
     }

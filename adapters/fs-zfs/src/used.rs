@@ -13,6 +13,8 @@ const BITS_MOST: u64 = 1 << 24;
 /// Bytes of a space map that are read at once, and at most.
 const PIECE: u64 = 1 << 17;
 const MAP_MOST: u64 = 1 << 30;
+/// Metaslabs of one vdev (zfs_vdev_ms_count_limit).
+const METASLABS_MOST: u64 = 1 << 17;
 /// Allocations in the log that are kept.
 const LOG_MOST: usize = 1 << 20;
 /// Bytes of the log's units, whatever the devices' are (SPA_MINBLOCKSHIFT).
@@ -114,16 +116,16 @@ struct Area {
 fn area(top: &Vdev) -> Option<Area> {
     let (ashift, shift) = (u32::try_from(top.ashift).ok()?, u32::try_from(top.metaslab_shift).ok()?);
     let known = matches!(top.kind.as_str(), "disk" | "file" | "mirror" | "raidz");
-    (known && (9..=16).contains(&ashift) && (ashift..=56).contains(&shift) && top.metaslab_array != 0).then(
-        || Area {
+    let few = top.asize.checked_shr(shift).is_some_and(|count| count <= METASLABS_MOST);
+    (known && few && (9..=16).contains(&ashift) && (ashift..=56).contains(&shift) && top.metaslab_array != 0)
+        .then(|| Area {
             id: top.id,
             ashift,
             shift,
             count: top.asize >> shift,
             array: top.metaslab_array,
             spread: if top.kind == "raidz" { top.children.len().max(1) as u64 } else { 1 },
-        },
-    )
+        })
 }
 
 impl Area {
@@ -215,11 +217,10 @@ impl State<'_> {
         match (self.own_map(area, number, &mut map), log) {
             (Ok(()), Some(log)) => {
                 let first = number << area.shift;
-                for (_, from, to) in log.iter().filter(|one| one.0 == area.id) {
-                    let (from, to) = ((*from).max(first), (*to).min(first.saturating_add(size)));
-                    if from < to {
-                        map.mark(from - first, to - first, false);
-                    }
+                let before = log.partition_point(|one| (one.0, one.1) < (area.id, first));
+                let own = |one: &&(u64, u64, u64)| one.0 == area.id && one.2 <= first.saturating_add(size);
+                for (_, from, to) in log.iter().skip(before).take_while(own) {
+                    map.mark(from - first, to - first, false);
                 }
             }
             _ => map.mark(0, size, false),
@@ -268,6 +269,8 @@ impl State<'_> {
 
     fn read_log(&mut self) -> Result<Vec<(u64, u64, u64)>> {
         let mut all = Vec::new();
+        let shifts: Vec<(u64, u32)> =
+            self.pool.tops.iter().filter_map(area).map(|area| (area.id, area.shift)).collect();
         let Some(number) = self.pool.zap_number(&self.directory, "com.delphix:log_spacemap_zap")? else {
             return Ok(all);
         };
@@ -280,7 +283,11 @@ impl State<'_> {
                 match (change.vdev, from) {
                     (Some(_), Some(_)) if change.free => {}
                     (Some(vdev), Some(from)) if all.len() < LOG_MOST => {
-                        all.push((vdev, from, from.saturating_add(change.count * LOG_UNIT)));
+                        let to = from.saturating_add(change.count * LOG_UNIT);
+                        // None goes on in the next metaslab; of vdevs that are not divided all is used.
+                        let shift = shifts.iter().find(|one| one.0 == vdev).map(|one| one.1);
+                        wrong |= shift.is_some_and(|shift| from >> shift != (to - 1) >> shift);
+                        all.push((vdev, from, to));
                     }
                     _ => wrong = true,
                 }
@@ -289,6 +296,7 @@ impl State<'_> {
                 return Err(Error::new(ErrorKind::Limit, "the log of space maps cannot be followed"));
             }
         }
+        all.sort_unstable();
         Ok(all)
     }
 

@@ -27,9 +27,13 @@ const HASH_64: u64 = 1;
 const NUMBERS_AS_KEYS: u64 = 2;
 /// A name and a value, in bytes; names are at most 1023 (longname), values of properties and layouts are short.
 const NAME_MOST: usize = 1024;
-const VALUE_MOST: usize = 64 << 10;
+const VALUE_MOST: usize = 16 << 10;
+/// Bytes of one page of entries.
+const PAGE_MOST: usize = 4 << 20;
 /// Leaves of one object: more than ten million names.
 const LEAVES_MOST: u64 = 1 << 18;
+/// log2 of the pointers in a table.
+const TABLE_MOST: u64 = 24;
 /// What is read of one object at once where all of it is wanted.
 const ENTRIES_MOST: usize = 1 << 16;
 /// ECMA-182, reflected (ZFS_CRC64_POLY).
@@ -126,7 +130,7 @@ fn leaf(block: &Block, numbers: bool) -> Result<Vec<Entry>> {
     if block.u64(0) != LEAF || block.u32(24) != LEAF_MAGIC {
         return Err(bad("has a leaf that is none"));
     }
-    let mut at = chunks;
+    let (mut at, mut room) = (chunks, block.len());
     while at + CHUNK <= block.len() {
         if byte_at(&block.bytes, at) == ENTRY {
             let unit = usize::from(byte_at(&block.bytes, at + 1));
@@ -141,6 +145,8 @@ fn leaf(block: &Block, numbers: bool) -> Result<Vec<Entry>> {
                 name.pop();
             }
             let value = chain(block, chunks, block.u16(at + 8), value)?;
+            // No chunk belongs to two entries.
+            room = room.checked_sub(name.len() + value.len()).ok_or_else(|| bad("has chains that meet"))?;
             entries.push(Entry { name, unit, value });
         }
         at += CHUNK;
@@ -162,7 +168,7 @@ impl Pool<'_> {
         let half = block.len() as u64 / 2;
         let at = if blocks == 0 { Some(half) } else { start.checked_mul(dnode.block) };
         let room = if blocks == 0 { half } else { blocks.saturating_mul(dnode.block) };
-        let at = at.filter(|at| shift < 32 && 8u64 << shift <= room && *at < dnode.size());
+        let at = at.filter(|at| shift <= TABLE_MOST && 8u64 << shift <= room && *at < dnode.size());
         let at = at.ok_or_else(|| bad("has a table that makes no sense"))?;
         let header = Header { salt: block.u64(80), flags: block.u64(96), normalised: block.u64(88) != 0 };
         Ok(Form::Large { table: Table { at, shift: shift as u32 }, header })
@@ -210,7 +216,7 @@ impl Pool<'_> {
             Form::Small => (vec![0], None),
             Form::Large { table, header } => (self.leaves(dnode, table)?, Some(header.flags)),
         };
-        let mut page = Vec::new();
+        let (mut page, mut taken) = (Vec::new(), 0);
         for (number, place) in leaves.iter().enumerate().skip(usize::try_from(first).unwrap_or(usize::MAX)) {
             let entries = match flags {
                 Some(flags) => self.zap_leaf(dnode, *place, flags)?,
@@ -218,9 +224,10 @@ impl Pool<'_> {
             };
             let skip = if number as u64 == first { skip } else { 0 };
             for (index, entry) in entries.into_iter().enumerate().skip(skip) {
-                if page.len() >= most {
+                if page.len() >= most || taken > PAGE_MOST {
                     return Ok((page, true));
                 }
+                taken += entry.name.len() + entry.value.len() + 64;
                 // A small one has at most 16384 entries, a leaf fewer.
                 page.push((entry, (number as u64) << 16 | (index as u64 + 1)));
             }
@@ -228,11 +235,11 @@ impl Pool<'_> {
         Ok((page, false))
     }
 
-    /// All entries; more than 65536 are refused.
+    /// All entries; more than 65536, or 4 MiB, are refused.
     pub fn zap_all(&mut self, dnode: &Dnode) -> Result<Vec<Entry>> {
         match self.zap_page(dnode, 0, ENTRIES_MOST)? {
             (page, false) => Ok(page.into_iter().map(|(entry, _)| entry).collect()),
-            (_, true) => Err(bad("has more than 65536 entries")),
+            (_, true) => Err(bad("is too large to be read at once")),
         }
     }
 
