@@ -522,3 +522,10 @@ for options in '' '--csum xxhash' '-O ^no-holes'; do
     mkfs.btrfs -q -M $options --rootdir "$tree" "$scratch/btrfs" >/dev/null 2>&1
     pack "$scratch/btrfs" "$(printf %s "btrfs$options" | tr -dc 'a-z0-9')"
 done
+
+# Which blocks of a pool become which, for the first blocks that are read: the target has the pools themselves.
+folder zfs
+for pool in 0 1; do
+    printf "\\00$pool\\003\\000\\020\\000\\377\\012\\000\\100\\000\\001" >"blocks$pool"
+    printf "\\20$pool\\100\\000\\377\\110\\001\\001" >"label$pool"
+done

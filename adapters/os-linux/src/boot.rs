@@ -158,17 +158,20 @@ fn unified(work: &mut Work<'_>, template: &Rewrite<'_>, entries: &[Entry]) -> Re
     for path in entries.iter().filter(|entry| entry.unified).filter_map(|entry| entry.kernel.as_ref()) {
         let image = Unified::open(work.guest, path)?;
         let Some(old) = image.command_line.clone() else { continue };
-        let rewrite = Rewrite { devices: &work.devices, ..*template };
+        let console = template.console.filter(|_| !cmdline::names_console(&old, Style::Plain));
+        let rewrite = Rewrite { devices: &work.devices, console, ..*template };
         let new = rewrite.file(&old, Style::Plain);
         // a console is not worth a signature
-        let signed = image.signed() || work.profile.firmware == "uefi-secure-boot";
-        let (bare, signed_out) = (
-            Rewrite { console: None, ..rewrite }.file(&old, Style::Plain).text,
-            "its signature would not survive a change",
-        );
-        let text = if signed { &bare } else { &new.text };
-        if *text != old && (signed || !image.set_command_line(text, REASON)?) {
-            let why = if signed { signed_out } else { "it has no room for it" };
+        let fixed = image.fixed(&work.profile.firmware);
+        let bare = Rewrite { console: None, ..rewrite };
+        let text = if fixed.is_some() { bare.file(&old, Style::Plain).text } else { new.text.clone() };
+        let room = || "its section has no room for it";
+        let why = match fixed {
+            _ if text == old => None,
+            Some(why) => Some(why),
+            None => (!image.set_command_line(&text, REASON)?).then(room),
+        };
+        if let Some(why) = why {
             let message =
                 format!("{path} has the command line {old:?}, which must become {text:?}, and {why}");
             let remedy = "build the image again in the guest with root=UUID=... in its command line";

@@ -245,13 +245,7 @@ impl Drivers<'_, '_> {
             );
             return Ok(true);
         }
-        let what = if segment.added.is_empty() {
-            format!("nothing in it loads {}", needed.join(", "))
-        } else {
-            format!("it lacks {}", segment.added.join(", "))
-        };
-        let reason = format!("the initramfs of kernel {release} must reach the new disk controller: {what}");
-        self.work.guest.append(image, &segment.bytes, &reason)?;
+        self.work.guest.append(image, &segment.bytes, &reason(release, segment, needed))?;
         for note in &segment.notes {
             self.work.note(format!("{image}: {note}"));
         }
@@ -306,13 +300,10 @@ impl Drivers<'_, '_> {
         segment: &Segment,
         needed: &[&'static str],
     ) -> Result<Option<String>> {
-        if found.signed() || self.work.profile.firmware == "uefi-secure-boot" {
-            return Ok(Some("its signature would not survive a change".to_owned()));
+        if let Some(why) = found.fixed(&self.work.profile.firmware) {
+            return Ok(Some(why.to_owned()));
         }
-        let reason = format!(
-            "the initramfs of kernel {release} must reach the new disk controller: it lacks {}",
-            segment.added.join(", ")
-        );
+        let reason = reason(release, segment, needed);
         let (room, done) = match found.extend(segment, &reason)? {
             Some(grown) => grown,
             None => return Ok(Some("its headers leave no room for a larger initramfs".to_owned())),
@@ -344,4 +335,14 @@ impl Drivers<'_, '_> {
             }
         }
     }
+}
+
+/// Why an initramfs is extended.
+fn reason(release: &str, segment: &Segment, needed: &[&str]) -> String {
+    let what = if segment.added.is_empty() {
+        format!("nothing in it loads {}", needed.join(", "))
+    } else {
+        format!("it lacks {}", segment.added.join(", "))
+    };
+    format!("the initramfs of kernel {release} must reach the new disk controller: {what}")
 }

@@ -47,7 +47,7 @@ impl Loaders {
         let menu = any(&["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"]);
         let legacy = any(&["/boot/grub/menu.lst", "/boot/grub/grub.conf"]) && !menu;
         // the part of GRUB legacy that shows the menu
-        let stage2 = any(&["/boot/grub/stage2", "/boot/grub2/stage2"]);
+        let stage2 = any(&["/boot/grub/stage2"]);
         let marks = [
             ("grub2-bios", menu && (any(&["/boot/grub/i386-pc", "/boot/grub2/i386-pc"]) || !efi_has("grub"))),
             ("grub2-efi", efi_has("grub")),

@@ -120,7 +120,10 @@ fn candidates(volume: &Volume) -> Vec<Candidate<'_>> {
         found.push(default_subvolume(&volume.facts));
         found.push("/".to_owned());
         found.extend(SUBVOLUMES.map(str::to_owned));
-        found.extend(subvolumes(&volume.facts).map(|(_, path)| path));
+        // of the rest, snapshots come last
+        let mut rest: Vec<String> = subvolumes(&volume.facts).map(|(_, path)| path).collect();
+        rest.sort_by_key(|path| path.contains("snapshot"));
+        found.extend(rest);
     } else {
         found.push("/".to_owned());
     }

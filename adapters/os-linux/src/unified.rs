@@ -49,9 +49,13 @@ impl<'a> Unified<'a> {
         self.path
     }
 
-    /// Whether a change would make a signature void.
-    pub fn signed(&self) -> bool {
-        self.executable.signed
+    /// Why it must stay as it is on a machine with this firmware.
+    pub fn fixed(&self, firmware: &str) -> Option<&'static str> {
+        match firmware {
+            _ if self.executable.signed => Some("its signature would not survive a change"),
+            "uefi-secure-boot" => Some("the target starts nothing that is not signed"),
+            _ => None,
+        }
     }
 
     /// Whether its initramfs has the modules, by the same rules as for any other.

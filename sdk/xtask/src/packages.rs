@@ -35,6 +35,7 @@ pub const TESTS: &[Need] = &[
     ("/sbin/mkntfs", "ntfs-3g"),
     ("/sbin/mkfs.xfs", "xfsprogs"),
     ("/sbin/mkfs.btrfs", "btrfs-progs"),
+    ("/usr/sbin/makefs", "makefs"),
     ("/sbin/cryptsetup", "cryptsetup-bin"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wine", "wine"),

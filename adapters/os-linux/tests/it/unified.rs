@@ -142,6 +142,10 @@ fn a_command_line_is_made_portable() {
     same(&shown(&edits), &[&format!("modify {PATH}"), "- root=/dev/sda1 ro", "+ root=UUID=1111-root ro"]);
     assert_eq!(section(&after, ".cmdline"), b"root=UUID=1111-root ro");
     assert_eq!(section(&after, ".initrd"), section(&before, ".initrd"));
+    // the console that the profile has, once
+    let profile = DeviceProfile { facts: vec![wherry_sdk::fact("serial-console", "ttyS0")], ..virtio_uefi() };
+    let (_, _, after) = adapted(&before, 1 << 30, &profile);
+    assert_eq!(section(&after, ".cmdline"), b"root=UUID=1111-root ro console=tty0 console=ttyS0");
 }
 
 /// Whatever the headers say, nothing breaks, and a second run has nothing to do.
