@@ -446,6 +446,34 @@ for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
     # shellcheck disable=SC2086
     xorrisofs -quiet -no-pad -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
 done
+# Nobody makes High Sierra any more: the descriptor's fields move, the records' flags come a byte earlier.
+genisoimage -quiet -iso-level 2 -no-pad -o plain "$tree" 2>/dev/null
+python3 - <<'PYTHON'
+import struct
+disk = bytearray(open('plain', 'rb').read())
+def record(at):
+    disk[at + 24:at + 26] = disk[at + 25:at + 26] + b'\0'
+def directory(place, size):
+    at, first = place * 2048, 2
+    while at < place * 2048 + size:
+        if not disk[at]:
+            at = (at // 2048 + 1) * 2048
+            continue
+        if disk[at + 25] & 2 and not first:
+            directory(*struct.unpack_from('<I4xI', disk, at + 2))
+        record(at)
+        first -= bool(first)
+        at += disk[at]
+directory(*struct.unpack_from('<I4xI', disk, 16 * 2048 + 158))
+iso = bytes(disk[16 * 2048:17 * 2048])
+for number, kind in ((16, 1), (17, 255)):
+    disk[number * 2048:(number + 1) * 2048] = struct.pack('<I', number) + struct.pack('>IB', number, kind) + b'CDROM\x01' + bytes(2033)
+for to, at, end in ((48, 40, 72), (88, 80, 88), (128, 120, 140), (148, 140, 144), (180, 156, 190)):
+    disk[32768 + to:32768 + to + end - at] = iso[at:end]
+record(32768 + 180)
+open('high-sierra', 'wb').write(disk)
+PYTHON
+rm plain
 
 folder windows
 cp "$out"/registry/* .

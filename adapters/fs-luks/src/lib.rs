@@ -5,7 +5,7 @@ mod header;
 mod second;
 
 use wherry_sdk::filesystem::Identity;
-use wherry_sdk::{Blob, Encrypted, Locked, Result};
+use wherry_sdk::{Blob, Encrypted, Locked, Result, others};
 
 /// A volume that LUKS encrypted.
 pub struct Luks;
@@ -24,7 +24,8 @@ impl Encrypted for Luks {
             clean: found.clean,
             facts: found.facts,
         };
-        Ok(header::read(device)?.map(identity))
+        let found = header::read(device)?;
+        Ok(if found.is_some() && others::are_here(device)? { None } else { found.map(identity) })
     }
 
     fn refusal(identity: &Identity) -> String {

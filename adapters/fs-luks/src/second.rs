@@ -38,7 +38,7 @@ pub fn read(device: &dyn Blob) -> Result<Option<Found>> {
             return Ok(Some(describe(&second, Some("the first is damaged, the second is not"))));
         }
     }
-    Ok(Some(describe(&start, Some("both are damaged"))))
+    Ok(Some(describe(&start, Some("the checksum of neither is right"))))
 }
 
 /// A header with its JSON area, if the checksum is right.

@@ -50,7 +50,7 @@ pub struct Header {
     pub label: Option<String>,
     /// The sign of a system that sleeps in it.
     pub image: Option<&'static str>,
-    /// Whether the page is what `mkswap` writes, in every byte, and nobody sleeps: then nothing behind it is needed.
+    /// Whether the page is what `mkswap` writes, but for the end, and nobody sleeps: then nothing behind it is needed.
     pub is_free: bool,
 }
 

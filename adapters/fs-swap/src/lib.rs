@@ -2,10 +2,10 @@
 //! use to the next one, unless a system sleeps in it.
 
 mod header;
-mod others;
 
 use crate::header::Header;
 use wherry_sdk::filesystem::Identity;
+use wherry_sdk::others;
 use wherry_sdk::path::{components, not_found};
 use wherry_sdk::{Blob, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room, fact};
 

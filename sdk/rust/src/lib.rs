@@ -13,6 +13,7 @@ pub mod guest;
 mod host;
 pub mod image;
 mod locked;
+pub mod others;
 pub mod path;
 pub mod platform;
 pub mod raid;

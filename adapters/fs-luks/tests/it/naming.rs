@@ -91,7 +91,7 @@ fn a_damaged_header() {
         let second = whole.windows(6).position(|window| window == b"SKUL\xba\xbe").unwrap();
         bytes[second + 200] ^= 1;
         let identity = probe(&bytes).unwrap();
-        assert!(told(&identity, "luks.header").unwrap().contains("both") && identity.uuid.is_some());
+        assert!(told(&identity, "luks.header").unwrap().contains("neither") && identity.uuid.is_some());
     }
 }
 
@@ -103,5 +103,10 @@ fn what_is_no_volume() {
         bytes[at] = byte;
         assert!(probe(&bytes).is_none() && !is_luks(&bytes));
     }
+    // A pool that spared the header.
+    let mut pool = whole[..20_000].to_vec();
+    assert!(probe(&pool).is_some());
+    pool[16384 + 24..16384 + 32].copy_from_slice(b"version\0");
+    assert!(probe(&pool).is_none());
     assert!(probe(&whole[..500]).is_none() && probe(&[]).is_none());
 }

@@ -1,8 +1,9 @@
-//! What else may begin here: many tools that make a file system leave an old swap signature where it is.
+//! What may begin on a device although its first bytes say something else: many tools that make a file system leave there what they
+//! do not need themselves, an old header of swap or of LUKS among it.
 //!
 //! Sources: util-linux, `libblkid/src/superblocks`; Linux, `include/uapi/linux/magic.h` and `fs/ufs/ufs_fs.h`.
 
-use wherry_sdk::{Blob, Result};
+use crate::{Blob, Result};
 
 /// Offset and bytes of a signature.
 const SIGNATURES: &[(u64, &[u8])] = &[
@@ -34,7 +35,10 @@ const UFS_PLACES: [u64; 3] = [8 << 10, 64 << 10, 256 << 10];
 const UFS_NUMBER: u64 = 1372;
 const UFS_NUMBERS: [u32; 3] = [0x0001_1954, 0x1954_0119, 0x00de_cade];
 
-/// Whether anything else seems to be on the device.
+/// Whether anything of that kind seems to be on the device: it was made later than the header that its maker spared.
+///
+/// # Errors
+/// What reading says.
 pub fn are_here(device: &dyn Blob) -> Result<bool> {
     for (at, signature) in SIGNATURES {
         if bytes(device, *at, signature.len())? == *signature {
