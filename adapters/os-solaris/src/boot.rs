@@ -18,11 +18,15 @@ pub const MENU: &str = "/boot/grub/menu.lst";
 const BUSES: [&str; 9] =
     ["ide", "lsi-scsi", "lsi-sas", "ahci", "virtio-blk", "virtio-scsi", "nvme", "pvscsi", "buslogic"];
 
-/// The place of the disk with the root, once the driver and the menu are in order.
-pub fn adapt(work: &mut Work<'_>) -> Result<Option<Place>> {
+/// Whether the new machine can start the guest at all: its firmware, and the controller of its disks.
+pub fn check(work: &mut Work<'_>) -> bool {
     firmware(work);
-    let driven = driver(work);
-    if work.root.kind != "ufs" || !driven {
+    driver(work)
+}
+
+/// The place of the disk with the root, once the menu names it; none on other file systems than UFS, and where it is not known.
+pub fn adapt(work: &mut Work<'_>) -> Result<Option<Place>> {
+    if work.root.kind != "ufs" {
         return Ok(None);
     }
     let Some(disk) = work.root.disk else {

@@ -9,7 +9,8 @@ const SAFE: &str = "etc/devices/devid_cache\netc/path_to_inst\netc/rtc_config\n"
 const NARROW: &str = "/platform/i86pc/boot_archive";
 const WIDE: &str = "/platform/i86pc/amd64/boot_archive";
 
-fn root() -> MemoryVolume {
+/// A guest whose archives are such images.
+pub fn root() -> MemoryVolume {
     let image = image("genisoimage", &["-quiet", "-dlrDJN", "-relaxed-filenames"]);
     find("10-1-13-ufs")
         .root()

@@ -1,4 +1,5 @@
 //! Whole guests of many releases, adapted to many machines.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod archive;
 mod exercise;

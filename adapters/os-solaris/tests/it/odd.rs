@@ -2,20 +2,25 @@
 
 use crate::golden::{adapt, profile, show, told};
 use crate::guests::{find, with};
+use wherry_sdk::testing::MemoryVolume;
 use wherry_sdk::{Severity, fact};
 
 fn kvm() -> wherry_sdk::DeviceProfile {
     profile("ide", "e1000", "i440fx")
 }
 
-#[test]
-fn a_mirrored_root_is_refused_with_the_way_out() {
-    let root = find("10-1-13-ufs")
+/// A guest with its root on a mirror of two disks.
+pub fn mirrored() -> MemoryVolume {
+    find("10-1-13-ufs")
         .root()
         .file("/etc/lvm/md.cf", "d0 -m d10 d20 1\nd10 1 1 c1t0d0s0\nd20 1 1 c1t1d0s0\n")
         .file("/etc/system", "rootdev:/pseudo/md@0:0,0,blk\n")
-        .file("/etc/vfstab", "/dev/md/dsk/d0\t/dev/md/rdsk/d0\t/\tufs\t1\tno\t-\n");
-    let (adaptation, edits) = adapt(&with(root, 2), &kvm());
+        .file("/etc/vfstab", "/dev/md/dsk/d0\t/dev/md/rdsk/d0\t/\tufs\t1\tno\t-\n")
+}
+
+#[test]
+fn a_mirrored_root_is_refused_with_the_way_out() {
+    let (adaptation, edits) = adapt(&with(mirrored(), 2), &kvm());
     let told = told(&adaptation);
     assert!(told.contains("blocking solaris.metadevices.root"), "{told}");
     assert!(told.contains("metadetach d0 d20; metaroot /dev/dsk/c1t0d0s0; lockfs -fa"), "{told}");
