@@ -95,8 +95,18 @@ fn what_stands_in_the_way() {
     assert_eq!(id(with(old, 1), &kvm()), ["solaris.boot.no-menu"]);
     let lost = guest.root().file("/etc/vfstab", "fd - /dev/fd fd - no -\n");
     assert_eq!(id(with(lost, 1), &kvm()), ["solaris.storage.no-root"]);
-    let pool = find("11-4").root().fact("fs.bootfs", "x");
-    assert!(!id(with(pool, 1), &kvm()).contains(&"solaris.zfs.no-bootfs".to_owned()));
+    assert!(!id(find("11-4").tree(), &kvm()).contains(&"solaris.zfs.no-bootfs".to_owned()));
+    let data = [("fs.kind", "zfs"), ("fs.pool", "tank"), ("disk.index", "0")];
+    let pool = MemoryVolume::new("z", &data)
+        .file("/etc/release", "OmniOS v11 r151046\n")
+        .file("/etc/name_to_major", "");
+    let pool = pool
+        .file("/platform/i86pc/kernel/amd64/unix", "")
+        .file("/etc/driver_aliases", "pci-ide \"pciclass,0101\"\n");
+    assert_eq!(id(with(pool.file("/kernel/drv/pci-ide", ""), 1), &kvm()), ["solaris.zfs.no-bootfs"]);
+    let quote =
+        guest.root().file("/boot/grub/menu.lst", "title x\nkernel /m -B a=\"b\nmodule /boot_archive\n");
+    assert_eq!(id(with(quote, 1), &kvm()), ["solaris.boot.menu-quote"]);
     let slice = wherry_sdk::testing::MemoryTree::new(vec![guest.root().fact("disk.index", "none")]);
     assert_eq!(id(slice, &kvm()), ["solaris.boot.disk-unknown"]);
 }
