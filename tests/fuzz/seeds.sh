@@ -252,10 +252,27 @@ blank log 12K
 printf 'RSTR\036\000\011\000' | dd of=log bs=1 conv=notrunc status=none
 printf '\000\020\000\000\000\020\000\000\060\000\001\000\001\000\007\000' | dd of=log bs=1 seek=16 conv=notrunc status=none
 printf 'HIBR' >asleep
+
+folder bitlocker
 blank bitlocker 12K
 printf '\353\130\220-FVE-FS-\000\002\010' | dd of=bitlocker bs=1 conv=notrunc status=none
 printf '\073\326\147\111\051\056\330\112\203\231\366\243\071\343\320\000\000\020' | dd of=bitlocker bs=1 seek=160 conv=notrunc status=none
 printf '%s' '-FVE-FS-' | dd of=bitlocker bs=1 seek=4096 conv=notrunc status=none
+
+folder luks
+for options in luks1 'luks2 --pbkdf pbkdf2 --label x'; do
+    blank "$scratch/luks" 24M
+    # Unquoted on purpose: these are words.
+    printf key | cryptsetup luksFormat -q --pbkdf-force-iterations 1000 --key-file - "$scratch/luks" --type $options
+    head -c 40000 "$scratch/luks" >"${options%% *}"
+done
+
+# An area has at least ten pages.
+folder swap
+for page in 4096 8192; do
+    blank swap$page 100K
+    mkswap -q -p $page -L x swap$page 2>/dev/null
+done
 
 folder initramfs
 cd "$tree"
@@ -267,7 +284,13 @@ xz --check=crc32 <cpio >xz
 lz4 -q -l <cpio >lz4
 xz --format=lzma <cpio >lzma
 bzip2 <cpio >bzip2 2>/dev/null || rm -f bzip2
+lzop -9 <cpio >lzop
 cat cpio gzip >early
+(
+    mkdir -p "$scratch/nash" && cd "$scratch/nash"
+    printf '#!/bin/nash\nmkblkdevs\ninsmod /lib/jbd.ko\nmkblkdevs\nlvm vgscan\nmkrootdev -t ext3 /dev/sda1\nswitchroot\n' >init
+    echo init | cpio --quiet -o -H newc
+) >nash
 
 folder os-linux-text
 cp "$tree/etc/fstab" fstab
@@ -278,6 +301,9 @@ printf 'SUBSYSTEM=="net", ACTION=="add", ATTR{address}=="00:11:22:33:44:55", NAM
 printf 'auto lo\niface lo inet loopback\nallow-hotplug enp0s25\niface enp0s25 inet static\n  address 10.0.0.2/24\n' >interfaces
 printf 'cryptroot /dev/sda3 none luks,discard\n' >crypttab
 printf 'default linux\nlabel linux\n kernel /vmlinuz\n append initrd=/initrd.img root=/dev/sda1\n' >extlinux.conf
+printf 'boot=/dev/sda\nroot=/dev/sda1\nimage=/boot/vmlinuz\n  label=a\n  initrd=/boot/initrd\n  append="resume=/dev/sda5"\n' >lilo.conf
+printf 'alias eth0 pcnet32\nalias scsi_hostadapter mptspi\n' >modprobe.conf
+printf 'id:3:initdefault:\nco:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav\n#1:2345:respawn:/sbin/mingetty tty1\n' >inittab
 
 folder journal
 printf '\011\000\007\000\000\000\000\000\000\000\011\002\000\000\001\000\000\000\000\000' >framed
@@ -483,4 +509,11 @@ for options in '' '--csum xxhash' '-O ^no-holes'; do
     # Unquoted on purpose: these are words.
     mkfs.btrfs -q -M $options --rootdir "$tree" "$scratch/btrfs" >/dev/null 2>&1
     pack "$scratch/btrfs" "$(printf %s "btrfs$options" | tr -dc 'a-z0-9')"
+done
+
+# Which blocks of a pool become which, for the first blocks that are read: the target has the pools themselves.
+folder zfs
+for pool in 0 1; do
+    printf "\\00$pool\\003\\000\\020\\000\\377\\012\\000\\100\\000\\001" >"blocks$pool"
+    printf "\\20$pool\\100\\000\\377\\110\\001\\001" >"label$pool"
 done
