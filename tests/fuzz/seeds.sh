@@ -479,6 +479,22 @@ folder windows
 cp "$out"/registry/* .
 printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
 
+folder solaris
+printf '/dev/dsk/c1t0d0s0\t/dev/rdsk/c1t0d0s0\t/\tufs\t1\tno\t-\n/dev/md/dsk/d5\t/dev/md/rdsk/d5\t/data\tufs\t2\tyes\t-\n' >vfstab
+printf 'title Solaris\nroot (hd0,0,a)\nkernel /platform/i86pc/multiboot -B console=ttya\nmodule /platform/i86pc/boot_archive\n' >menu.lst
+printf '"/pci@0,0" 0 "pci"\n"/pci@0,0/pci1af4,1100@8" 0 "e1000g"\n' >path_to_inst
+printf 'pci-ide "pciclass,0101"\ne1000g "pci8086,100e"\ne1000g "pci8086,100f"\n' >driver_aliases
+printf 'd0 -m d10 d20 1\nd10 1 1 c1t0d0s0\nrootdev:/pseudo/md@0:0,0,blk\n' >md.tab
+printf '_ifname=e1000g0;_family=2;\nnet0\tclass=int,1;devname=string,e1000g0;\nweb:installed:/zones/web:1\n' >ipadm.conf
+folder hsfs
+mkdir -p archive/etc && printf '"/pci@0,0" 0 "pci"\n' >archive/etc/path_to_inst
+for options in "-R" "-J --norock" "--norock"; do
+    # shellcheck disable=SC2086
+    xorrisofs -quiet -no-pad -o whole $options archive 2>/dev/null
+    tail -c +32769 whole >"iso$(echo "$options" | tr -d ' ')"
+done
+rm -r archive whole
+
 # Runs of sectors, as the target takes them apart: pack VOLUME SEED.
 pack() {
     python3 - "$1" "$2" <<'PYTHON'

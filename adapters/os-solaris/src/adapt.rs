@@ -19,8 +19,12 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
         work.note(format!("further systems were left as they are: {others}"));
     }
     let managed = check_metadevices(&mut work);
-    let place = boot::adapt(&mut work)?;
-    if let Some(place) = place.filter(|_| !managed) {
+    let starts = boot::check(&mut work);
+    // what is refused anyway is not edited by halves
+    if starts
+        && !managed
+        && let Some(place) = boot::adapt(&mut work)?
+    {
         storage::adapt(&mut work, &place)?;
         archive::adapt(&mut work)?;
     }

@@ -18,6 +18,9 @@ impl Aliases {
         let parse = |line| {
             let line: &str = line;
             let (driver, alias) = line.split_once(char::is_whitespace)?;
+            let plain = |c: u8| c.is_ascii_alphanumeric() || b"_-".contains(&c);
+            // a name becomes a part of files' names
+            driver.bytes().all(plain).then_some(())?;
             Some((driver.to_owned(), alias.trim().trim_matches('"').to_owned()))
         };
         Self(lines(text, '#').filter_map(parse).collect())

@@ -3,6 +3,7 @@
 //! The kernel reads it from there before it has a root. It is one of the files of `filelist.safe`, over which the service
 //! boot-archive does not stop the start if the root's copy is newer than the archive.
 
+use crate::cpio;
 use crate::files::{exists, text};
 use crate::hsfs::Image;
 use crate::instances::{self, BOOTSTRAP};
@@ -99,7 +100,7 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
 /// What has to be written into an archive.
 fn patches(guest: &dyn Tree, path: &str) -> Result<(Vec<Patch>, Change)> {
     let kind = kind(guest, path).unwrap_or(Kind::Unknown);
-    if kind != Kind::Hsfs {
+    if !matches!(kind, Kind::Hsfs | Kind::Cpio) {
         return Err(Error::unsupported(format!("archives of the kind {} are not edited", kind.name())));
     }
     // illumos' loader has the archive's hash checked
@@ -113,9 +114,13 @@ fn patches(guest: &dyn Tree, path: &str) -> Result<(Vec<Patch>, Change)> {
         let bytes = guest.read(path, offset, length)?;
         if bytes.len() == length as usize { Ok(bytes) } else { Err(short()) }
     };
-    let image = Image::open(&read, size)?;
-    let before = image.content(INNER, TABLE_MOST)?.unwrap_or_default();
-    let patches = image.replace(INNER, BOOTSTRAP.as_bytes())?;
+    let content = BOOTSTRAP.as_bytes();
+    let (before, patches) = if kind == Kind::Cpio {
+        cpio::replace(&read, size, INNER, content, TABLE_MOST)?
+    } else {
+        let image = Image::open(&read, size)?;
+        (image.content(INNER, TABLE_MOST)?.unwrap_or_default(), image.replace(INNER, content)?)
+    };
     let before = format!("{INNER}:\n{}", String::from_utf8_lossy(&before));
     Ok((patches, Change { before, after: format!("{INNER}:\n{BOOTSTRAP}") }))
 }

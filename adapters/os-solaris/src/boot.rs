@@ -18,11 +18,15 @@ pub const MENU: &str = "/boot/grub/menu.lst";
 const BUSES: [&str; 9] =
     ["ide", "lsi-scsi", "lsi-sas", "ahci", "virtio-blk", "virtio-scsi", "nvme", "pvscsi", "buslogic"];
 
-/// The place of the disk with the root, once the driver and the menu are in order.
-pub fn adapt(work: &mut Work<'_>) -> Result<Option<Place>> {
+/// Whether the new machine can start the guest at all: its firmware, and the controller of its disks.
+pub fn check(work: &mut Work<'_>) -> bool {
     firmware(work);
-    let driven = driver(work);
-    if work.root.kind != "ufs" || !driven {
+    driver(work)
+}
+
+/// The place of the disk with the root, once the menu names it; none on other file systems than UFS, and where it is not known.
+pub fn adapt(work: &mut Work<'_>) -> Result<Option<Place>> {
+    if work.root.kind != "ufs" {
         return Ok(None);
     }
     let Some(disk) = work.root.disk else {
@@ -42,8 +46,7 @@ pub fn adapt(work: &mut Work<'_>) -> Result<Option<Place>> {
         let remedy = "if the start stops with `Cannot mount root`, press e in GRUB's menu and correct bootpath on the kernel's line";
         work.warn("solaris.boot.path-assumed", message, remedy);
     }
-    set_boot_path(work, &place)?;
-    Ok(Some(place))
+    Ok(set_boot_path(work, &place)?.then_some(place))
 }
 
 fn firmware(work: &mut Work<'_>) {
@@ -100,7 +103,8 @@ fn unknown_place(work: &mut Work<'_>) {
     work.block("solaris.boot.path-unknown", message, remedy);
 }
 
-fn set_boot_path(work: &mut Work<'_>, place: &Place) -> Result<()> {
+/// Has the menu name the place; whether it does.
+fn set_boot_path(work: &mut Work<'_>, place: &Place) -> Result<bool> {
     let has_archive = ARCHIVES.iter().any(|path| exists(work.guest, path));
     let old = text(work.guest, MENU)
         .filter(|menu| has_archive && menu::entries(menu).iter().any(menu::Entry::installed));
@@ -112,8 +116,13 @@ fn set_boot_path(work: &mut Work<'_>, place: &Place) -> Result<()> {
             message,
             "update the guest to Solaris 10 1/06 or later before the move",
         );
-        return Ok(());
+        return Ok(false);
     };
+    if let Some(line) = menu::open_quote(&old) {
+        let message = format!("{MENU} has a line with a quote that is not closed: {line}");
+        work.block("solaris.boot.menu-quote", message, "correct the line in the guest before the move");
+        return Ok(false);
+    }
     let table = text(work.guest, "/etc/vfstab").unwrap_or_default();
     let slice = crate::storage::root_slice(work.guest, &table);
     let minor = slice.and_then(|name| crate::names::minor(&name.part)).unwrap_or_else(|| "a".to_owned());
@@ -126,5 +135,5 @@ fn set_boot_path(work: &mut Work<'_>, place: &Place) -> Result<()> {
             "bootenv.rc in the boot archive names the old disk; the menu overrules it. Once the machine runs, make it last: eeprom bootpath='{path}'; bootadm update-archive"
         ));
     }
-    Ok(())
+    Ok(true)
 }

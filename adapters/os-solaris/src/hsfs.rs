@@ -154,12 +154,10 @@ impl<'a> Image<'a> {
     /// Puts content at the end of the image; where it begins.
     fn append(&self, content: &[u8], patches: &mut Vec<Patch>) -> Result<u64> {
         let start = self.size.div_ceil(SECTOR) * SECTOR;
+        let end = start + (content.len() as u64).div_ceil(SECTOR) * SECTOR;
         let mut bytes = vec![0; (start - self.size) as usize];
         bytes.extend_from_slice(content);
-        bytes.resize(bytes.len().div_ceil(SECTOR as usize).max(1) * SECTOR as usize, 0);
-        // the end of the padding is a sector's end, whatever the image's end was
-        let end = (start + (content.len() as u64).div_ceil(SECTOR) * SECTOR).max(start);
-        bytes.truncate((end - self.size) as usize);
+        bytes.resize((end - self.size) as usize, 0);
         let blocks = u32::try_from(end / SECTOR)
             .map_err(|_| Error::unsupported("the image has more than 2^32 blocks"))?;
         patches.push(Patch { offset: self.size, bytes });

@@ -4,6 +4,7 @@ mod adapt;
 mod aliases;
 mod archive;
 mod boot;
+pub mod cpio;
 mod devices;
 mod files;
 pub mod hsfs;

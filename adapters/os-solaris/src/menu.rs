@@ -59,6 +59,21 @@ pub fn with_boot_path(text: &str, path: &str) -> String {
     out
 }
 
+/// The kernel's line of an installed system with a quote that is not closed: nobody can tell what it means.
+pub fn open_quote(text: &str) -> Option<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let entries = entries(text);
+    let kernels = entries.iter().filter(|entry| entry.installed()).filter_map(|entry| entry.kernel);
+    let mut found = kernels.filter_map(|number| lines.get(number).copied());
+    found.find(|line| {
+        let step = |quote: Option<char>, c: char| match quote {
+            Some(open) => Some(open).filter(|open| *open != c),
+            None => Some(c).filter(|c| matches!(c, '"' | '\'')),
+        };
+        line.chars().fold(None, step).is_some()
+    })
+}
+
 /// A kernel's line with `-B NAME="VALUE"`, which replaces the same property and stays behind the others.
 fn with_property(line: &str, name: &str, value: &str) -> String {
     let new = format!("{name}=\"{value}\"");
@@ -155,6 +170,15 @@ mod tests {
         ] {
             assert_eq!(with_property(line, "bootpath", "/p,0"), expected);
         }
+    }
+
+    #[test]
+    fn quotes_that_stay_open() {
+        assert_eq!(open_quote(MENU), None);
+        let line = "kernel /platform/i86pc/multiboot -B a=\"b";
+        let menu = MENU.replace("kernel /platform/i86pc/multiboot", line);
+        assert_eq!(open_quote(&menu), Some(line));
+        assert_eq!(open_quote(&menu.replace("a=\"b", "a=\"b'c\"")), None);
     }
 
     #[test]

@@ -14,20 +14,14 @@ pub fn adapt(work: &mut Work<'_>) {
         let volume = volumes.iter().find(|volume| volume.id == id)?;
         find(&volume.facts, key).map(str::to_owned)
     };
-    let pool = of(&work.root.id, "fs.pool").unwrap_or_else(|| "rpool".into());
-    match of(&work.root.id, "fs.bootfs") {
-        Some(_) => {}
-        None if volumes
-            .iter()
-            .any(|volume| volume.id == work.root.id && find(&volume.facts, "fs.pool").is_some()) =>
-        {
-            let message =
-                format!("the pool {pool} has no property bootfs, which says what the machine starts");
-            let remedy =
-                format!("set it in the guest before the move: zpool set bootfs={pool}/ROOT/NAME {pool}");
-            work.block("solaris.zfs.no-bootfs", message, &remedy);
-        }
-        None => {}
+    let named = of(&work.root.id, "fs.pool");
+    let has_system = of(&work.root.id, "fs.bootfs").is_some();
+    let known = named.is_some();
+    let pool = named.unwrap_or_else(|| "rpool".into());
+    if known && !has_system {
+        let message = format!("the pool {pool} has no property bootfs, which says what the machine starts");
+        let remedy = format!("set it in the guest before the move: zpool set bootfs={pool}/ROOT/NAME {pool}");
+        work.block("solaris.zfs.no-bootfs", message, &remedy);
     }
     let message = format!(
         "the label of {pool} names the place of its disk in the old machine, which the loader hands to the kernel"

@@ -41,15 +41,15 @@ pub fn exercise(bytes: &[u8]) {
         root = root.file(path, bytes);
     }
     // one or the other, so that more than the refusal is reached
-    if bytes.len() % 2 == 0 {
+    if bytes.len().is_multiple_of(2) {
         root = root
             .file("/etc/driver_aliases", "pci-ide \"pciclass,0101\"\ne1000g \"pci8086,100e\"\ne1000g \"pci8086,100f\"\nmpt \"pci1000,30\"\n")
             .file("/etc/lvm/md.tab", "");
     }
-    if bytes.len() % 3 == 0 {
+    if bytes.len().is_multiple_of(3) {
         root = root.file("/etc/vfstab", "/dev/dsk/c1t0d0s0 /dev/rdsk/c1t0d0s0 / ufs 1 no -\n");
     }
-    if bytes.len() % 5 == 0 {
+    if bytes.len().is_multiple_of(5) {
         root = root.fact("fs.edits", "it is read-only");
     }
     let machine = ["i440fx", "vmx-13"][bytes.len() / 2 % 2];
@@ -70,11 +70,11 @@ pub fn exercise(bytes: &[u8]) {
     tree.forget();
     Solaris::identify(&tree).expect("works");
     Solaris::adapt(&tree, &profile, &[]).expect("adapts again");
-    let left: Vec<_> = tree.edits().iter().map(crate_show).collect();
+    let left: Vec<_> = tree.edits().iter().map(shown).collect();
     assert!(left.is_empty(), "twice is not once: {left:#?}");
 }
 
-fn crate_show(edit: &wherry_sdk::testing::Edit) -> String {
+fn shown(edit: &wherry_sdk::testing::Edit) -> String {
     let text =
         |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
     format!("{} {}\n{}\n->\n{}", edit.action, edit.object, text(&edit.before), text(&edit.after))

@@ -1,7 +1,7 @@
 //! Every guest on every machine: what is edited, why, and what is spoken of, as files in `tests/golden`.
 //! `WHERRY_GOLDEN=write` writes them anew; every line of them is to be read when it comes in.
 
-use crate::guests::{ALL, Guest};
+use crate::guests::{ALL, with};
 use os_solaris::Solaris;
 use std::fmt::Write as _;
 use std::fs;
@@ -88,12 +88,12 @@ pub fn told(adaptation: &Adaptation) -> String {
     text
 }
 
-fn story(guest: &Guest) -> String {
+fn story(make: &dyn Fn() -> MemoryTree) -> String {
     let mut text = String::new();
     for (disk, card, machine, key, value) in PROFILES {
         let mut profile = profile(disk, card, machine);
         profile.facts.push(fact(*key, value));
-        let tree = guest.tree();
+        let tree = make();
         let (adaptation, edits) = adapt(&tree, &profile);
         let _ = writeln!(text, "== {disk} {card} {machine}");
         text += &told(&adaptation);
@@ -106,15 +106,17 @@ fn story(guest: &Guest) -> String {
 fn every_guest_on_every_machine() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut wrong = Vec::new();
-    for guest in ALL {
-        let text = story(guest);
-        let path = folder.join(format!("{}.txt", guest.name));
+    let plain = ALL.iter().map(|guest| (guest.name, story(&|| guest.tree())));
+    let mirrored = ("10-1-13-mirror", story(&|| with(crate::odd::mirrored(), 2)));
+    let packed = ("10-1-13-hsfs", story(&|| with(crate::archive::root(), 1)));
+    for (name, text) in plain.chain([mirrored, packed]) {
+        let path = folder.join(format!("{name}.txt"));
         if std::env::var("WHERRY_GOLDEN").as_deref() == Ok("write") {
             fs::create_dir_all(&folder).unwrap();
             fs::write(&path, &text).unwrap();
         }
         if fs::read_to_string(&path).unwrap_or_default() != text {
-            wrong.push(format!("{} is now:\n{text}", guest.name));
+            wrong.push(format!("{name} is now:\n{text}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

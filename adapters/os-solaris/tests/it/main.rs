@@ -1,6 +1,8 @@
 //! Whole guests of many releases, adapted to many machines.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod archive;
+mod cpio;
 mod exercise;
 mod golden;
 mod guests;

@@ -2,20 +2,25 @@
 
 use crate::golden::{adapt, profile, show, told};
 use crate::guests::{find, with};
+use wherry_sdk::testing::MemoryVolume;
 use wherry_sdk::{Severity, fact};
 
 fn kvm() -> wherry_sdk::DeviceProfile {
     profile("ide", "e1000", "i440fx")
 }
 
-#[test]
-fn a_mirrored_root_is_refused_with_the_way_out() {
-    let root = find("10-1-13-ufs")
+/// A guest with its root on a mirror of two disks.
+pub fn mirrored() -> MemoryVolume {
+    find("10-1-13-ufs")
         .root()
         .file("/etc/lvm/md.cf", "d0 -m d10 d20 1\nd10 1 1 c1t0d0s0\nd20 1 1 c1t1d0s0\n")
         .file("/etc/system", "rootdev:/pseudo/md@0:0,0,blk\n")
-        .file("/etc/vfstab", "/dev/md/dsk/d0\t/dev/md/rdsk/d0\t/\tufs\t1\tno\t-\n");
-    let (adaptation, edits) = adapt(&with(root, 2), &kvm());
+        .file("/etc/vfstab", "/dev/md/dsk/d0\t/dev/md/rdsk/d0\t/\tufs\t1\tno\t-\n")
+}
+
+#[test]
+fn a_mirrored_root_is_refused_with_the_way_out() {
+    let (adaptation, edits) = adapt(&with(mirrored(), 2), &kvm());
     let told = told(&adaptation);
     assert!(told.contains("blocking solaris.metadevices.root"), "{told}");
     assert!(told.contains("metadetach d0 d20; metaroot /dev/dsk/c1t0d0s0; lockfs -fa"), "{told}");
@@ -90,8 +95,18 @@ fn what_stands_in_the_way() {
     assert_eq!(id(with(old, 1), &kvm()), ["solaris.boot.no-menu"]);
     let lost = guest.root().file("/etc/vfstab", "fd - /dev/fd fd - no -\n");
     assert_eq!(id(with(lost, 1), &kvm()), ["solaris.storage.no-root"]);
-    let pool = find("11-4").root().fact("fs.bootfs", "x");
-    assert!(!id(with(pool, 1), &kvm()).contains(&"solaris.zfs.no-bootfs".to_owned()));
+    assert!(!id(find("11-4").tree(), &kvm()).contains(&"solaris.zfs.no-bootfs".to_owned()));
+    let data = [("fs.kind", "zfs"), ("fs.pool", "tank"), ("disk.index", "0")];
+    let pool = MemoryVolume::new("z", &data)
+        .file("/etc/release", "OmniOS v11 r151046\n")
+        .file("/etc/name_to_major", "");
+    let pool = pool
+        .file("/platform/i86pc/kernel/amd64/unix", "")
+        .file("/etc/driver_aliases", "pci-ide \"pciclass,0101\"\n");
+    assert_eq!(id(with(pool.file("/kernel/drv/pci-ide", ""), 1), &kvm()), ["solaris.zfs.no-bootfs"]);
+    let quote =
+        guest.root().file("/boot/grub/menu.lst", "title x\nkernel /m -B a=\"b\nmodule /boot_archive\n");
+    assert_eq!(id(with(quote, 1), &kvm()), ["solaris.boot.menu-quote"]);
     let slice = wherry_sdk::testing::MemoryTree::new(vec![guest.root().fact("disk.index", "none")]);
     assert_eq!(id(slice, &kvm()), ["solaris.boot.disk-unknown"]);
 }
