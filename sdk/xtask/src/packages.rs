@@ -35,6 +35,7 @@ pub const TESTS: &[Need] = &[
     ("/sbin/mkntfs", "ntfs-3g"),
     ("/sbin/mkfs.xfs", "xfsprogs"),
     ("/sbin/mkfs.btrfs", "btrfs-progs"),
+    ("/usr/bin/mksquashfs", "squashfs-tools"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wine", "wine"),
     ("/usr/lib/wine/wine64", "wine64"),
