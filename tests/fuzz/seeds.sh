@@ -475,6 +475,12 @@ open('high-sierra', 'wb').write(disk)
 PYTHON
 rm plain
 
+folder squashfs
+for options in "-noI -noD -noF -noX" "-comp gzip" "-comp xz" "-comp zstd" "-comp lzo" "-comp lz4"; do
+    # shellcheck disable=SC2086
+    mksquashfs "$tree" "squashfs$(echo "$options" | tr -d ' ')" $options -quiet -no-progress >/dev/null 2>&1
+done
+
 folder windows
 cp "$out"/registry/* .
 printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini

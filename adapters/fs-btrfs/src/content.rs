@@ -168,7 +168,7 @@ impl Btrfs<'_> {
         let mut bytes = Vec::with_capacity((to - from) as usize);
         let mut at = from;
         while at < to {
-            let piece = (to - at).min(u64::from(READ_MOST));
+            let piece = (to - at).min(u64::from(READ_MOST)).min(self.store.chunks.run(at));
             let first = ((at - from) / sector) as usize;
             let sound = |read: &[u8]| {
                 read.chunks(sector as usize)

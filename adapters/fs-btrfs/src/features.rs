@@ -88,9 +88,6 @@ impl Superblock {
         if self.has_ro(FREE_SPACE_TREE) != self.has_ro(FREE_SPACE_TREE_VALID) {
             return refused("the tree of free space is to be made anew".into());
         }
-        if self.devices() != 1 {
-            return refused(format!("it is on {} devices, which is only read", self.devices()));
-        }
         Ok(())
     }
 }

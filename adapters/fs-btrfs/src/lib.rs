@@ -1,4 +1,4 @@
-//! btrfs on one device, without being mounted by a kernel: read whole, and changed in place. Nothing on the device is trusted:
+//! btrfs on one device or on several one behind the other, without being mounted by a kernel: read whole, and changed in place. Nothing on the device is trusted:
 //! numbers are checked where they are read, every walk ends.
 
 mod block;
@@ -15,6 +15,7 @@ mod features;
 mod file;
 mod inode;
 mod key;
+mod members;
 mod path;
 mod reference;
 mod space;
@@ -94,7 +95,7 @@ impl<'a> Btrfs<'a> {
         let store = Store::open(Device::new(device), superblock)?;
         let doubt = store.superblock.log_root() != 0
             || store.superblock.devices() != 1
-            || store.chunks.iter().any(|chunk| chunk.copies.is_empty());
+            || store.chunks.iter().any(|chunk| !chunk.is_here());
         Ok(Self {
             store,
             trees: HashMap::new(),
@@ -107,6 +108,21 @@ impl<'a> Btrfs<'a> {
             pending: VecDeque::new(),
             own: HashSet::new(),
         })
+    }
+
+    /// Refuses edits that would not reach all copies.
+    fn check_members(&self) -> Result<()> {
+        let (here, all) = (self.store.members.count(), self.store.superblock.devices());
+        if here != all {
+            let message = format!("{here} of its {all} devices are here: have all of them copied");
+            return Err(Error::unsupported(message));
+        }
+        match self.store.chunks.iter().all(chunk::Chunk::is_here) {
+            true => Ok(()),
+            false => {
+                Err(Error::unsupported("some of it has parity (RAID5, RAID6): edit from inside the guest"))
+            }
+        }
     }
 
     fn meta(&mut self, inode: &Inode, attributes: bool) -> Result<Meta> {
@@ -134,10 +150,9 @@ impl<'a> Btrfs<'a> {
     /// What is known of subvolumes: the default one's path, and those of all.
     fn facts(&mut self) -> Result<Vec<Fact>> {
         let default = self.default_subvolume()?;
+        let path = self.subvolume_path(default)?;
         let subvolumes = self.subvolumes()?;
-        let path =
-            |number: u64| subvolumes.iter().find(|(id, _)| *id == number).map(|(_, path)| path.as_str());
-        let mut facts = vec![fact("default-subvolume", path(default).unwrap_or("/"))];
+        let mut facts = vec![fact("default-subvolume", path.unwrap_or_else(|| "/".into()))];
         if !subvolumes.is_empty() {
             let list: Vec<String> = subvolumes.iter().map(|(id, path)| format!("{id} {path}")).collect();
             facts.push(fact("subvolumes", list.join("\n")));
@@ -157,18 +172,18 @@ impl FileSystem for Btrfs<'static> {
         if superblock.devices() != 1 {
             facts.push(fact("devices", superblock.devices()));
         }
+        let mut size = superblock.device_size();
         // What cannot be read here is told by the mount.
-        if let Ok(more) =
-            Btrfs::open(Box::new(device), superblock.clone()).and_then(|mut opened| opened.facts())
-        {
-            facts.extend(more);
+        if let Ok(mut opened) = Btrfs::open(Box::new(device), superblock.clone()) {
+            size = size.max(opened.store.members.size());
+            facts.extend(opened.facts().unwrap_or_default());
         }
         Ok(Some(Identity {
             kind: "btrfs".into(),
             uuid: Some(superblock.uuid()),
             label: superblock.label(),
             block: superblock.sector,
-            size: superblock.device_size().min(device.size()),
+            size: size.min(device.size()),
             clean: superblock.log_root() == 0,
             facts,
         }))
@@ -183,6 +198,9 @@ impl FileSystem for Btrfs<'static> {
             superblock.check_writable()?;
         }
         let mut mounted = Self::open(device, superblock)?;
+        if writable {
+            mounted.check_members()?;
+        }
         mounted.writing = Writing::new(writable);
         if mounted.inode(path::TOP)?.kind() != Kind::Directory {
             return Err(Error::new(ErrorKind::Corrupt, "the top is not a directory: run btrfs check"));

@@ -6,7 +6,6 @@ use crate::chunk::{DATA, METADATA};
 use crate::features;
 use crate::key::{self, Key};
 use crate::reference::Piece;
-use crate::superblock::PLACES;
 use crate::tree::Range;
 use std::collections::BTreeMap;
 use wherry_sdk::{Error, ErrorKind, Result};
@@ -148,13 +147,8 @@ impl Btrfs<'_> {
     fn stripes(&self, start: u64) -> Vec<(u64, u64)> {
         let Some(chunk) = self.store.chunks.of(start) else { return Vec::new() };
         let mut list = Vec::new();
-        for copy in &chunk.copies {
-            for place in PLACES {
-                let (from, to) = (place.max(*copy), (place + STRIPE).min(copy + chunk.length));
-                if from < to {
-                    list.push((chunk.start + (from - copy), to - from));
-                }
-            }
+        for place in self.store.members.superblocks() {
+            list.extend(chunk.back(place, place + STRIPE));
         }
         list
     }

@@ -6,7 +6,8 @@ use crate::checksum::LENGTH_MOST;
 use crate::chunk::Chunks;
 use crate::device::Device;
 use crate::key::{self, Key};
-use crate::superblock::{PLACES, Root, Superblock};
+use crate::members::Members;
+use crate::superblock::{Root, Superblock};
 use crate::tree::Range;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -19,6 +20,7 @@ const KEPT_MOST: usize = 24 << 20;
 pub struct Store<'a> {
     pub device: Device<'a>,
     pub superblock: Superblock,
+    pub members: Members,
     pub chunks: Chunks,
     blocks: HashMap<u64, Rc<Block>>,
     dirty: BTreeSet<u64>,
@@ -28,11 +30,11 @@ pub struct Store<'a> {
 
 impl<'a> Store<'a> {
     /// Reads the chunks.
-    pub fn open(device: Device<'a>, superblock: Superblock) -> Result<Self> {
-        let (id, size) = (superblock.device_id(), device.size());
-        let chunks = Chunks::system(superblock.system_chunks(), id, size)?;
+    pub fn open(mut device: Device<'a>, superblock: Superblock) -> Result<Self> {
+        let members = Members::read(&mut device, &superblock)?;
+        let chunks = Chunks::system(superblock.system_chunks(), &members)?;
         let (blocks, dirty) = (HashMap::new(), BTreeSet::new());
-        let mut store = Self { device, superblock, chunks, blocks, dirty, changes: 0 };
+        let mut store = Self { device, superblock, members, chunks, blocks, dirty, changes: 0 };
         let mut items = Vec::new();
         let range = Range::of(key::CHUNK_OBJECT, key::CHUNK_ITEM);
         store.each(store.superblock.chunk_root(), range, &mut |key, item| {
@@ -41,7 +43,7 @@ impl<'a> Store<'a> {
         })?;
         let mut chunks = Chunks::default();
         for (start, item) in items {
-            chunks.add(start, &item, id, size)?;
+            chunks.add(start, &item, &store.members)?;
         }
         store.chunks = chunks;
         Ok(store)
@@ -125,16 +127,14 @@ impl<'a> Store<'a> {
                 self.device.write(place, &bytes)?;
             }
         }
-        for place in PLACES {
-            if place + crate::superblock::LENGTH as u64 <= self.device.size() {
-                self.device.write(place, &self.superblock.copy(place))?;
-            }
+        for (place, copy) in self.members.copies(&self.superblock) {
+            self.device.write(place, &copy)?;
         }
         self.changes = 0;
         Ok(())
     }
 
-    /// Content at an address, at most [`READ_MOST`] bytes, of the first copy for which `sound` holds.
+    /// Content that lies in one piece at an address, at most [`READ_MOST`] bytes, of the first copy for which `sound` holds.
     pub fn data(&mut self, address: u64, length: u64, sound: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         for place in self.chunks.places(address, length)? {
             let bytes = self.device.data(place, length.min(u64::from(READ_MOST)) as u32)?;
@@ -147,8 +147,14 @@ impl<'a> Store<'a> {
 
     /// Writes content at an address into every copy.
     pub fn write_data(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
-        for place in self.chunks.places(address, bytes.len() as u64)? {
-            self.device.write(place, bytes)?;
+        let (mut address, mut bytes) = (address, bytes);
+        while !bytes.is_empty() {
+            let length = self.chunks.run(address).min(bytes.len() as u64);
+            let (piece, rest) = bytes.split_at(length as usize);
+            for place in self.chunks.places(address, length)? {
+                self.device.write(place, piece)?;
+            }
+            (address, bytes) = (address + length, rest);
         }
         Ok(())
     }

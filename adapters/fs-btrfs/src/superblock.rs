@@ -35,9 +35,10 @@ pub struct Superblock {
 /// The newest of the copies; none if the first place holds no btrfs.
 pub fn read(device: &dyn Blob) -> Result<Option<Superblock>> {
     let mut newest: Option<Superblock> = None;
+    let mut end = device.size();
     let mut first_error = None;
     for (number, place) in PLACES.into_iter().enumerate() {
-        if place + LENGTH as u64 > device.size() {
+        if place + LENGTH as u64 > end {
             break;
         }
         let raw = device.read(place, LENGTH as u32)?;
@@ -49,6 +50,10 @@ pub fn read(device: &dyn Blob) -> Result<Option<Superblock>> {
         }
         match Superblock::parse(raw) {
             Ok(found) if newest.as_ref().is_none_or(|known| known.generation() < found.generation()) => {
+                if found.devices() > 1 {
+                    // What is behind it may be another device.
+                    end = end.min(found.device_size());
+                }
                 newest = Some(found);
             }
             Ok(_) => {}

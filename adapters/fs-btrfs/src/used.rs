@@ -77,7 +77,7 @@ impl Btrfs<'_> {
     fn pieces(&self, end: u64) -> Vec<Piece> {
         let mut chunks: Vec<(u64, u64, u64)> = Vec::new();
         for chunk in self.store.chunks.iter() {
-            chunks.extend(chunk.copies.iter().map(|copy| (*copy, chunk.length, chunk.start)));
+            chunks.extend(chunk.whole().iter().map(|copy| (*copy, chunk.length, chunk.start)));
         }
         chunks.sort_unstable();
         let mut fixed: Vec<(u64, u64)> = vec![(0, RESERVED)];

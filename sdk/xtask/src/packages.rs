@@ -37,6 +37,7 @@ pub const TESTS: &[Need] = &[
     ("/sbin/mkfs.btrfs", "btrfs-progs"),
     ("/usr/sbin/makefs", "makefs"),
     ("/sbin/cryptsetup", "cryptsetup-bin"),
+    ("/usr/bin/mksquashfs", "squashfs-tools"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/wine", "wine"),
     ("/usr/lib/wine/wine64", "wine64"),

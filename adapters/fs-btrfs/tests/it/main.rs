@@ -7,3 +7,4 @@ mod exercise;
 mod hostile;
 mod images;
 mod reading;
+mod several;

@@ -10,8 +10,12 @@ use wherry_sdk::testing::filesystem::{
 use wherry_sdk::testing::{FileBlob, MemoryBlob, Mount, run};
 use wherry_sdk::{ErrorKind, FileSystem, find as fact};
 
-/// Without the numbers of inodes, which are Linux' own for each subvolume.
-pub fn compared(files: Files) -> BTreeMap<String, Node> {
+/// Without the numbers of inodes, which are Linux' own for each subvolume, and without the time of what stands for a subvolume in a
+/// snapshot of what is above it, which is always now.
+pub fn compared(mut files: Files) -> BTreeMap<String, Node> {
+    for path in ["/snapshot/inner", "/var/read-only/inner"] {
+        files.get_mut(path).into_iter().for_each(|node| node.mtime = 0);
+    }
     files.into_iter().map(|(path, node)| (path, Node { id: 0, ..node })).collect()
 }
 
