@@ -474,3 +474,10 @@ for options in '' '--csum xxhash' '-O ^no-holes'; do
     mkfs.btrfs -q -M $options --rootdir "$tree" "$scratch/btrfs" >/dev/null 2>&1
     pack "$scratch/btrfs" "$(printf %s "btrfs$options" | tr -dc 'a-z0-9')"
 done
+
+# Two superblocks of one file system.
+folder btrfs-devices
+blank "$scratch/one" 128M && blank "$scratch/two" 128M
+mkfs.btrfs -q -f "$scratch/one" "$scratch/two" >/dev/null 2>&1
+for device in one two; do dd if="$scratch/$device" bs=4096 skip=16 count=1 status=none; done >both
+rm "$scratch/one" "$scratch/two"
