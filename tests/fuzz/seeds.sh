@@ -252,10 +252,32 @@ blank log 12K
 printf 'RSTR\036\000\011\000' | dd of=log bs=1 conv=notrunc status=none
 printf '\000\020\000\000\000\020\000\000\060\000\001\000\001\000\007\000' | dd of=log bs=1 seek=16 conv=notrunc status=none
 printf 'HIBR' >asleep
+
+folder bitlocker
 blank bitlocker 12K
 printf '\353\130\220-FVE-FS-\000\002\010' | dd of=bitlocker bs=1 conv=notrunc status=none
 printf '\073\326\147\111\051\056\330\112\203\231\366\243\071\343\320\000\000\020' | dd of=bitlocker bs=1 seek=160 conv=notrunc status=none
 printf '%s' '-FVE-FS-' | dd of=bitlocker bs=1 seek=4096 conv=notrunc status=none
+
+folder luks
+for options in luks1 'luks2 --pbkdf pbkdf2 --label x'; do
+    blank "$scratch/luks" 24M
+    # Unquoted on purpose: these are words.
+    printf key | cryptsetup luksFormat -q --pbkdf-force-iterations 1000 --key-file - "$scratch/luks" --type $options
+    head -c 40000 "$scratch/luks" >"${options%% *}"
+done
+
+folder luks-layout
+for seed in luks1 luks2; do
+    cp "$out/luks/$seed" "$seed"
+done
+
+# An area has at least ten pages.
+folder swap
+for page in 4096 8192; do
+    blank swap$page 100K
+    mkswap -q -p $page -L x swap$page 2>/dev/null
+done
 
 folder initramfs
 cd "$tree"
@@ -267,7 +289,13 @@ xz --check=crc32 <cpio >xz
 lz4 -q -l <cpio >lz4
 xz --format=lzma <cpio >lzma
 bzip2 <cpio >bzip2 2>/dev/null || rm -f bzip2
+lzop -9 <cpio >lzop
 cat cpio gzip >early
+(
+    mkdir -p "$scratch/nash" && cd "$scratch/nash"
+    printf '#!/bin/nash\nmkblkdevs\ninsmod /lib/jbd.ko\nmkblkdevs\nlvm vgscan\nmkrootdev -t ext3 /dev/sda1\nswitchroot\n' >init
+    echo init | cpio --quiet -o -H newc
+) >nash
 
 folder os-linux-text
 cp "$tree/etc/fstab" fstab
@@ -278,6 +306,9 @@ printf 'SUBSYSTEM=="net", ACTION=="add", ATTR{address}=="00:11:22:33:44:55", NAM
 printf 'auto lo\niface lo inet loopback\nallow-hotplug enp0s25\niface enp0s25 inet static\n  address 10.0.0.2/24\n' >interfaces
 printf 'cryptroot /dev/sda3 none luks,discard\n' >crypttab
 printf 'default linux\nlabel linux\n kernel /vmlinuz\n append initrd=/initrd.img root=/dev/sda1\n' >extlinux.conf
+printf 'boot=/dev/sda\nroot=/dev/sda1\nimage=/boot/vmlinuz\n  label=a\n  initrd=/boot/initrd\n  append="resume=/dev/sda5"\n' >lilo.conf
+printf 'alias eth0 pcnet32\nalias scsi_hostadapter mptspi\n' >modprobe.conf
+printf 'id:3:initdefault:\nco:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav\n#1:2345:respawn:/sbin/mingetty tty1\n' >inittab
 
 folder journal
 printf '\011\000\007\000\000\000\000\000\000\000\011\002\000\000\001\000\000\000\000\000' >framed
@@ -415,6 +446,34 @@ for options in "-R" "-J --norock" "--norock" "-iso-level 4 -J --norock"; do
     # shellcheck disable=SC2086
     xorrisofs -quiet -no-pad -o "iso$(echo "$options" | tr -d ' ')" $options "$tree" 2>/dev/null
 done
+# Nobody makes High Sierra any more: the descriptor's fields move, the records' flags come a byte earlier.
+genisoimage -quiet -iso-level 2 -no-pad -o plain "$tree" 2>/dev/null
+python3 - <<'PYTHON'
+import struct
+disk = bytearray(open('plain', 'rb').read())
+def record(at):
+    disk[at + 24:at + 26] = disk[at + 25:at + 26] + b'\0'
+def directory(place, size):
+    at, first = place * 2048, 2
+    while at < place * 2048 + size:
+        if not disk[at]:
+            at = (at // 2048 + 1) * 2048
+            continue
+        if disk[at + 25] & 2 and not first:
+            directory(*struct.unpack_from('<I4xI', disk, at + 2))
+        record(at)
+        first -= bool(first)
+        at += disk[at]
+directory(*struct.unpack_from('<I4xI', disk, 16 * 2048 + 158))
+iso = bytes(disk[16 * 2048:17 * 2048])
+for number, kind in ((16, 1), (17, 255)):
+    disk[number * 2048:(number + 1) * 2048] = struct.pack('<I', number) + struct.pack('>IB', number, kind) + b'CDROM\x01' + bytes(2033)
+for to, at, end in ((48, 40, 72), (88, 80, 88), (128, 120, 140), (148, 140, 144), (180, 156, 190)):
+    disk[32768 + to:32768 + to + end - at] = iso[at:end]
+record(32768 + 180)
+open('high-sierra', 'wb').write(disk)
+PYTHON
+rm plain
 
 folder squashfs
 for options in "-noI -noD -noF -noX" "-comp gzip" "-comp xz" "-comp zstd" "-comp lzo" "-comp lz4"; do
@@ -425,6 +484,22 @@ done
 folder windows
 cp "$out"/registry/* .
 printf '[boot loader]\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\nmulti(0)disk(0)rdisk(0)partition(1)\\WINDOWS="x" /fastdetect\r\n' >boot.ini
+
+folder solaris
+printf '/dev/dsk/c1t0d0s0\t/dev/rdsk/c1t0d0s0\t/\tufs\t1\tno\t-\n/dev/md/dsk/d5\t/dev/md/rdsk/d5\t/data\tufs\t2\tyes\t-\n' >vfstab
+printf 'title Solaris\nroot (hd0,0,a)\nkernel /platform/i86pc/multiboot -B console=ttya\nmodule /platform/i86pc/boot_archive\n' >menu.lst
+printf '"/pci@0,0" 0 "pci"\n"/pci@0,0/pci1af4,1100@8" 0 "e1000g"\n' >path_to_inst
+printf 'pci-ide "pciclass,0101"\ne1000g "pci8086,100e"\ne1000g "pci8086,100f"\n' >driver_aliases
+printf 'd0 -m d10 d20 1\nd10 1 1 c1t0d0s0\nrootdev:/pseudo/md@0:0,0,blk\n' >md.tab
+printf '_ifname=e1000g0;_family=2;\nnet0\tclass=int,1;devname=string,e1000g0;\nweb:installed:/zones/web:1\n' >ipadm.conf
+folder hsfs
+mkdir -p archive/etc && printf '"/pci@0,0" 0 "pci"\n' >archive/etc/path_to_inst
+for options in "-R" "-J --norock" "--norock"; do
+    # shellcheck disable=SC2086
+    xorrisofs -quiet -no-pad -o whole $options archive 2>/dev/null
+    tail -c +32769 whole >"iso$(echo "$options" | tr -d ' ')"
+done
+rm -r archive whole
 
 # Runs of sectors, as the target takes them apart: pack VOLUME SEED.
 pack() {
@@ -481,3 +556,10 @@ blank "$scratch/one" 128M && blank "$scratch/two" 128M
 mkfs.btrfs -q -f "$scratch/one" "$scratch/two" >/dev/null 2>&1
 for device in one two; do dd if="$scratch/$device" bs=4096 skip=16 count=1 status=none; done >both
 rm "$scratch/one" "$scratch/two"
+
+# Which blocks of a pool become which, for the first blocks that are read: the target has the pools themselves.
+folder zfs
+for pool in 0 1; do
+    printf "\\00$pool\\003\\000\\020\\000\\377\\012\\000\\100\\000\\001" >"blocks$pool"
+    printf "\\20$pool\\100\\000\\377\\110\\001\\001" >"label$pool"
+done

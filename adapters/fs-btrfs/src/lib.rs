@@ -150,10 +150,9 @@ impl<'a> Btrfs<'a> {
     /// What is known of subvolumes: the default one's path, and those of all.
     fn facts(&mut self) -> Result<Vec<Fact>> {
         let default = self.default_subvolume()?;
+        let path = self.subvolume_path(default)?;
         let subvolumes = self.subvolumes()?;
-        let path =
-            |number: u64| subvolumes.iter().find(|(id, _)| *id == number).map(|(_, path)| path.as_str());
-        let mut facts = vec![fact("default-subvolume", path(default).unwrap_or("/"))];
+        let mut facts = vec![fact("default-subvolume", path.unwrap_or_else(|| "/".into()))];
         if !subvolumes.is_empty() {
             let list: Vec<String> = subvolumes.iter().map(|(id, path)| format!("{id} {path}")).collect();
             facts.push(fact("subvolumes", list.join("\n")));

@@ -1,4 +1,4 @@
-//! Volume descriptors (ECMA-119, 8; Joliet specification, "SVD").
+//! Volume descriptors (ECMA-119, 8; Joliet specification, "SVD"; for High Sierra illumos, `sys/fs/hsfs_spec.h`).
 
 use wherry_sdk::bytes::{field, little};
 use wherry_sdk::{Blob, Error, ErrorKind, Result};
@@ -23,7 +23,23 @@ pub enum Names {
     Joliet,
     /// Any bytes (ISO 9660:1999).
     Enhanced,
+    /// As plain ones, in records of High Sierra, which ISO 9660 was made from.
+    Sierra,
 }
+
+/// Where a descriptor has what is read of it.
+struct Layout {
+    label: usize,
+    blocks: usize,
+    block: usize,
+    root: usize,
+    /// When the volume was modified and made (8.4.26).
+    times: &'static [usize],
+}
+
+const ISO: Layout = Layout { label: 40, blocks: 80, block: 128, root: 156, times: &[830, 813] };
+/// blkid, which calls a disk by its time, does not do so here.
+const SIERRA: Layout = Layout { label: 48, blocks: 88, block: 136, root: 180, times: &[] };
 
 /// One tree.
 #[derive(Clone, Debug)]
@@ -55,6 +71,14 @@ pub fn read(device: &dyn Blob) -> Result<(Vec<Descriptor>, bool)> {
         let bytes = device.read(at, SECTOR as u32)?;
         match field(&bytes, 1, 5) {
             b"CD001" => {}
+            _ if field(&bytes, 9, 5) == b"CDROM" => {
+                match bytes.get(8) {
+                    Some(&PRIMARY) => all.push(descriptor(&bytes, at, Names::Sierra)?),
+                    Some(&END) => break,
+                    _ => {}
+                }
+                continue;
+            }
             // The end of one volume recognition sequence and the other (ECMA-167, 2/9).
             b"BEA01" | b"TEA01" => continue,
             b"NSR02" | b"NSR03" => {
@@ -78,31 +102,30 @@ pub fn read(device: &dyn Blob) -> Result<(Vec<Descriptor>, bool)> {
             _ => {}
         }
     }
-    if all.first().is_none_or(|first| first.names != Names::Plain) {
+    if all.first().is_none_or(|first| !matches!(first.names, Names::Plain | Names::Sierra)) {
         all.clear();
     }
     Ok((all, udf))
 }
 
 fn descriptor(bytes: &[u8], at: u64, names: Names) -> Result<Descriptor> {
-    let block = little(bytes, 128, 2);
+    let layout = if names == Names::Sierra { SIERRA } else { ISO };
+    let block = little(bytes, layout.block, 2);
     if !matches!(block, 512 | 1024 | 2048) {
         let message = format!("logical blocks of {block} bytes, where 512, 1024 or 2048 are possible");
-        return Err(Error::corrupt(at + 128, message));
+        return Err(Error::corrupt(at + layout.block as u64, message));
     }
-    let label = field(bytes, 40, 32);
+    let label = field(bytes, layout.label, 32);
     let label =
         if names == Names::Joliet { wide(label) } else { String::from_utf8_lossy(label).into_owned() };
-    // Modified, else made (8.4.26).
-    let time = [830, 813].iter().find_map(|at| time(field(bytes, *at, 17)));
     Ok(Descriptor {
         names,
         block,
-        blocks: little(bytes, 80, 4),
+        blocks: little(bytes, layout.blocks, 4),
         label: label.trim_end_matches([' ', '\0']).to_owned(),
-        root: field(bytes, 156, 34).to_vec(),
-        root_at: at + 156,
-        time,
+        root: field(bytes, layout.root, 34).to_vec(),
+        root_at: at + layout.root as u64,
+        time: layout.times.iter().find_map(|at| time(field(bytes, *at, 17))),
     })
 }
 

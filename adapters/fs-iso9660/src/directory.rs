@@ -90,7 +90,7 @@ impl Tree {
             for (number, sector) in (0_u64..).zip(bytes.chunks(SECTOR as usize)) {
                 let (base, mut rest) = (start + number * SECTOR, sector);
                 while let Some((record, length)) =
-                    Record::parse(rest, base + (sector.len() - rest.len()) as u64)
+                    Record::parse(rest, base + (sector.len() - rest.len()) as u64, self.names)
                 {
                     records.push(record);
                     rest = rest.get(length..).unwrap_or_default();
@@ -131,7 +131,7 @@ impl Tree {
             // Its own record is the first of its data.
             let at = child * self.block;
             let first = self.read(at, SECTOR)?;
-            let (own, _) = Record::parse(&first, at).ok_or_else(|| {
+            let (own, _) = Record::parse(&first, at, self.names).ok_or_else(|| {
                 Error::corrupt(at, format!("directory {name} is not where Rock Ridge says"))
             })?;
             (extents, size, folder) = (vec![(own.extent * self.block, own.size)], own.size, true);

@@ -1,4 +1,5 @@
-//! ISO 9660 as vendors' driver disks have it: read, with Rock Ridge's or Joliet's names.
+//! ISO 9660 as vendors' driver disks have it: read, with Rock Ridge's or Joliet's names; and High Sierra, which Solaris' hsfs
+//! is called after.
 
 mod descriptor;
 mod directory;
@@ -36,6 +37,7 @@ impl FileSystem for Iso {
             Names::Plain => "plain",
             Names::Joliet => "joliet",
             Names::Enhanced => "enhanced",
+            Names::Sierra => "high-sierra",
         };
         let mut facts = vec![fact("iso9660.names", names)];
         if udf {
@@ -66,10 +68,9 @@ impl FileSystem for Iso {
         }
         let (chosen, rock) = choose(device.as_ref(), &all)?;
         let (block, names, size) = (chosen.block, chosen.names, chosen.blocks * chosen.block);
-        let (root, _) =
-            Record::parse(&chosen.root, chosen.root_at)
-                .filter(|(root, _)| root.is_directory())
-                .ok_or_else(|| Error::corrupt(chosen.root_at, "the root directory's record is damaged"))?;
+        let (root, _) = Record::parse(&chosen.root, chosen.root_at, names)
+            .filter(|(root, _)| root.is_directory())
+            .ok_or_else(|| Error::corrupt(chosen.root_at, "the root directory's record is damaged"))?;
         let size = size.min(device.size());
         let tree = Tree { device, names, block, rock };
         let meta = Meta {
@@ -209,11 +210,15 @@ impl Iso {
 fn choose<'a>(device: &dyn Blob, all: &'a [Descriptor]) -> Result<(&'a Descriptor, Option<usize>)> {
     let nothing = || Error::corrupt(descriptor::SECTOR * 16, "no ISO 9660: there is no primary descriptor");
     let first = all.first().ok_or_else(nothing)?;
-    if let Some((root, _)) = Record::parse(&first.root, first.root_at) {
+    if let Some((root, _)) = Record::parse(&first.root, first.root_at, first.names)
+        && first.names == Names::Plain
+    {
         let at = root.extent * first.block;
         if device.size().saturating_sub(at) >= descriptor::SECTOR {
             let bytes = device.read(at, descriptor::SECTOR as u32)?;
-            if let Some(skip) = Record::parse(&bytes, at).and_then(|(own, _)| rock::skip(&own.system)) {
+            if let Some(skip) =
+                Record::parse(&bytes, at, first.names).and_then(|(own, _)| rock::skip(&own.system))
+            {
                 return Ok((first, Some(skip)));
             }
         }

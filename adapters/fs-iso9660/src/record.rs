@@ -1,4 +1,4 @@
-//! Directory records (ECMA-119, 9.1).
+//! Directory records (ECMA-119, 9.1; those of High Sierra have a shorter date: illumos, `sys/fs/hsfs_spec.h`, `HDE_flags`).
 
 use crate::descriptor::{Names, wide};
 use crate::rock::Extra;
@@ -33,20 +33,25 @@ pub struct Record {
 impl Record {
     /// The record at the beginning of `bytes`, which is at byte `at` of the device, and its length; none where there is no more in
     /// this sector, or no valid one.
-    pub fn parse(bytes: &[u8], at: u64) -> Option<(Self, usize)> {
+    pub fn parse(bytes: &[u8], at: u64, names: Names) -> Option<(Self, usize)> {
         let length = usize::from(*bytes.first()?);
         let record = bytes.get(..length).filter(|_| length > FIXED)?;
         let name_length = usize::from(*record.get(32)?);
         let name = record.get(FIXED..FIXED + name_length)?.to_vec();
         // The name is padded to an even offset (9.1.12).
         let system = record.get(FIXED + name_length + (1 - name_length % 2)..).unwrap_or_default().to_vec();
+        // High Sierra's dates are in no zone, and the flags follow at once.
+        let (date, flags) = match names {
+            Names::Sierra => ([field(record, 18, 6), &[0]].concat(), 24),
+            _ => (field(record, 18, 7).to_vec(), 25),
+        };
         let own = Self {
             at,
             // The extended attributes come before the data (9.1.2).
             extent: little(record, 2, 4) + little(record, 1, 1),
             size: little(record, 10, 4),
-            mtime: time(field(record, 18, 7)),
-            flags: *record.get(25)?,
+            mtime: time(&date),
+            flags: *record.get(flags)?,
             interleaved: little(record, 26, 2) != 0,
             name,
             system,
@@ -81,7 +86,7 @@ impl Record {
             _ if !extra.name.is_empty() => String::from_utf8_lossy(&extra.name).into_owned(),
             Names::Joliet => without_version(&wide(&self.name)).to_owned(),
             Names::Enhanced => without_version(&String::from_utf8_lossy(&self.name)).to_owned(),
-            Names::Plain => {
+            Names::Plain | Names::Sierra => {
                 let text = String::from_utf8_lossy(&self.name).to_lowercase();
                 let text = without_version(&text);
                 text.strip_suffix('.').unwrap_or(text).to_owned()

@@ -5,7 +5,6 @@
 
 mod allocate;
 mod attribute;
-pub mod bitlocker;
 mod boot;
 mod bytes;
 mod content;
@@ -63,15 +62,14 @@ pub struct Ntfs(Volume<'static>);
 
 impl FileSystem for Ntfs {
     fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
-        let Some(sector) = boot::read(device)? else { return bitlocker::probe(device) };
+        let Some(sector) = boot::read(device)? else { return Ok(None) };
         let boot = Boot::parse(&sector, device.size())?;
         Ok(Some(recovery::open(Box::new(device::Borrowed(device)), boot, false)?.identity()))
     }
 
     fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self> {
         let Some(sector) = boot::read(device.as_ref())? else {
-            let none = || Error::corrupt(0, "there is no NTFS boot sector here");
-            return Err(bitlocker::refusal(device.as_ref())?.unwrap_or_else(none));
+            return Err(Error::corrupt(0, "there is no NTFS boot sector here"));
         };
         if writable && !device.writable() {
             return Err(Error::new(ErrorKind::Denied, "the device is read-only: mount it for reading"));

@@ -1,14 +1,40 @@
 //! Numbers in bytes from the disk: XFS is big-endian, apart from its checksums.
 
+use crate::device::Disk;
 use crate::superblock::Superblock;
 use wherry_sdk::checksum::crc32c;
 use wherry_sdk::{Error, Result};
 
-pub use wherry_sdk::bytes::{be16_at, be32_at, big, byte_at, field, part, text, u32_at};
+pub use wherry_sdk::bytes::{be16_at, be32_at, big, byte_at, field, part, put, put_u32, text, u32_at};
+
+/// Bytes of the longest header of a block.
+const HEADER_MOST: u32 = 72;
 
 /// The big-endian number of 8 bytes at `at`.
 pub fn be64_at(bytes: &[u8], at: usize) -> u64 {
     big(bytes, at, 8)
+}
+
+/// Writes a big-endian number of 2 bytes.
+pub fn put_be16(bytes: &mut [u8], at: usize, value: u16) {
+    put(bytes, at, &value.to_be_bytes());
+}
+
+/// Writes a big-endian number of 4 bytes.
+pub fn put_be32(bytes: &mut [u8], at: usize, value: u32) {
+    put(bytes, at, &value.to_be_bytes());
+}
+
+/// Writes a big-endian number of 8 bytes.
+pub fn put_be64(bytes: &mut [u8], at: usize, value: u64) {
+    put(bytes, at, &value.to_be_bytes());
+}
+
+/// Gives a structure its checksum, which lies at `at`.
+pub fn stamp(bytes: &mut [u8], at: usize) {
+    put_u32(bytes, at, 0);
+    let sum = !crc32c(!0, bytes);
+    put_u32(bytes, at, sum);
 }
 
 /// CRC-32C of a structure whose sum lies at `at` and counts as zero ("Checksums" in XFS Algorithms & Data Structures).
@@ -26,6 +52,32 @@ pub struct Own {
     pub uuid: usize,
     /// the inode
     pub owner: usize,
+    /// the log's number of the last change
+    pub change: usize,
+}
+
+/// Completes a block of version 5 that goes to byte `place`: place, UUID, owner, checksum. It keeps the number of its last
+/// change, which is not behind the log's end; one that was of another kind has none.
+pub fn seal(disk: &mut Disk, bytes: &mut [u8], fields: &Own, place: u64, owner: &[u8]) -> Result<()> {
+    if disk.superblock.version < 5 {
+        return Ok(());
+    }
+    let old = disk.device.get(place, HEADER_MOST)?;
+    let same = field(&old, fields.uuid, 16) == disk.superblock.meta_uuid
+        && field(&old, fields.sector, 8) == (place / 512).to_be_bytes();
+    let change = if same { be64_at(&old, fields.change) } else { 0 };
+    put_be64(bytes, fields.change, change);
+    put_be64(bytes, fields.sector, place / 512);
+    put(bytes, fields.uuid, &disk.superblock.meta_uuid);
+    put(bytes, fields.owner, owner);
+    stamp(bytes, fields.checksum);
+    Ok(())
+}
+
+/// The same, and writes it.
+pub fn finish(disk: &mut Disk, bytes: &mut [u8], fields: &Own, place: u64, owner: &[u8]) -> Result<()> {
+    seal(disk, bytes, fields, place, owner)?;
+    disk.device.put(place, bytes)
 }
 
 /// Fails unless the block, read from byte `place` of the device, is the one that `owner` has there.

@@ -1,6 +1,8 @@
 //! The superblock (XFS Algorithms & Data Structures, "Superblocks"; Linux: fs/xfs/libxfs/xfs_format.h, xfs_sb.c).
 
-use crate::bytes::{be16_at, be32_at, be64_at, byte_at, damaged, field, is_summed, text};
+use crate::bytes::{
+    be16_at, be32_at, be64_at, byte_at, damaged, field, is_summed, put_be16, put_be32, put_be64, stamp, text,
+};
 use crate::features::{self, Feature, Set};
 use wherry_sdk::image::Uuid;
 use wherry_sdk::{Blob, Error, ErrorKind, Result};
@@ -9,6 +11,10 @@ const MAGIC: u32 = 0x5846_5342;
 /// Bytes of the longest sector.
 const SECTOR_MOST: u32 = 32 << 10;
 const CHECKSUM: usize = 224;
+/// Bytes of the log's stripe, at most.
+const LOG_STRIPE_MOST: u32 = 256 << 10;
+/// Flags: users', groups' and projects' quotas have been counted.
+const QUOTAS_COUNTED: u16 = 0x4 | 0x20 | 0x100 | 0x400;
 
 /// The superblock of the first allocation group.
 pub struct Superblock {
@@ -228,6 +234,111 @@ impl Superblock {
         be64_at(&self.raw, 144).min(self.blocks)
     }
 
+    /// Fails where writing would need what this adapter does not know.
+    pub fn check_writable(&self) -> Result<()> {
+        if let Some(doubt) = self.doubt() {
+            return Err(Error::new(ErrorKind::Dirty, doubt));
+        }
+        let unknown = be32_at(&self.raw, 212) & !features::KNOWN_READ_ONLY;
+        if self.version == 5 && unknown != 0 {
+            let message = format!(
+                "XFS features {unknown:#x} are not known for writing: copy the disk as it is, or update Wherry"
+            );
+            return Err(Error::unsupported(message));
+        }
+        let kept = [
+            (self.realtime_blocks() > 0, "a realtime device"),
+            (self.has(features::PARENT), "pointers to parents (`parent`)"),
+        ];
+        if let Some((_, what)) = kept.iter().find(|(there, _)| *there) {
+            let message = format!("XFS with {what} is read and not changed: prepare the guest on the source");
+            return Err(Error::unsupported(message));
+        }
+        Ok(())
+    }
+
+    /// More (or fewer) free blocks.
+    pub fn count_blocks(&mut self, more: i64) {
+        self.count(144, more);
+    }
+
+    /// More (or fewer) inodes, and free ones.
+    pub fn count_inodes(&mut self, all: i64, free: i64) {
+        self.count(128, all);
+        self.count(136, free);
+    }
+
+    fn count(&mut self, at: usize, more: i64) {
+        let count = be64_at(&self.raw, at).saturating_add_signed(more);
+        put_be64(&mut self.raw, at, count);
+    }
+
+    /// Inodes that there are.
+    pub fn inodes(&self) -> u64 {
+        be64_at(&self.raw, 128)
+    }
+
+    /// Inodes that there are and that are free.
+    pub fn free_inodes(&self) -> u64 {
+        be64_at(&self.raw, 136).min(self.inodes())
+    }
+
+    /// The percentage of the blocks that inodes may take; 0 for any.
+    pub fn inodes_most(&self) -> u64 {
+        u64::from(byte_at(&self.raw, 127))
+    }
+
+    /// Blocks that the beginnings of chunks of inodes are multiples of.
+    pub fn inode_alignment(&self) -> u64 {
+        if self.has(features::ALIGNED) || self.version == 5 {
+            u64::from(be32_at(&self.raw, 180)).max(1)
+        } else {
+            1
+        }
+    }
+
+    /// Blocks of a part of a chunk of inodes, and what its beginning is a multiple of; 0 where chunks are whole.
+    pub fn inode_part(&self) -> u64 {
+        if self.has(features::SPARSE) { u64::from(be32_at(&self.raw, 228)) } else { 0 }
+    }
+
+    /// Whether the groups tell how many blocks their trees of free space have.
+    pub fn counts_lazily(&self) -> bool {
+        self.version == 5 || self.has(features::LAZY_COUNT)
+    }
+
+    /// What version 4 has to say before inodes of version 2, or attributes, are made.
+    pub fn note(&mut self, feature: Feature) {
+        let (set, bit, _) = feature;
+        match set {
+            Set::Version => {
+                let bits = be16_at(&self.raw, 100) | bit as u16;
+                put_be16(&mut self.raw, 100, bits);
+            }
+            // The second copy lies where old machines put it.
+            Set::Second if self.has(features::MORE) => {
+                let bits = be32_at(&self.raw, 200) | bit;
+                put_be32(&mut self.raw, 200, bits);
+                put_be32(&mut self.raw, 204, bits);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets Linux count everybody's blocks again when it mounts, if there are quotas.
+    pub fn recount_quotas(&mut self) {
+        let flags = be16_at(&self.raw, 176) & !QUOTAS_COUNTED;
+        put_be16(&mut self.raw, 176, flags);
+    }
+
+    /// The sector to be written.
+    pub fn bytes(&mut self) -> &[u8] {
+        if self.version == 5 {
+            stamp(&mut self.raw, CHECKSUM);
+        }
+        &self.raw
+    }
+
     /// Where the log is: its first byte on the device and its length; none if it has a device of its own.
     pub fn log(&self) -> Result<Option<(u64, u64)>> {
         let start = be64_at(&self.raw, 48);
@@ -238,6 +349,23 @@ impl Superblock {
         let place = self.place(start, count).filter(|_| count > 0);
         let place = place.ok_or_else(|| damaged(48, "the log lies outside of the file system"))?;
         Ok(Some((place, count * u64::from(self.block_size))))
+    }
+
+    /// Bytes that records of the log are a multiple of; 0 for none.
+    pub fn log_stripe(&self) -> u32 {
+        be32_at(&self.raw, 196).min(LOG_STRIPE_MOST)
+    }
+
+    /// The UUID that the log carries.
+    pub fn own_uuid(&self) -> [u8; 16] {
+        uuid_of(&self.raw, 32)
+    }
+
+    /// Sets what groups count: inodes, free ones, free blocks.
+    pub fn set_counts(&mut self, inodes: u64, free: u64, blocks: u64) {
+        for (at, count) in [(128, inodes), (136, free), (144, blocks)] {
+            put_be64(&mut self.raw, at, count);
+        }
     }
 
     /// Blocks of allocation group `group`, which exists.

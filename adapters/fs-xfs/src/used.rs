@@ -16,7 +16,7 @@ const LEVELS_MOST: u32 = 9;
 /// Free runs of one group that are kept, 32 MiB of them; one with more counts as used.
 const FREE_MOST: usize = 1 << 22;
 /// The owner is the group, in 4 bytes.
-const OWN: Own = Own { checksum: 52, sector: 16, uuid: 32, owner: 48 };
+const OWN: Own = Own { checksum: 52, sector: 16, uuid: 32, owner: 48, change: 24 };
 /// Bytes of a record, and of a key with a pointer.
 const RECORD: usize = 8;
 const CHILD: usize = 12;
@@ -33,21 +33,21 @@ impl Xfs {
     /// Ranges of the device that are in use, from byte `start` on. Where a tree cannot be believed, all of its group is; so
     /// is what lies behind the file system, and everything while the log has to be replayed.
     pub fn used_ranges(&mut self, start: u64, most: u32) -> Result<Vec<Range>> {
-        let size = self.device.size();
+        let size = self.disk.device.size();
         let mut ranges = Ranges::new(start..size, most);
         if start >= size || most == 0 {
             return Ok(ranges.finish());
         }
-        if !self.clean || self.superblock.doubt().is_some() {
+        if !self.clean || self.disk.superblock.doubt().is_some() {
             ranges.push(0, size);
             return Ok(ranges.finish());
         }
-        let unit = u64::from(self.superblock.block_size);
-        let length = u64::from(self.superblock.group_blocks) * unit;
-        let home = u32::try_from(start / length).unwrap_or(u32::MAX).min(self.superblock.groups);
-        for group in home..self.superblock.groups {
+        let unit = u64::from(self.disk.superblock.block_size);
+        let length = u64::from(self.disk.superblock.group_blocks) * unit;
+        let home = u32::try_from(start / length).unwrap_or(u32::MAX).min(self.disk.superblock.groups);
+        for group in home..self.disk.superblock.groups {
             let first = u64::from(group) * length;
-            let end = first + u64::from(self.superblock.blocks_of(group)) * unit;
+            let end = first + u64::from(self.disk.superblock.blocks_of(group)) * unit;
             let mut at = first;
             for (block, count) in self.free_space(group).unwrap_or_default() {
                 let from = first + u64::from(block) * unit;
@@ -60,25 +60,25 @@ impl Xfs {
                 return Ok(ranges.finish());
             }
         }
-        ranges.push(self.superblock.size(), size);
+        ranges.push(self.disk.superblock.size(), size);
         Ok(ranges.finish())
     }
 
     /// Free runs of blocks in a group.
     fn free_space(&mut self, group: u32) -> Result<Vec<(u32, u32)>> {
-        let sector = self.superblock.sector_size;
-        let unit = u64::from(self.superblock.block_size);
-        let first = u64::from(group) * u64::from(self.superblock.group_blocks) * unit;
+        let sector = self.disk.superblock.sector_size;
+        let unit = u64::from(self.disk.superblock.block_size);
+        let first = u64::from(group) * u64::from(self.disk.superblock.group_blocks) * unit;
         let place = first + u64::from(sector);
-        let header = self.device.get(place, sector)?;
-        let fifth = self.superblock.version == 5;
+        let header = self.disk.device.get(place, sector)?;
+        let fifth = self.disk.superblock.version == 5;
         let strange = fifth
             && (!is_summed(&header, HEADER_CHECKSUM)
-                || field(&header, HEADER_UUID, 16) != self.superblock.meta_uuid);
+                || field(&header, HEADER_UUID, 16) != self.disk.superblock.meta_uuid);
         let levels = be32_at(&header, 28);
         let right = be32_at(&header, 0) == HEADER_MAGIC
             && be32_at(&header, 8) == group
-            && be32_at(&header, 12) == self.superblock.blocks_of(group)
+            && be32_at(&header, 12) == self.disk.superblock.blocks_of(group)
             && (1..=LEVELS_MOST).contains(&levels);
         if strange || !right {
             return Err(damaged(place, "the header of a group's free space is damaged"));
@@ -94,14 +94,14 @@ impl Xfs {
     }
 
     fn free_block(&mut self, walk: &mut Walk, block: u32, level: u32) -> Result<()> {
-        let place = self.superblock.place_in(walk.group, u64::from(block), 1);
+        let place = self.disk.superblock.place_in(walk.group, u64::from(block), 1);
         let place = place.ok_or_else(|| damaged(0, "a tree of free space leaves its group"))?;
         let refuse = || Err(damaged(place, "a block of free space is damaged"));
-        let bytes = self.device.get(place, self.superblock.block_size)?;
-        let form = self.superblock.form();
+        let bytes = self.disk.device.get(place, self.disk.superblock.block_size)?;
+        let form = self.disk.superblock.form();
         let header = HEADER[form];
         let own = form == 0
-            || check_place(&self.superblock, &bytes, &OWN, place, "a block of free space").is_ok()
+            || check_place(&self.disk.superblock, &bytes, &OWN, place, "a block of free space").is_ok()
                 && be32_at(&bytes, OWN.owner) == walk.group;
         let known = be32_at(&bytes, 0) == MAGIC[form] && u32::from(be16_at(&bytes, 4)) == level;
         if !own || !known || !walk.seen.insert(block) {
@@ -124,7 +124,8 @@ impl Xfs {
                 .free
                 .last()
                 .is_none_or(|(last, count)| u64::from(first) >= u64::from(*last) + u64::from(*count));
-            let inside = self.superblock.place_in(walk.group, u64::from(first), u64::from(blocks)).is_some();
+            let inside =
+                self.disk.superblock.place_in(walk.group, u64::from(first), u64::from(blocks)).is_some();
             if !behind || !inside || blocks == 0 || walk.free.len() >= FREE_MOST {
                 return refuse();
             }

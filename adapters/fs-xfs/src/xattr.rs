@@ -4,40 +4,87 @@
 use crate::Xfs;
 use crate::acl;
 use crate::bytes::{Own, be16_at, be32_at, byte_at, check, damaged, field, part};
+use crate::da_block::{COUNTS, OWN};
 use crate::extent::Extent;
 use crate::inode::{Format, Inode, Which};
 use std::collections::HashSet;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// Flags of an entry.
-const LOCAL: u8 = 1;
+pub const LOCAL: u8 = 1;
 const ROOT: u8 = 2;
 const SECURE: u8 = 4;
 const PARENT: u8 = 8;
 const INCOMPLETE: u8 = 0x80;
 /// Magic numbers of leaves and nodes, in version 4 and 5.
-const LEAF: [u16; 2] = [0xfbee, 0x3bee];
+pub const LEAF: [u16; 2] = [0xfbee, 0x3bee];
 const NODE: [u16; 2] = [0xfebe, 0x3ebe];
-/// Where the numbers behind the links between blocks begin, and where entries do in leaves and nodes, in bytes.
-const COUNTS: [usize; 2] = [12, 56];
-const LEAF_ENTRIES: [usize; 2] = [32, 80];
+/// Where entries of leaves and nodes begin, in bytes.
+pub const LEAF_ENTRIES: [usize; 2] = [32, 80];
 const NODE_ENTRIES: [usize; 2] = [16, 64];
-const OWN: Own = Own { checksum: 12, sector: 16, uuid: 32, owner: 48 };
 /// A value has at most 64 KiB; names and values of one inode together 16 MiB here.
-const VALUE_MOST: u32 = 1 << 16;
-const ALL_MOST: usize = 16 << 20;
+pub const VALUE_MOST: u32 = 1 << 16;
+pub const ALL_MOST: usize = 16 << 20;
 
 /// Blocks of values in version 5.
-const REMOTE_MAGIC: u32 = 0x5841_524d;
-const REMOTE_HEADER: usize = 56;
-const REMOTE_OWN: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32 };
-
-type Attributes = Vec<(String, Vec<u8>)>;
+pub const REMOTE_MAGIC: u32 = 0x5841_524d;
+pub const REMOTE_HEADER: usize = 56;
+pub const REMOTE_OWN: Own = Own { checksum: 12, sector: 40, uuid: 16, owner: 32, change: 48 };
 
 /// Attributes as programs see them.
+type Attributes = Vec<(String, Vec<u8>)>;
+
+/// An attribute as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attribute {
+    /// its namespace, in flags
+    pub flags: u8,
+    pub name: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+impl Attribute {
+    /// From what programs call it.
+    pub fn new(name: &str, value: &[u8]) -> Result<Self> {
+        let refuse = |kind, why: &str| Err(Error::new(kind, format!("attribute {name}: {why}")));
+        if value.len() > VALUE_MOST as usize {
+            return refuse(ErrorKind::Limit, "its value has more than 64 KiB, which XFS cannot store");
+        }
+        if let Some(own) = acl::own_name(name) {
+            let value = acl::to_disk(value)?;
+            return Ok(Self { flags: ROOT, name: own.to_vec(), value });
+        }
+        let spaces = [("user.", 0), ("trusted.", ROOT), ("security.", SECURE)];
+        let found =
+            spaces.iter().find_map(|(space, flags)| name.strip_prefix(space).map(|name| (name, *flags)));
+        match found {
+            Some((name, _)) if name.is_empty() || name.len() > 255 || name.contains('\0') => {
+                refuse(ErrorKind::InvalidInput, "XFS cannot store such a name")
+            }
+            Some((name, flags)) => Ok(Self { flags, name: name.as_bytes().to_vec(), value: value.to_vec() }),
+            None => refuse(ErrorKind::Unsupported, "XFS has none of this kind"),
+        }
+    }
+
+    /// As programs see it.
+    fn public(&self) -> (String, Vec<u8>) {
+        let list = acl::public_name(&self.name).filter(|_| self.flags & ROOT != 0);
+        if let Some((public, value)) = list.and_then(|public| Some((public, acl::from_disk(&self.value)?))) {
+            return (public.to_owned(), value);
+        }
+        let space = match self.flags & (ROOT | SECURE) {
+            0 => "user",
+            ROOT => "trusted",
+            _ => "security",
+        };
+        (format!("{space}.{}", String::from_utf8_lossy(&self.name)), self.value.clone())
+    }
+}
+
+/// Attributes that were found.
 #[derive(Default)]
 struct Found {
-    list: Attributes,
+    list: Vec<Attribute>,
     /// bytes of all names and values
     total: usize,
 }
@@ -49,20 +96,9 @@ impl Found {
         if self.total > ALL_MOST {
             return Err(Error::new(ErrorKind::Limit, "an inode has attributes of more than 16 MiB"));
         }
-        if flags & (INCOMPLETE | PARENT) != 0 {
-            return Ok(());
+        if flags & (INCOMPLETE | PARENT) == 0 {
+            self.list.push(Attribute { flags: flags & (ROOT | SECURE), name: name.to_vec(), value });
         }
-        let list = acl::public_name(name).filter(|_| flags & ROOT != 0);
-        if let Some((public, value)) = list.and_then(|public| Some((public, acl::from_disk(&value)?))) {
-            self.list.push((public.to_owned(), value));
-            return Ok(());
-        }
-        let space = match flags & (ROOT | SECURE) {
-            0 => "user",
-            ROOT => "trusted",
-            _ => "security",
-        };
-        self.list.push((format!("{space}.{}", String::from_utf8_lossy(name)), value));
         Ok(())
     }
 }
@@ -71,7 +107,7 @@ fn refuse(inode: &Inode) -> Error {
     damaged(inode.place, &format!("the attributes of inode {} are damaged", inode.number))
 }
 
-fn short(inode: &Inode, bytes: &[u8]) -> Result<Attributes> {
+fn short(inode: &Inode, bytes: &[u8]) -> Result<Vec<Attribute>> {
     let bytes = part(bytes, 0, usize::from(be16_at(bytes, 0)));
     let mut found = Found::default();
     let mut at = 4;
@@ -91,6 +127,11 @@ fn short(inode: &Inode, bytes: &[u8]) -> Result<Attributes> {
 impl Xfs {
     /// All attributes of an inode, as programs see them.
     pub fn attributes(&mut self, inode: &Inode) -> Result<Attributes> {
+        Ok(self.stored_attributes(inode)?.iter().map(Attribute::public).collect())
+    }
+
+    /// All attributes of an inode.
+    pub fn stored_attributes(&mut self, inode: &Inode) -> Result<Vec<Attribute>> {
         let fork = inode.fork(Which::Attributes);
         match fork.format {
             Format::Nothing => Ok(Vec::new()),
@@ -102,16 +143,16 @@ impl Xfs {
 
     fn attribute_block(&mut self, inode: &Inode, extents: &[Extent], block: u32) -> Result<(Vec<u8>, u64)> {
         let (bytes, place) = self.fork_blocks(extents, u64::from(block), 1)?;
-        if self.superblock.version == 5 {
-            check(&self.superblock, &bytes, &OWN, place, inode.number, "a block of attributes")?;
+        if self.disk.superblock.version == 5 {
+            check(&self.disk.superblock, &bytes, &OWN, place, inode.number, "a block of attributes")?;
         }
         Ok((bytes, place))
     }
 
     /// Down to the first leaf, then from leaf to leaf.
-    fn leaves(&mut self, inode: &Inode) -> Result<Attributes> {
+    fn leaves(&mut self, inode: &Inode) -> Result<Vec<Attribute>> {
         let extents = self.extents(inode, Which::Attributes)?;
-        let form = self.superblock.form();
+        let form = self.disk.superblock.form();
         let (mut block, mut found, mut seen) = (0, Found::default(), HashSet::new());
         let mut is_leaf = false;
         loop {
@@ -137,7 +178,7 @@ impl Xfs {
     }
 
     fn leaf(&mut self, inode: &Inode, extents: &[Extent], bytes: &[u8], found: &mut Found) -> Result<()> {
-        let form = self.superblock.form();
+        let form = self.disk.superblock.form();
         let count = usize::from(be16_at(bytes, COUNTS[form]));
         let entries = field(bytes, LEAF_ENTRIES[form], count * 8);
         if entries.len() != count * 8 {
@@ -174,8 +215,8 @@ impl Xfs {
             return Err(refuse(inode));
         }
         let length = length as usize;
-        let unit = self.superblock.block_size as usize;
-        if self.superblock.version == 4 {
+        let unit = self.disk.superblock.block_size as usize;
+        if self.disk.superblock.version == 4 {
             let blocks = length.div_ceil(unit) as u64;
             let (mut bytes, _) = self.fork_blocks(extents, u64::from(block), blocks)?;
             bytes.truncate(length);
@@ -186,7 +227,7 @@ impl Xfs {
         while value.len() < length {
             let (bytes, place) = self.fork_blocks(extents, next, 1)?;
             check(
-                &self.superblock,
+                &self.disk.superblock,
                 &bytes,
                 &REMOTE_OWN,
                 place,

@@ -2,7 +2,10 @@
 //! the initramfs must hold the driver of the new controller, and no table may name a device by its controller.
 
 use crate::work::Work;
-use crate::{boot, deferred, drivers, entries, firmware, modules, mounts, network, storage, tools};
+use crate::{
+    boot, consoles, deferred, display, drivers, entries, firmware, ifcfg, lilo, modprobe, modules, mounts,
+    network, storage, tools, volumes,
+};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
 
@@ -17,12 +20,18 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     let mut work = Work::new(guest, profile, options, &root);
     check_options(&mut work);
     mount_concerns(&mut work, &root);
+    volumes::concerns(&mut work);
     let entries = entries::entries(guest);
     drivers::adapt(&mut work, &entries)?;
     storage::adapt(&mut work)?;
     boot::adapt(&mut work, &entries)?;
-    firmware::adapt(&mut work)?;
+    firmware::adapt(&mut work, &root)?;
+    lilo::adapt(&mut work, &entries);
+    consoles::adapt(&mut work)?;
+    display::adapt(&mut work)?;
+    modprobe::cards(&mut work)?;
     network::adapt(&mut work, &entries)?;
+    ifcfg::adapt(&mut work)?;
     deferred::carry(&mut work, &entries, &root)?;
     for (name, note) in tools::installed(guest) {
         work.note(format!("{name} is installed: {note}"));

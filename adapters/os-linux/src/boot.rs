@@ -1,11 +1,12 @@
 //! The edits to boot menus and to what makes them anew: command lines, `resume`, GRUB's `device.map`.
 
 use crate::cmdline::{Rewrite, Rewritten, Style};
-use crate::devices::Naming;
+use crate::devices::{Devices, Naming};
 use crate::entries::{self, Entry};
 use crate::files::{file, listed, shell_value, text};
+use crate::unified::Unified;
 use crate::work::Work;
-use crate::{cmdline, grub, persist};
+use crate::{cmdline, consoles, grub, lilo, persist};
 use wherry_sdk::{Result, find};
 
 const REASON: &str = "the kernel command line must fit the new disk controller and console";
@@ -14,6 +15,7 @@ const REASON: &str = "the kernel command line must fit the new disk controller a
 pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
     let files = files(work);
     let console = console(work, &files);
+    let instead = (work.profile.disk_bus != "xen").then(|| consoles::screen_or_serial(work));
     // an initramfs that nobody knows may understand no more than the kernel does
     let initrd = Naming { uuid: persist::family(work.guest) != "unknown", ..work.naming() };
     let bare = Naming { uuid: false, partuuid: true, bus: initrd.bus };
@@ -26,13 +28,27 @@ pub fn adapt(work: &mut Work<'_>, entries: &[Entry]) -> Result<()> {
             work.warn("linux.boot.unreadable-menu", message, "look into the file in the guest");
             continue;
         };
-        let rewrite = Rewrite { devices: &work.devices, initrd, bare, console: console.as_deref() };
+        let rewrite = Rewrite {
+            devices: &work.devices,
+            initrd,
+            bare,
+            console: console.as_deref(),
+            instead: instead.as_deref(),
+        };
         let new = rewrite.file(&old, style);
         work.replace(&real, &old, &new.text, REASON)?;
         concerns(work, &real, new, entries);
         done.push(real);
     }
-    environment(work, initrd, bare, console.as_deref())?;
+    let template = Rewrite {
+        devices: &Devices::default(),
+        initrd,
+        bare,
+        console: console.as_deref(),
+        instead: instead.as_deref(),
+    };
+    environment(work, &template)?;
+    unified(work, &template, entries)?;
     resume(work)?;
     device_map(work)
 }
@@ -60,6 +76,12 @@ fn shell_files(work: &Work<'_>) -> Vec<String> {
 fn files(work: &Work<'_>) -> Vec<(String, Style)> {
     let guest = work.guest;
     let menus = entries::grub_menus(guest).into_iter().chain(entries::extlinux_menus(guest));
+    let own = ["/boot/grub/custom.cfg", "/boot/grub2/custom.cfg"].map(str::to_owned);
+    // scripts that only hand out what they hold
+    let scripts = listed(guest, "/etc/grub.d", "").into_iter().filter(|path| {
+        text(guest, path).is_some_and(|text| text.lines().any(|line| line.starts_with("exec tail -n")))
+    });
+    let menus = menus.chain(own).chain(scripts);
     let mut files: Vec<(String, Style)> = menus.map(|path| (path, Style::Menu)).collect();
     for path in entries::bls_files(guest) {
         let has = |line: &str| line.trim_start().starts_with("initrd");
@@ -68,6 +90,16 @@ fn files(work: &Work<'_>) -> Vec<(String, Style)> {
     }
     files.extend(shell_files(work).into_iter().map(|path| (path, Style::Shell)));
     files.push(("/etc/kernel/cmdline".to_owned(), Style::Plain));
+    let values =
+        ["/etc/update-extlinux.conf", "/etc/sysconfig/bootloader", "/etc/elilo.conf"].map(str::to_owned);
+    let elilo = entries::lilo_menus(guest).into_iter().filter(|path| path != lilo::FILE);
+    files.extend(
+        values
+            .into_iter()
+            .chain(elilo)
+            .chain(entries::loaded_everywhere(guest))
+            .map(|path| (path, Style::Values)),
+    );
     files
 }
 
@@ -93,10 +125,10 @@ fn concerns(work: &mut Work<'_>, path: &str, mut new: Rewritten, entries: &[Entr
 }
 
 /// `kernelopts`, from which BLS entries of RHEL 8 take their command line.
-fn environment(work: &mut Work<'_>, initrd: Naming, bare: Naming, console: Option<&str>) -> Result<()> {
+fn environment(work: &mut Work<'_>, template: &Rewrite<'_>) -> Result<()> {
     for path in entries::environments(work.guest) {
         let Some(block) = text(work.guest, &path) else { continue };
-        let rewrite = Rewrite { devices: &work.devices, initrd, bare, console };
+        let rewrite = Rewrite { devices: &work.devices, ..*template };
         let mut new = Rewritten::default();
         let mut changed = false;
         let text = grub::rewrite_environment(&block, "kernelopts", |old| {
@@ -117,6 +149,35 @@ fn environment(work: &mut Work<'_>, initrd: Naming, bare: Naming, console: Optio
             None => {}
         }
         concerns(work, &path, new, &[]);
+    }
+    Ok(())
+}
+
+/// The command lines within unified kernel images.
+fn unified(work: &mut Work<'_>, template: &Rewrite<'_>, entries: &[Entry]) -> Result<()> {
+    for path in entries.iter().filter(|entry| entry.unified).filter_map(|entry| entry.kernel.as_ref()) {
+        let image = Unified::open(work.guest, path)?;
+        let Some(old) = image.command_line.clone() else { continue };
+        let console = template.console.filter(|_| !cmdline::names_console(&old, Style::Plain));
+        let rewrite = Rewrite { devices: &work.devices, console, ..*template };
+        let new = rewrite.file(&old, Style::Plain);
+        // a console is not worth a signature
+        let fixed = image.fixed(&work.profile.firmware);
+        let bare = Rewrite { console: None, ..rewrite };
+        let text = if fixed.is_some() { bare.file(&old, Style::Plain).text } else { new.text.clone() };
+        let room = || "its section has no room for it";
+        let why = match fixed {
+            _ if text == old => None,
+            Some(why) => Some(why),
+            None => (!image.set_command_line(&text, REASON)?).then(room),
+        };
+        if let Some(why) = why {
+            let message =
+                format!("{path} has the command line {old:?}, which must become {text:?}, and {why}");
+            let remedy = "build the image again in the guest with root=UUID=... in its command line";
+            work.block("linux.uki.command-line", message, remedy);
+        }
+        concerns(work, path, new, &[]);
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub enum Style {
     Shell,
     /// `/etc/kernel/cmdline`: nothing else.
     Plain,
+    /// Settings of tools, of which some hold arguments: no console is added to them.
+    Values,
 }
 
 /// What to make of command lines.
@@ -29,6 +31,8 @@ pub struct Rewrite<'a> {
     pub bare: Naming,
     /// A console to add, such as `ttyS0`.
     pub console: Option<&'a str>,
+    /// What to use in the place of a Xen console, which only Xen has.
+    pub instead: Option<&'a str>,
 }
 
 /// What became of one file.
@@ -57,10 +61,10 @@ fn carries(line: &str, style: Style) -> bool {
     let word = first_word(line);
     let has = |key: &str| line.contains(key);
     match style {
-        Style::Plain => !line.trim().is_empty() && !word.starts_with('#'),
+        Style::Plain | Style::Values => !line.trim().is_empty() && !word.starts_with('#'),
         Style::Shell => word.starts_with("GRUB_CMDLINE_LINUX"),
         Style::Bls { .. } => word == "options",
-        Style::Menu if word == "set" => has("kernelopts=") && !has("kernelopts}"),
+        Style::Menu if word == "set" => has(" rootpartition=") || has("kernelopts=") && !has("kernelopts}"),
         Style::Menu => {
             let named = COMMANDS.iter().any(|command| word.eq_ignore_ascii_case(command))
                 || word.starts_with("linux$");
@@ -74,6 +78,11 @@ pub fn names_console(text: &str, style: Style) -> bool {
     let starts = |line: &str, at: usize| line[..at].is_empty() || line[..at].ends_with(BEFORE);
     let named = |line: &str| line.match_indices("console=").any(|(at, _)| starts(line, at));
     text.lines().any(|line| carries(line, style) && named(line))
+}
+
+/// Whether only a guest of Xen has this console: `hvc0`, or `xvc0` of kernels before 2.6.26.
+pub fn is_xen_console(value: &str) -> bool {
+    ["hvc0", "xvc0"].contains(&value.split(',').next().unwrap_or_default())
 }
 
 /// For every line, whether its entry has an initramfs; lines before the first entry count as if.
@@ -120,7 +129,13 @@ impl Rewrite<'_> {
         let naming = if initrd { self.initrd } else { self.bare };
         let name = |value: &str| self.devices.resolve(value).and_then(|device| naming.name(device));
         let mut line = line.to_owned();
-        for key in ["root=", "real_root="] {
+        if let Some(instead) = self.instead {
+            line = argument(&line, "console=", |value| {
+                Some(if is_xen_console(value) { instead } else { value }.to_owned())
+            });
+        }
+        // `rootpartition` is a variable of Photon's menu
+        for key in ["root=", "real_root=", "rootpartition="] {
             line = argument(&line, key, |value| {
                 if !unstable(value) {
                     return Some(value.to_owned());
@@ -149,6 +164,8 @@ impl Rewrite<'_> {
         let end = &line[body.len()..];
         let quoted = match style {
             Style::Shell if first_word(body) != "GRUB_CMDLINE_LINUX" => return line,
+            Style::Values => return line,
+            Style::Menu if first_word(body) == "set" && body.contains(" rootpartition=") => return line,
             Style::Menu if first_word(body) == "set" => true,
             // the variable's own place gets it
             _ if body.contains("$kernelopts") => return line,
@@ -212,7 +229,7 @@ mod tests {
     fn rewrite(text: &str, style: Style, console: Option<&str>) -> Rewritten {
         let initrd = Naming { uuid: true, partuuid: true, bus: Bus::VirtioBlk };
         let bare = Naming { uuid: false, ..initrd };
-        let rewrite = Rewrite { devices: &devices(), initrd, bare, console };
+        let rewrite = Rewrite { devices: &devices(), initrd, bare, console, instead: Some("tty0") };
         let result = rewrite.file(text, style);
         let again = Rewrite { console: None, ..rewrite }.file(&result.text, style);
         assert_eq!(again.text, result.text, "twice is not once");
@@ -256,6 +273,18 @@ mod tests {
             (Style::Shell, "GRUB_CMDLINE_LINUX=root=/dev/sda1\n", "GRUB_CMDLINE_LINUX=root=UUID=u-1\n"),
             (Style::Shell, "# root=/dev/sda1\n", "# root=/dev/sda1\n"),
             (Style::Plain, "root=/dev/sda1 ro\n", "root=UUID=u-1 ro\n"),
+            (Style::Plain, "root=UUID=u console=hvc0,115200 x\n", "root=UUID=u console=tty0 x\n"),
+            (Style::Menu, "set rootpartition=/dev/sda1\n", "set rootpartition=UUID=u-1\n"),
+            (
+                Style::Values,
+                "default_kernel_opts=\"quiet\"\nroot=/dev/sda1\n# root=/dev/sda1\n",
+                "default_kernel_opts=\"quiet\"\nroot=UUID=u-1\n# root=/dev/sda1\n",
+            ),
+            (
+                Style::Values,
+                "DEFAULT_APPEND=\"resume=/dev/sda5 x\"\n",
+                "DEFAULT_APPEND=\"resume=PARTUUID=p-5 x\"\n",
+            ),
         ] {
             assert_eq!(rewrite(old, style, None).text, new);
         }

@@ -34,6 +34,9 @@ pub fn carry(work: &mut Work<'_>, entries: &[Entry], root: &Root) -> Result<()> 
     if let Some(path) = pending.iter().find(|path| !on_root(path, root)) {
         return refused(work, path, "it is not on the root file system");
     }
+    if entries.iter().any(Entry::mapped) {
+        return refused(work, first, "LILO finds the initramfs that could carry it by its sectors");
+    }
     let started = |entry: &&Entry| entry.default || entries.len() == 1;
     if let Some(entry) =
         entries.iter().filter(started).find(|entry| entry.unified || entry.initrds.is_empty())

@@ -14,6 +14,8 @@ pub struct Device {
     disk: Option<u32>,
     number: Option<u32>,
     lvm: Option<(String, String)>,
+    /// What is in it cannot be seen.
+    encrypted: bool,
 }
 
 /// All devices, and what the guest's own names for disks have turned out to mean.
@@ -140,10 +142,16 @@ impl Devices {
         if number.is_some() { None } else { self.disk(&stem) }
     }
 
-    /// Whether every partition and logical volume shows its UUID, so that one that is not found is not there.
+    /// What the kernel will call a disk or a partition.
+    pub fn kernel_name(&self, device: &Device, bus: Bus) -> Option<String> {
+        bus.device(device.disk.filter(|_| device.lvm.is_none())?, device.number)
+    }
+
+    /// Whether every partition and logical volume shows its UUID and is no lid on others, so that one that is not found is not
+    /// there.
     pub fn all_known(&self) -> bool {
         let mut parts = self.all.iter().filter(|device| device.number.is_some() || device.lvm.is_some());
-        parts.all(|device| device.uuid.is_some())
+        parts.all(|device| device.uuid.is_some() && !device.encrypted)
     }
 }
 
@@ -172,6 +180,7 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
         disk: inherited("disk.index").and_then(|n| n.parse().ok()),
         number,
         lvm: text("lvm.vg").zip(text("lvm.lv")),
+        encrypted: matches!(find(&volume.facts, "fs.kind"), Some("crypto_LUKS" | "bitlocker")),
     }
 }
 
@@ -261,6 +270,11 @@ pub fn unstable(spec: &str) -> bool {
     unstable_parts(spec).is_some()
 }
 
+/// Whether the name is that of a part of a disk.
+pub fn is_partition(spec: &str) -> bool {
+    unstable_parts(spec).is_some_and(|(_, number)| number.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +334,13 @@ mod tests {
         ] {
             assert_eq!(all.resolve(spec).map(|d| d.id.as_str()), id, "{spec}");
         }
+    }
+
+    #[test]
+    fn what_is_encrypted_hides_others() {
+        let part = |kind| volume("a", &[("partition.number", "1"), ("fs.uuid", "u"), ("fs.kind", kind)]);
+        let known = |kind| Devices::new(&[part(kind)]).all_known();
+        assert_eq!((known("swap"), known("crypto_LUKS"), known("bitlocker")), (true, false, false));
     }
 
     #[test]

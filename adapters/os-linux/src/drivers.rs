@@ -6,12 +6,12 @@ use crate::initramfs::{self, Outcome, Segment};
 use crate::kernels::{Driver, Kernel};
 use crate::unified::Unified;
 use crate::work::Work;
-use crate::{modules, persist};
+use crate::{lilo, modules, persist};
 use std::collections::BTreeMap;
 use wherry_sdk::{Result, Severity};
 
 /// Room in bytes that is left alone in the volume of an image.
-const SPARE: u64 = 64 << 10;
+pub const SPARE: u64 = 64 << 10;
 
 struct Drivers<'w, 'a> {
     work: &'w mut Work<'a>,
@@ -86,6 +86,10 @@ impl Drivers<'_, '_> {
     }
 
     fn entry_with(&mut self, entry: &Entry, kernel: &Kernel) -> Result<()> {
+        if kernel.needs_xen() && !entry.hypervisor {
+            self.needs_xen(entry, kernel);
+            return Ok(());
+        }
         let wanted = self.wanted(kernel);
         if kernel.drivers(wanted, Driver::BuiltIn).len() == wanted.len() {
             return Ok(());
@@ -127,9 +131,29 @@ impl Drivers<'_, '_> {
         self.initramfs(entry, release, folder, &needed)
     }
 
+    /// A kernel for paravirtual machines, which is not put on hardware, be it emulated.
+    fn needs_xen(&mut self, entry: &Entry, kernel: &Kernel) {
+        let message = format!(
+            "{} starts kernel {}, which runs on Xen's paravirtual machines only",
+            entry.title,
+            kernel.name()
+        );
+        let severity =
+            if entry.default || self.only_one { Severity::Blocking } else { Severity::Information };
+        let remedy = "install a kernel for ordinary machines in the guest and make it the one that starts";
+        self.work.concern(severity, "linux.kernel.xen-only", message, remedy);
+    }
+
     /// The modules by which this kernel reaches the disk.
     fn wanted(&self, kernel: &Kernel) -> &'static [&'static str] {
-        kernel.storage(&self.work.profile.disk_bus)
+        let profile = &self.work.profile;
+        let synthetic = kernel.storage("hyperv-scsi");
+        // Hyper-V's IDE disks are left to its own driver where the kernel has it (ata_piix, `prefer_ms_hyperv`)
+        let hyperv = profile.disk_bus == "ide" && profile.machine.starts_with("generation-");
+        if hyperv && kernel.drivers(synthetic, Driver::Missing).is_empty() {
+            return synthetic;
+        }
+        kernel.storage(&profile.disk_bus)
     }
 
     /// Whether the kernel has every wanted driver; if not, says so with the buses that it can do.
@@ -172,6 +196,13 @@ impl Drivers<'_, '_> {
             let outcome = outcome.map_err(|error| error.within(image))?;
             let reached = match outcome {
                 Outcome::Sufficient => true,
+                Outcome::Append(_) if entry.mapped() => {
+                    let message = format!(
+                        "LILO reads {image} by its sectors, and would not see the drivers that it lacks"
+                    );
+                    self.work.block("linux.lilo.map", message, lilo::REMEDY);
+                    return Ok(());
+                }
                 Outcome::Append(segment) => self.append(image, release, &segment, needed)?,
                 Outcome::Impossible { reason, remedy } => {
                     refusals.push((format!("{image} for kernel {release}: {reason}"), remedy));
@@ -214,13 +245,7 @@ impl Drivers<'_, '_> {
             );
             return Ok(true);
         }
-        let what = if segment.added.is_empty() {
-            format!("nothing in it loads {}", needed.join(", "))
-        } else {
-            format!("it lacks {}", segment.added.join(", "))
-        };
-        let reason = format!("the initramfs of kernel {release} must reach the new disk controller: {what}");
-        self.work.guest.append(image, &segment.bytes, &reason)?;
+        self.work.guest.append(image, &segment.bytes, &reason(release, segment, needed))?;
         for note in &segment.notes {
             self.work.note(format!("{image}: {note}"));
         }
@@ -232,7 +257,7 @@ impl Drivers<'_, '_> {
         self.keep.extend(new.copied().collect::<Vec<_>>());
     }
 
-    /// A signed file that must not be touched: the driver must be in it.
+    /// Kernel, initramfs and command line in one file.
     fn unified(&mut self, path: &str) -> Result<()> {
         let remedy =
             "build the image again in the guest with these modules, or choose a disk bus whose driver it has";
@@ -253,14 +278,46 @@ impl Drivers<'_, '_> {
         let needed = kernel.drivers(wanted, Driver::Module);
         let message = match found.check(release, folder, &needed)? {
             Outcome::Sufficient => return Ok(()),
-            Outcome::Append(segment) => format!(
-                "{path} is a unified kernel image, which is not extended, and lacks {}",
-                if segment.added.is_empty() { needed.join(", ") } else { segment.added.join(", ") }
-            ),
+            Outcome::Append(segment) => match self.grow(&found, release, &segment, &needed)? {
+                None => return Ok(()),
+                Some(why) => {
+                    let lacks =
+                        if segment.added.is_empty() { needed.join(", ") } else { segment.added.join(", ") };
+                    format!("{path} is a unified kernel image that lacks {lacks}, and {why}")
+                }
+            },
             Outcome::Impossible { reason, .. } => format!("{path} is a unified kernel image: {reason}"),
         };
         self.work.block("linux.uki.driver-missing", message, remedy);
         Ok(())
+    }
+
+    /// Puts a segment into a unified image; if it cannot be, answers why.
+    fn grow(
+        &mut self,
+        found: &Unified<'_>,
+        release: &str,
+        segment: &Segment,
+        needed: &[&'static str],
+    ) -> Result<Option<String>> {
+        if let Some(why) = found.fixed(&self.work.profile.firmware) {
+            return Ok(Some(why.to_owned()));
+        }
+        let reason = reason(release, segment, needed);
+        let (room, done) = match found.extend(segment, &reason)? {
+            Some(grown) => grown,
+            None => return Ok(Some("its headers leave no room for a larger initramfs".to_owned())),
+        };
+        if !done {
+            return Ok(Some(format!(
+                "its volume has no room for the {} KiB that the change takes",
+                room / 1024
+            )));
+        }
+        self.keep(needed);
+        let note = "secrets that a TPM hands out for this image only (PCR 11) will be refused";
+        self.work.note(format!("{} was changed: {note}", found.path()));
+        Ok(None)
     }
 
     /// The card's driver is loaded from the root file system, so that it only has to be there.
@@ -278,4 +335,14 @@ impl Drivers<'_, '_> {
             }
         }
     }
+}
+
+/// Why an initramfs is extended.
+fn reason(release: &str, segment: &Segment, needed: &[&str]) -> String {
+    let what = if segment.added.is_empty() {
+        format!("nothing in it loads {}", needed.join(", "))
+    } else {
+        format!("it lacks {}", segment.added.join(", "))
+    };
+    format!("the initramfs of kernel {release} must reach the new disk controller: {what}")
 }

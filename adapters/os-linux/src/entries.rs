@@ -2,7 +2,7 @@
 
 use crate::files::{exists, file, listed, natural, text};
 use crate::grub::{self, Menu, Raw, Variables};
-use crate::loaders;
+use crate::{lilo, loaders};
 use wherry_sdk::Tree;
 
 /// Entries in all.
@@ -29,8 +29,17 @@ pub struct Entry {
     pub arguments: String,
     /// Whether it starts by itself.
     pub default: bool,
+    /// Xen starts before the kernel.
+    pub hypervisor: bool,
     /// A unified kernel image: kernel, initramfs and command line in one signed file.
     pub unified: bool,
+}
+
+impl Entry {
+    /// Whether the boot loader knows kernel and initramfs by their sectors only.
+    pub fn mapped(&self) -> bool {
+        self.source == lilo::FILE
+    }
 }
 
 /// Menus of GRUB, new and old, without duplicates.
@@ -39,7 +48,9 @@ pub fn grub_menus(guest: &dyn Tree) -> Vec<String> {
         ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf"];
     let vendors = ["/boot/efi/EFI", "/efi/EFI"].iter().flat_map(|folder| {
         let vendors = crate::files::names(guest, folder).into_iter().take(64);
-        vendors.map(move |vendor| format!("{folder}/{vendor}/grub.cfg"))
+        // GRUB legacy of RHEL 6 for UEFI has its menu there
+        vendors
+            .flat_map(move |vendor| ["grub.cfg", "grub.conf"].map(|name| format!("{folder}/{vendor}/{name}")))
     });
     distinct(guest, fixed.into_iter().map(str::to_owned).chain(vendors))
 }
@@ -54,6 +65,15 @@ pub fn extlinux_menus(guest: &dyn Tree) -> Vec<String> {
         "/extlinux.conf",
     ];
     distinct(guest, paths.into_iter().map(str::to_owned))
+}
+
+/// Settings of LILO, and of ELILO, which reads them when it starts.
+pub fn lilo_menus(guest: &dyn Tree) -> Vec<String> {
+    let vendors = ["/boot/efi/EFI", "/efi/EFI"].iter().flat_map(|folder| {
+        let vendors = crate::files::names(guest, folder).into_iter().take(64);
+        vendors.map(move |vendor| format!("{folder}/{vendor}/elilo.conf"))
+    });
+    distinct(guest, ["/etc/lilo.conf".to_owned()].into_iter().chain(vendors))
 }
 
 /// Files of BLS entries.
@@ -84,12 +104,30 @@ pub fn variables(guest: &dyn Tree) -> Variables {
     blocks.flat_map(|block| grub::environment(&block)).collect()
 }
 
+/// Files of variables that a menu of GRUB loads (`load_env -f FILE`): Photon's kernel, initramfs and command line.
+fn loaded(guest: &dyn Tree, source: &str, menu: &str) -> Vec<String> {
+    let names = menu.lines().filter_map(|line| line.trim().strip_prefix("load_env -f "));
+    let files = names.take(16).filter_map(|name| locate(guest, source, name.trim().trim_matches('"')));
+    files.filter(|path| !path.ends_with("/grubenv")).collect()
+}
+
+/// The same of all menus, without duplicates.
+pub fn loaded_everywhere(guest: &dyn Tree) -> Vec<String> {
+    let menus = grub_menus(guest).into_iter().filter_map(|path| text(guest, &path).map(|text| (path, text)));
+    let files = menus.flat_map(|(path, text)| loaded(guest, &path, &text));
+    distinct(guest, files.collect::<Vec<_>>().into_iter())
+}
+
 /// Everything that can be booted, in the order of the menus.
 pub fn entries(guest: &dyn Tree) -> Vec<Entry> {
     let variables = variables(guest);
     let mut all = Vec::new();
     for path in grub_menus(guest) {
-        let mut menu = grub::menu(&text(guest, &path).unwrap_or_default(), &variables);
+        let content = text(guest, &path).unwrap_or_default();
+        let own = loaded(guest, &path, &content).into_iter().filter_map(|path| text(guest, &path));
+        let mut known = variables.clone();
+        own.for_each(|block| known.extend(grub::environment(&block)));
+        let mut menu = grub::menu(&content, &known);
         if menu.default.is_none() {
             menu.default = variables.get("saved_entry").cloned();
         }
@@ -97,6 +135,12 @@ pub fn entries(guest: &dyn Tree) -> Vec<Entry> {
     }
     for path in extlinux_menus(guest) {
         add(guest, &path, &loaders::extlinux(&text(guest, &path).unwrap_or_default()), true, &mut all);
+    }
+    // a lilo.conf that was left behind by a move to GRUB says nothing
+    for path in
+        lilo_menus(guest).into_iter().filter(|path| *path != lilo::FILE || all.is_empty()).collect::<Vec<_>>()
+    {
+        add(guest, &path, &loaders::lilo(&text(guest, &path).unwrap_or_default()), true, &mut all);
     }
     bls(guest, &variables, &mut all);
     unified(guest, &mut all);
@@ -127,6 +171,7 @@ fn entry(guest: &dyn Tree, source: &str, raw: &Raw, default: bool) -> Entry {
         missing: missing.into_iter().map(|(path, _)| path.clone()).collect(),
         arguments: raw.arguments.clone(),
         default,
+        hypervisor: raw.hypervisor,
         unified: false,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::entries::ESPS;
 use crate::files::{exists, names};
-use crate::mounts::ESP_TYPES;
+use crate::mounts::{ESP_TYPES, Root};
 use crate::work::Work;
 use wherry_sdk::{Result, Tree, find};
 
@@ -16,7 +16,8 @@ const REASON: &str = "the new machine's firmware has no boot entry yet, and star
 /// What starts the system.
 #[derive(Debug, Default)]
 pub struct Loaders {
-    /// `grub2-bios`, `grub2-efi`, `bls`, `extlinux`, `grub-legacy`, `systemd-boot`, `unified-kernel-image`, `lilo`.
+    /// `grub2-bios`, `grub2-efi`, `bls`, `extlinux`, `grub-legacy`, `systemd-boot`, `unified-kernel-image`, `lilo`,
+    /// `elilo`; `pygrub` for a menu of GRUB legacy without GRUB.
     pub names: Vec<&'static str>,
     /// Can start on UEFI.
     pub uefi: bool,
@@ -44,6 +45,9 @@ impl Loaders {
         };
         let any = |paths: &[&str]| paths.iter().any(|path| exists(guest, path));
         let menu = any(&["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"]);
+        let legacy = any(&["/boot/grub/menu.lst", "/boot/grub/grub.conf"]) && !menu;
+        // the part of GRUB legacy that shows the menu
+        let stage2 = any(&["/boot/grub/stage2"]);
         let marks = [
             ("grub2-bios", menu && (any(&["/boot/grub/i386-pc", "/boot/grub2/i386-pc"]) || !efi_has("grub"))),
             ("grub2-efi", efi_has("grub")),
@@ -52,7 +56,9 @@ impl Loaders {
                 "extlinux",
                 any(&["/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/boot/syslinux/syslinux.cfg"]),
             ),
-            ("grub-legacy", any(&["/boot/grub/menu.lst", "/boot/grub/grub.conf"]) && !menu),
+            ("grub-legacy", legacy && stage2),
+            ("pygrub", legacy && !stage2 && !efi_has("grub")),
+            ("elilo", efi_has("elilo")),
             ("systemd-boot", efi_has("systemd-boot")),
             ("unified-kernel-image", ESPS.iter().any(|esp| exists(guest, &format!("{esp}/EFI/Linux")))),
             ("lilo", any(&["/etc/lilo.conf"]) && !menu),
@@ -86,7 +92,7 @@ impl Loaders {
 }
 
 /// Blocks a change of firmware that the boot loader cannot follow; provides the fallback loader.
-pub fn adapt(work: &mut Work<'_>) -> Result<()> {
+pub fn adapt(work: &mut Work<'_>, root: &Root) -> Result<()> {
     let loaders = Loaders::find(work.guest);
     let wanted = work.profile.firmware.clone();
     if loaders.names.is_empty() && !loaders.uefi {
@@ -97,10 +103,17 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
             "check that the guest boots by itself from its disks",
         );
     }
-    if loaders.names == ["lilo"] {
-        let message =
-            "LILO finds the initramfs by sectors, and will not see what is appended to it".to_owned();
-        work.block("linux.boot-loader.unsupported", message, "install GRUB in the guest before the move");
+    if loaders.names.contains(&"pygrub") && !loaders.uefi {
+        let disk = work.guest.volumes().iter().any(|volume| volume.id == root.id && volume.kind == "disk");
+        let table = if disk { ", and its disk has no partition table" } else { "" };
+        let message = format!(
+            "GRUB's menu is in the guest but not GRUB itself: its host read the menu (PyGrub, PV-GRUB){table}"
+        );
+        work.block(
+            "linux.boot-loader.none",
+            message,
+            "make the guest start by itself before the move: grub-install on a disk with a partition table",
+        );
     }
     let uefi = wanted.starts_with("uefi");
     if (uefi && !loaders.uefi && loaders.bios) || (wanted == "bios" && loaders.uefi && !loaders.bios) {
@@ -146,7 +159,10 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
         return Ok(());
     }
     let others = ["grub", "systemd-boot"].map(|kind| format!("{kind}{arch}.efi"));
-    let Some((folder, loader)) = shim.or_else(|| others.iter().find_map(|name| holds(name))) else {
+    // GRUB legacy of RHEL 6, whose menu is called like the program
+    let legacy = || holds("grub.efi");
+    let Some((folder, loader)) = shim.or_else(|| others.iter().find_map(|name| holds(name))).or_else(legacy)
+    else {
         let message = format!("the EFI system partition has no loader for {arch}, and no {target}");
         work.block("linux.efi.no-loader", message, "install GRUB for UEFI in the guest before the move");
         return Ok(());
@@ -157,6 +173,11 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
         copies.extend(
             companions.into_iter().filter_map(|name| Some((without_case(work.guest, folder, &name)?, name))),
         );
+    }
+    if name(&loader).eq_ignore_ascii_case("grub.efi") {
+        let menu = without_case(work.guest, folder, "grub.conf");
+        copies.extend(menu.map(|menu| (menu, format!("BOOT{}.conf", arch.to_ascii_uppercase()))));
+        work.note(format!("{folder}/grub.conf was copied for the fallback loader; kernels that are installed later are in the original only"));
     }
     let efi = folder.rsplit_once('/').map_or("", |(efi, _)| efi);
     let boot = boot.cloned().unwrap_or_else(|| format!("{efi}/BOOT"));

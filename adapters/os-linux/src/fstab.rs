@@ -1,6 +1,6 @@
 //! `/etc/fstab` and `/etc/crypttab` (fstab(5), crypttab(5)).
 
-use crate::devices::{Devices, Naming, unstable};
+use crate::devices::{Devices, Naming, is_partition, unstable};
 
 /// One line of `/etc/fstab`.
 #[derive(Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl Entry<'_> {
     /// Whether it is a drive for discs, whose name only looks like a disk's (`/dev/hdc`).
     pub fn removable(&self) -> bool {
         ["iso9660", "udf"].iter().any(|kind| self.kind.contains(kind))
-            || ["cdrom", "dvd", "floppy", "cdrecorder"].iter().any(|name| self.path.contains(name))
+            || ["cdrom", "floppy", "cdrecorder"].iter().any(|name| self.path.contains(name))
     }
 
     /// Whether the system starts without it.
@@ -66,7 +66,8 @@ pub fn rewrite<'a>(
     let lines = text.split_inclusive('\n').map(|line| {
         let word = line.split_whitespace().nth(column).filter(|_| !line.trim_start().starts_with('#'));
         let removable = column == 0 && entry(line).is_some_and(|entry| entry.removable());
-        let Some(word) = word.filter(|word| !removable && unstable(word)) else { return line.to_owned() };
+        let disc = |word: &&str| removable && !is_partition(word);
+        let Some(word) = word.filter(|word| unstable(word) && !disc(word)) else { return line.to_owned() };
         match devices.resolve(word).and_then(|device| naming.name(device)) {
             Some(name) => replace_word(line, column, word, &name),
             None => {
@@ -76,6 +77,20 @@ pub fn rewrite<'a>(
         }
     });
     (lines.collect(), unknown)
+}
+
+/// The text with folders of the old hypervisor's host left to be mounted by hand: a system that waits for one in vain ends in
+/// its emergency shell.
+pub fn without_shares(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| match entry(line) {
+        Some(entry) if shared_folder(entry.kind) && !entry.optional() => {
+            let (column, old) = if entry.options.is_empty() { (2, entry.kind) } else { (3, entry.options) };
+            let gap = if entry.options.is_empty() { ' ' } else { ',' };
+            replace_word(line, column, old, &format!("{old}{gap}noauto"))
+        }
+        _ => line.to_owned(),
+    });
+    lines.collect()
 }
 
 /// The line with the word in this column replaced, the space around it kept.
@@ -117,6 +132,14 @@ mod tests {
         let naming = Naming { uuid: true, partuuid: true, bus: Bus::Scsi };
         let (new, _) = rewrite("x/dev/sda1\t/dev/sda1 none luks,initramfs\n", 1, &all, naming);
         assert_eq!(new, "x/dev/sda1\tUUID=u-1 none luks,initramfs\n");
+    }
+
+    #[test]
+    fn folders_of_the_old_host() {
+        let text = ".host:/ /mnt/hgfs\tvmhgfs defaults,ttl=5 0 0\nshare /srv vboxsf\n/dev/sda1 / ext4 defaults 0 1\n";
+        let new = ".host:/ /mnt/hgfs\tvmhgfs defaults,ttl=5,noauto 0 0\nshare /srv vboxsf noauto\n/dev/sda1 / ext4 defaults 0 1\n";
+        assert_eq!(without_shares(text), new);
+        assert_eq!(without_shares(new), new);
     }
 
     #[test]

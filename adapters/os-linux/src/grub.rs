@@ -24,6 +24,8 @@ pub struct Raw {
     pub initrds: Vec<String>,
     /// The kernel's command line.
     pub arguments: String,
+    /// The kernel is a module of another program, Xen, which starts before it.
+    pub hypervisor: bool,
 }
 
 /// Variables of GRUB scripts and of the environment block.
@@ -206,6 +208,7 @@ impl Parser {
             named("linux") || command == "kernel" || (command.starts_with("module") && self.modules == 0);
         if kernel {
             entry.kernel = words.next();
+            entry.hypervisor = command.starts_with("module");
             entry.arguments = words.collect::<Vec<_>>().join(" ");
         } else if named("initrd") || command.starts_with("module") {
             entry.initrds.extend(words.take(16));

@@ -294,9 +294,9 @@ pub fn systemd(text: &str) -> Vec<Interface> {
 pub fn rules(text: &str) -> Vec<Interface> {
     let mut found = Vec::new();
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')) {
-        let Some(name) = line.split_once(" NAME=\"").or_else(|| line.split_once(",NAME=\"")) else {
-            continue;
-        };
+        // the last is how SLES 10 did it
+        let starts = [" NAME=\"", ",NAME=\"", "/rename_netiface %k "];
+        let Some(name) = starts.iter().find_map(|start| line.split_once(start)) else { continue };
         let name = name.1.split('"').next().unwrap_or_default();
         if !line.contains("\"net\"") || name.contains(['$', '%']) || name.is_empty() {
             continue;

@@ -87,6 +87,18 @@ impl Kernel {
         modules.iter().copied().filter(|module| self.driver(module) == kind).collect()
     }
 
+    /// Whether it runs on Xen only: XenSource's port, which distributions shipped until 2012 (`CONFIG_X86_XEN`,
+    /// `CONFIG_X86_64_XEN`), told by its name where its configuration is not there.
+    pub fn needs_xen(&self) -> bool {
+        let Some(configuration) = &self.configuration else {
+            return self
+                .release
+                .as_deref()
+                .is_some_and(|release| release.starts_with('2') && release.ends_with("xen"));
+        };
+        configuration.lines().any(|line| ["CONFIG_X86_XEN=y", "CONFIG_X86_64_XEN=y"].contains(&line))
+    }
+
     /// The modules that reach a disk on this bus: of several sets the first that it has whole, and its own loss if it has none.
     pub fn storage(&self, disk_bus: &str) -> &'static [&'static str] {
         let sets = modules::storage(disk_bus);

@@ -1,5 +1,5 @@
 //! Menus without a language of their own: entries of the Boot Loader Specification (uapi-group.org, BLS type 1)
-//! and `extlinux.conf` (SYSLINUX, doc/extlinux.txt and doc/menu.txt).
+//! `extlinux.conf` (SYSLINUX, doc/extlinux.txt and doc/menu.txt), and LILO's settings.
 
 use crate::grub::{Menu, Raw, Variables};
 
@@ -75,6 +75,44 @@ pub fn extlinux(text: &str) -> Menu {
     menu
 }
 
+/// The menu in `lilo.conf` or `elilo.conf` (lilo.conf(5), ELILO's `docs/elilo.txt`): settings before the first image hold for
+/// all of them.
+pub fn lilo(text: &str) -> Menu {
+    let mut menu = Menu::default();
+    let (mut common, mut roots): (Raw, Vec<String>) = (Raw::default(), vec![String::new()]);
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        let (key, value) = (key.trim(), value.trim().trim_matches('"'));
+        if ["image", "other"].contains(&key) && menu.entries.len() < ENTRIES {
+            let kernel = (key == "image").then(|| value.to_owned());
+            let position = menu.entries.len().to_string();
+            menu.entries.push(Raw { kernel, position, ..common.clone() });
+            roots.push(roots.first().cloned().unwrap_or_default());
+        }
+        if key == "default" && menu.entries.is_empty() {
+            menu.default = Some(value.to_owned());
+        }
+        let entry = menu.entries.last_mut().unwrap_or(&mut common);
+        match key {
+            "label" => (entry.title, entry.id) = (value.to_owned(), value.to_owned()),
+            "initrd" => entry.initrds = vec![value.to_owned()],
+            "append" => entry.arguments = value.to_owned(),
+            "root" => {
+                if let Some(root) = roots.last_mut() {
+                    value.clone_into(root);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (entry, root) in
+        menu.entries.iter_mut().zip(roots.iter().skip(1)).filter(|(_, root)| !root.is_empty())
+    {
+        entry.arguments = format!("root={root} {}", entry.arguments).trim_end().to_owned();
+    }
+    menu
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +125,17 @@ mod tests {
         assert_eq!(entry.kernel.as_deref(), Some("/vmlinuz-5.14"));
         assert_eq!(entry.initrds, ["/initramfs-5.14.img"]);
         assert_eq!(entry.arguments, "root=/dev/sda3 ro quiet nosmt");
+    }
+
+    #[test]
+    fn lilo_of_slackware() {
+        let text = "boot = /dev/sda\nroot=/dev/sda1\ndefault = new\nappend=\"vt.default_utf8=1\"\nimage = /boot/vmlinuz-huge\n  label = old\n  read-only\nimage = /boot/vmlinuz\n  label = new\n  initrd = /boot/initrd.gz\n  root = /dev/sdb1\nother = /dev/sda2\n  label = dos\n";
+        let menu = lilo(text);
+        let shown: Vec<_> =
+            menu.entries.iter().map(|e| (e.kernel.as_deref(), e.arguments.as_str())).collect();
+        assert_eq!(shown[0], (Some("/boot/vmlinuz-huge"), "root=/dev/sda1 vt.default_utf8=1"));
+        assert_eq!(shown[1], (Some("/boot/vmlinuz"), "root=/dev/sdb1 vt.default_utf8=1"));
+        assert_eq!((menu.default_entry(), menu.entries[1].initrds.len(), shown.len()), (Some(1), 1, 3));
     }
 
     #[test]

@@ -9,8 +9,9 @@ use wherry_sdk::{ErrorKind, Tree, Volume, find};
 
 /// File systems that no Linux has its root in; every other one that can be mounted is looked at.
 const NO_ROOTS: [&str; 9] = ["vfat", "exfat", "ntfs", "refs", "iso9660", "udf", "hfsplus", "apfs", "swap"];
-/// Where kernels, modules, settings and boot loaders are.
-const WANTED: [&str; 5] = ["/usr", "/boot", "/efi", "/etc", "/lib"];
+/// Where kernels, modules, settings and boot loaders are, besides everything below `/boot`.
+const WANTED: [&str; 8] =
+    ["/usr", "/usr/lib", "/usr/lib/modules", "/boot", "/efi", "/etc", "/lib", "/lib/modules"];
 /// Mounts that are made besides the root.
 const MOUNTS: usize = 64;
 /// UEFI specification, 5.3.3, and the MBR's type for the same.
@@ -119,7 +120,10 @@ fn candidates(volume: &Volume) -> Vec<Candidate<'_>> {
         found.push(default_subvolume(&volume.facts));
         found.push("/".to_owned());
         found.extend(SUBVOLUMES.map(str::to_owned));
-        found.extend(subvolumes(&volume.facts).map(|(_, path)| path));
+        // of the rest, snapshots come last
+        let mut rest: Vec<String> = subvolumes(&volume.facts).map(|(_, path)| path).collect();
+        rest.sort_by_key(|path| path.contains("snapshot"));
+        found.extend(rest);
     } else {
         found.push("/".to_owned());
     }
@@ -179,11 +183,9 @@ fn calls_itself_root(guest: &dyn Tree, candidate: &Candidate<'_>, devices: &Devi
         && inside(root, candidate.volume) == candidate.inside
 }
 
-/// Whether a path is one of those that are wanted, or below one.
+/// Whether what is mounted there has a part in booting.
 fn wanted(path: &str) -> bool {
-    WANTED
-        .iter()
-        .any(|wanted| path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    WANTED.contains(&path) || path.starts_with("/boot/")
 }
 
 fn mount_others(guest: &dyn Tree, volumes: &[Volume], devices: &Devices) -> Vec<Mount> {

@@ -2,10 +2,11 @@
 //! dracut.conf(5), mkinitcpio.conf(5), mkinitfs-bootstrap's `features.d`, SLE's `/etc/sysconfig/kernel`.
 
 use crate::files::{exists, listed, shell_value, text};
+use crate::modprobe;
 use crate::work::Work;
 use wherry_sdk::{Result, Tree};
 
-const REASON: &str = "the next initramfs must hold the driver of the new disk controller";
+pub const REASON: &str = "the next initramfs must hold the driver of the new disk controller";
 
 /// `initramfs-tools`, `dracut`, `mkinitcpio`, `mkinitfs`, `mkinitrd`, `booster`, `make-initrd` or `unknown`, by the tool
 /// in the root file system.
@@ -55,6 +56,8 @@ pub fn adapt(work: &mut Work<'_>, wanted: &[&str]) -> Result<()> {
         "mkinitrd" if exists(work.guest, "/etc/sysconfig/kernel") => {
             list(work, "/etc/sysconfig/kernel", "INITRD_MODULES", wanted)
         }
+        "mkinitrd" if exists(work.guest, modprobe::FILE) => modprobe::disks(work, wanted),
+        "make-initrd" => make_initrd(work, wanted),
         tool => {
             let message = format!(
                 "how {tool} is told to keep {} in the next initramfs is not known",
@@ -90,6 +93,18 @@ fn dracut(work: &Work<'_>, wanted: &[&str]) -> Result<()> {
     work.ensure_directory("/etc/dracut.conf.d", REASON)?;
     let old = text(work.guest, path).unwrap_or_default();
     work.replace(path, &old, &format!("add_drivers+=\" {} \"\n", wanted.join(" ")), REASON)
+}
+
+/// A line for make; what it adds is only put into the image, and udev loads it.
+fn make_initrd(work: &Work<'_>, wanted: &[&str]) -> Result<()> {
+    let path = "/etc/initrd.mk";
+    let old = text(work.guest, path).unwrap_or_default();
+    let line = format!("MODULES_ADD += {}\n", wanted.join(" "));
+    if old.contains(&line) {
+        return Ok(());
+    }
+    let gap = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
+    work.replace(path, &old, &format!("{old}{gap}{line}"), REASON)
 }
 
 /// Adds words to a shell variable's list, `NAME=(a b)` or `NAME="a b"`, the last assignment.

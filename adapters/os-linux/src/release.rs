@@ -45,7 +45,7 @@ pub fn release(guest: &dyn Tree) -> Release {
 }
 
 fn named(guest: &dyn Tree) -> Option<Release> {
-    for path in ["/etc/os-release", "/usr/lib/os-release", "/etc/initrd-release"] {
+    for path in ["/etc/os-release", "/usr/lib/os-release"] {
         let Some(text) = text(guest, path) else { continue };
         let Some(id) = shell_value(&text, "ID") else { continue };
         let product = shell_value(&text, "PRETTY_NAME").unwrap_or_else(|| id.clone());

@@ -22,7 +22,7 @@ fn mounts(work: &mut Work<'_>) -> Result<()> {
     let path = "/etc/fstab";
     let Some(old) = text(work.guest, path) else { return Ok(()) };
     let (new, unknown) = fstab::rewrite(&old, 0, &work.devices, work.naming());
-    work.replace(path, &old, &new, REASON)?;
+    work.replace(path, &old, &fstab::without_shares(&new), REASON)?;
     let gone = fstab::entries(&old).into_iter().filter(|entry| {
         let tag =
             ["UUID=", "PARTUUID=", "LABEL=", "PARTLABEL="].iter().any(|tag| entry.source.starts_with(tag));

@@ -7,6 +7,9 @@ use wherry_sdk::{Error, ErrorKind, Result};
 /// More volumes than lvm2 handles well; a group with more is refused.
 const VOLUMES_MOST: usize = 8192;
 
+/// More members than a RAID has (`DEFAULT_RAID_MAX_IMAGES`); stripes have a limit of 128.
+const IMAGES_MOST: usize = 253;
+
 /// One volume group.
 #[derive(Debug, PartialEq)]
 pub struct Group {
@@ -33,6 +36,25 @@ pub struct Member {
     pub pe_count: u64,
     /// The tools went on without it: what it holds may be stale.
     pub missing: bool,
+    /// Where it was seen last: `/dev/sda2`; a hint.
+    pub device: Option<String>,
+}
+
+impl Member {
+    /// Name, uuid as the tools print it, and the hint where it was.
+    pub fn shown(&self) -> String {
+        let uuid = shown(&self.uuid);
+        let groups = [6, 10, 14, 18, 22, 26];
+        let mut printed = String::new();
+        for (at, c) in uuid.chars().enumerate() {
+            if groups.contains(&at) {
+                printed.push('-');
+            }
+            printed.push(c);
+        }
+        let hint = self.device.as_ref().map(|device| format!(", last seen as {device}"));
+        format!("physical volume {} ({printed}{})", shown(&self.name), hint.unwrap_or_default())
+    }
 }
 
 /// One logical volume.
@@ -41,6 +63,10 @@ pub struct Logical {
     pub name: String,
     /// Others are inner parts of pools, mirrors and snapshots.
     pub visible: bool,
+    /// An image whose content has still to be made from the others.
+    pub rebuild: bool,
+    /// It stands for extents that are being moved.
+    pub moving: bool,
     pub segments: Vec<Stretch>,
 }
 
@@ -57,6 +83,14 @@ pub struct Stretch {
 pub enum Mapping {
     /// Round robin, `stripe_size` sectors at a time; linear is one stripe.
     Striped { stripe_size: u64, stripes: Vec<Stripe> },
+    /// The same in each place, which may be volumes or members.
+    Mirror { images: Vec<Stripe> },
+    /// MD's levels by the device-mapper's `raid`.
+    Raid(Raid),
+    /// What thin volumes are made of.
+    Pool { metadata: String, data: String, transaction: u64 },
+    /// A thin volume; what it has not written itself is the external origin's, or zeroes.
+    Thin { pool: String, number: u64, external: Option<String> },
     /// Ties an origin to the volume that holds what has changed since, or, when merging, what is flowing back.
     Snapshot { origin: String, store: String, merging: bool },
     /// Anything else, by its name.
@@ -70,6 +104,28 @@ pub struct Stripe {
     pub on: String,
     /// First extent there.
     pub extent: u64,
+}
+
+/// A segment of type `raid*`.
+#[derive(Debug, PartialEq)]
+pub struct Raid {
+    /// `raid5_ls`, or another of its names.
+    pub kind: String,
+    pub images: Vec<Image>,
+    /// In sectors; 0 for a mirror.
+    pub stripe_size: u64,
+    /// Copies that `raid10` keeps.
+    pub copies: u64,
+    /// Images have more room than they need, or their data are moved within it.
+    pub reshape: bool,
+}
+
+/// A member of a RAID: volumes' names.
+#[derive(Debug, PartialEq)]
+pub struct Image {
+    /// What holds its superblock.
+    pub meta: Option<String>,
+    pub data: String,
 }
 
 /// Parses a metadata text.
@@ -114,6 +170,7 @@ fn member((name, section): (&str, &Section)) -> Result<Member> {
             pe_start: section.number("pe_start")?,
             pe_count: section.number("pe_count")?,
             missing: section.has("status", "MISSING") || section.has("flags", "MISSING"),
+            device: section.text("device").ok().map(shown),
         })
     };
     read().map_err(|e: Error| e.within(&format!("physical volume {}", shown(name))))
@@ -134,7 +191,14 @@ fn logical((name, section): (&str, &Section)) -> Result<Logical> {
             }
             end = end.checked_add(segment.count).ok_or_else(|| bad("its segments are too long"))?;
         }
-        Ok(Logical { name: name.into(), visible: section.has("status", "VISIBLE"), segments })
+        let is = |flag| section.has("status", flag);
+        Ok(Logical {
+            name: name.into(),
+            visible: is("VISIBLE"),
+            rebuild: is("REBUILD"),
+            moving: is("PVMOVE"),
+            segments,
+        })
     };
     read().map_err(|e| e.within(&format!("logical volume {}", shown(name))))
 }
@@ -148,17 +212,71 @@ fn stretch(section: &Section) -> Result<Stretch> {
             let store = section.text(if merging { "merging_store" } else { "cow_store" })?.into();
             Mapping::Snapshot { origin: section.text("origin")?.into(), store, merging }
         }
+        "mirror" => Mapping::Mirror { images: areas(section.list("mirrors"))? },
+        "thin-pool" => Mapping::Pool {
+            metadata: section.text("metadata")?.into(),
+            data: section.text("pool")?.into(),
+            transaction: section.number("transaction_id")?,
+        },
+        "thin" => Mapping::Thin {
+            pool: section.text("thin_pool")?.into(),
+            number: section.number("device_id")?,
+            external: section.text("external_origin").ok().map(Into::into),
+        },
+        raid if is_raid(raid) => Mapping::Raid(read_raid(raid, section)?),
         other => Mapping::Other(shown(other)),
     };
     Ok(Stretch { start: section.number("start_extent")?, count: section.number("extent_count")?, mapping })
 }
 
-fn striped(section: &Section) -> Result<Mapping> {
-    let pairs = section.list("stripes").chunks(2).map(|pair| match pair {
+/// Pairs of a name and an extent.
+fn areas(list: &[Value]) -> Result<Vec<Stripe>> {
+    let pairs = list.chunks(2).map(|pair| match pair {
         [Value::Text(on), Value::Number(extent)] => Ok(Stripe { on: on.clone(), extent: *extent }),
-        _ => Err(bad("`stripes` is not a list of names and extents")),
+        _ => Err(bad("`stripes` or `mirrors` is not a list of names and extents")),
     });
-    let stripes = pairs.collect::<Result<Vec<_>>>()?;
+    let areas = pairs.collect::<Result<Vec<_>>>()?;
+    if areas.len() > IMAGES_MOST {
+        return Err(bad(format!("{} stripes or mirrors, at most {IMAGES_MOST} are possible", areas.len())));
+    }
+    Ok(areas)
+}
+
+/// `raid0` to `raid10`, with or without a layout; not with flags such as `raid1+RESHAPE`.
+fn is_raid(kind: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    kind.starts_with("raid") && kind.chars().all(known)
+}
+
+/// Pairs of volumes (`lib/raid/raid.c`); `raid0` has no superblocks.
+fn read_raid(kind: &str, section: &Section) -> Result<Raid> {
+    let list = if kind == "raid0" { "raid0_lvs" } else { "raids" };
+    let mut images = Vec::new();
+    let mut meta = None;
+    for value in section.list(list) {
+        let Value::Text(name) = value else { return Err(bad(format!("`{list}` is not a list of names"))) };
+        if name.contains("_rmeta_") && meta.is_none() {
+            meta = Some(name.clone());
+        } else {
+            images.push(Image { meta: meta.take(), data: name.clone() });
+        }
+    }
+    let count = section.number("device_count").or_else(|_| section.number("stripe_count"))?;
+    if meta.is_some() || images.is_empty() || images.len() as u64 != count || images.len() > IMAGES_MOST {
+        return Err(bad(format!("`{list}` does not name {count} images, and {IMAGES_MOST} are possible")));
+    }
+    let number = |key| section.number(key).unwrap_or_default();
+    Ok(Raid {
+        kind: kind.into(),
+        images,
+        stripe_size: number("stripe_size"),
+        copies: section.number("data_copies").unwrap_or(2),
+        reshape: number("reshape_count") != 0 || number("data_offset") != 0,
+    })
+}
+
+fn striped(section: &Section) -> Result<Mapping> {
+    let stripes = areas(section.list("stripes"))?;
     if stripes.is_empty() || stripes.len() as u64 != section.number("stripe_count")? {
         return Err(bad("the number of stripes is not the segment's stripe_count"));
     }

@@ -1,14 +1,21 @@
-//! LVM2 volume groups: labels and metadata areas on the physical volumes, the newest text of each group, and what its
-//! linear and striped logical volumes map to. Everything else is named and refused.
+//! LVM2 volume groups: labels and metadata areas on the physical volumes, the newest text of each group, and what its linear,
+//! striped, mirrored, RAID and thin logical volumes map to. Everything else is named and refused.
 //!
-//! Sources: lvm2's `lib/label/label.h`, `lib/format_text/layout.h`, `lib/format_text/flags.c`, `libdm/libdm-config.c`,
-//! the manual pages lvm(8) and vgcfgbackup(8), checked against lvm2 2.03.16.
+//! Sources: lvm2's `lib/label/label.h`, `lib/format_text/layout.h`, `lib/format_text/flags.c`, `lib/raid/raid.c`,
+//! `libdm/libdm-config.c`, Linux' `drivers/md/dm-raid.c`, `dm-raid1.c`, `dm-thin-metadata.c` and `persistent-data`, the manual
+//! pages lvm(8), lvmraid(7), lvmthin(7) and vgcfgbackup(8); checked against lvm2 2.03.16 and volumes that lvm2 2.03.31 and
+//! Linux 6.12 made and filled.
 
 mod area;
 mod group;
 mod label;
 mod map;
+mod pieces;
+mod raid;
+mod reader;
 mod text;
+mod thin;
+mod tree;
 mod volumes;
 
 use wherry_sdk::checksum::crc32;

@@ -2,17 +2,19 @@
 
 use crate::group::{self, Group, Logical, Mapping};
 use crate::label::Physical;
-use crate::map::{self, Refusal};
+use crate::map::{Mapper, Notes, Refusal, WORK_MOST};
 use crate::{area, text};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use wherry_sdk::volume::{Layout, Part};
-use wherry_sdk::{Blob, Concern, Error, ErrorKind, Result, Severity, concern, fact};
+use wherry_sdk::volume::{Layout, Part, Segment};
+use wherry_sdk::{Blob, Concern, Error, ErrorKind, Fact, Result, Severity, concern, fact};
 
 /// Pieces of all volumes in one answer: a stripe each; 32 bytes each, of the 64 MiB that an adapter may hand over.
 const SEGMENTS_MOST: usize = 1 << 20;
 /// As many as the host keeps devices.
 const PARTS_MOST: usize = 4096;
+/// As many as a RAID has images.
+const COPIES_MOST: usize = 253;
 
 /// A group and what speaks against all of its volumes.
 pub struct Newest {
@@ -29,6 +31,7 @@ pub fn newest_groups(
 ) -> Vec<Newest> {
     let mut groups: Vec<Newest> = Vec::new();
     let mut seen = Seen::default();
+    let mut ages: Vec<(String, u64, usize)> = Vec::new();
     for physical in physicals {
         let Some(device) = devices.get(physical.device) else { continue };
         for place in &physical.areas {
@@ -36,7 +39,11 @@ pub fn newest_groups(
             let read = area::read(device.as_ref(), place);
             let fresh = read.and_then(|text| seen.fresh(text));
             match fresh.and_then(|text| text.map(|text| group::parse(&text)).transpose()) {
-                Ok(group) => group.into_iter().for_each(|group| keep_newest(&mut groups, group)),
+                Ok(Some(group)) => {
+                    ages.push((group.uuid.clone(), group.seqno, physical.device));
+                    keep_newest(&mut groups, group);
+                }
+                Ok(None) => {}
                 Err(e) => {
                     let message = format!(
                         "metadata area at byte {} of device {}: {}",
@@ -48,7 +55,23 @@ pub fn newest_groups(
             }
         }
     }
+    tell_older(&groups, &ages, concerns);
     groups
+}
+
+/// Names the devices whose copy of the metadata is not the newest.
+fn tell_older(groups: &[Newest], ages: &[(String, u64, usize)], concerns: &mut Vec<Concern>) {
+    for Newest { group, .. } in groups {
+        let older = ages.iter().filter(|(uuid, seqno, _)| *uuid == group.uuid && *seqno < group.seqno);
+        for (_, seqno, device) in older {
+            let message = format!(
+                "device {device} has the metadata of volume group {} as of sequence number {seqno}; {} is the newest and counts",
+                group.name, group.seqno
+            );
+            let remedy = "if that disk was away for a while, look at the group on the source with vgck";
+            concerns.push(concern(Severity::Information, "lvm.older-metadata", message, Some(remedy)));
+        }
+    }
 }
 
 /// The texts that were parsed, by a hash, and their bytes in all.
@@ -82,11 +105,11 @@ fn keep_newest(groups: &mut Vec<Newest>, group: Group) {
     }
 }
 
-/// Turns the volumes that lvs(8) lists into parts; refused ones have no segments and a concern.
+/// Turns the volumes that lvs(8) lists into parts, but for thin pools, which hold no bytes of their own; refused ones have no
+/// segments and a concern.
 pub fn describe(devices: &[Box<dyn Blob>], physicals: &[Physical], groups: &[Newest], layout: &mut Layout) {
-    let sizes: Vec<u64> = devices.iter().map(|device| device.size()).collect();
     let mut names = BTreeSet::new();
-    let mut room = SEGMENTS_MOST;
+    let mut left = Left { segments: SEGMENTS_MOST, work: WORK_MOST };
     for newest in groups {
         let group = &newest.group;
         if !names.insert(&group.name) {
@@ -97,48 +120,129 @@ pub fn describe(devices: &[Box<dyn Blob>], physicals: &[Physical], groups: &[New
             continue;
         }
         let refusal = against(newest);
-        let snapshots = Snapshots::of(group);
+        let relations = Relations::of(group);
         if let Some(refusal) = &refusal {
             layout.concerns.push(refusal.concern(&format!("volume group {}", group.name)));
         } else {
-            snapshots.warn(group, &mut layout.concerns);
+            relations.warn(group, &mut layout.concerns);
         }
-        let seats = map::seats(group, physicals, &sizes);
-        for logical in group.logicals.iter().filter(|logical| snapshots.lists(logical)) {
+        let mut mapper = Mapper::new(group, devices, physicals, left.work);
+        for logical in group.logicals.iter().filter(|logical| relations.lists(logical)) {
             if layout.parts.len() >= PARTS_MOST {
                 let message = format!("only the first {PARTS_MOST} logical volumes are listed");
                 layout.concerns.push(concern(Severity::Warning, "lvm.too-many-volumes", message, None));
                 return;
             }
-            let mapped = match refusal {
-                Some(_) => Ok(Vec::new()),
-                None => snapshots.allow(logical).and_then(|()| map::map(group, logical, &seats, room)),
-            };
-            let segments = mapped.unwrap_or_else(|refusal| {
-                let what = format!("logical volume {}/{}", group.name, logical.name);
-                layout.concerns.push(refusal.concern(&what));
-                Vec::new()
-            });
-            room = room.saturating_sub(segments.len());
-            layout.parts.push(part(group, logical, segments));
+            if refusal.is_some() {
+                layout.parts.push(part(group, logical, Vec::new()));
+            } else {
+                one(&mut mapper, (group, logical), &relations, &mut left, layout);
+            }
+        }
+        left.work = mapper.work();
+    }
+}
+
+/// What the answer has room for.
+struct Left {
+    segments: usize,
+    work: u64,
+}
+
+/// One volume, and the other places of its bytes.
+fn one<'a>(
+    mapper: &mut Mapper<'a>,
+    (group, logical): (&'a Group, &'a Logical),
+    relations: &Relations<'_>,
+    left: &mut Left,
+    layout: &mut Layout,
+) {
+    let what = format!("logical volume {}/{}", group.name, logical.name);
+    let mapped = relations.allow(logical).and_then(|()| mapper.map(logical, 0, left.segments));
+    let segments = match mapped {
+        Ok(segments) => segments,
+        Err(refusal) => {
+            layout.concerns.push(refusal.concern(&what));
+            return layout.parts.push(part(group, logical, Vec::new()));
+        }
+    };
+    left.segments -= segments.len();
+    let notes = std::mem::take(&mut mapper.notes);
+    layout.concerns.extend(notes.warnings.iter().map(|warning| warning.warning(&what)));
+    let mut whole = part(group, logical, segments);
+    let id = whole.id.clone();
+    whole.facts.extend(relations.facts(logical, &notes));
+    layout.parts.push(whole);
+    for number in 1..notes.copies.min(COPIES_MOST) {
+        if layout.parts.len() >= PARTS_MOST {
+            break;
+        }
+        match mapper.map(logical, number, left.segments) {
+            Ok(segments) => {
+                left.segments -= segments.len();
+                layout.parts.push(copy(&id, number, segments));
+            }
+            Err(Refusal(_, why)) => {
+                let message = format!("edits do not reach all of its copies: {why}");
+                layout.concerns.push(Refusal("lvm.mirror", message).warning(&what));
+                break;
+            }
         }
     }
 }
 
 impl Refusal {
     fn concern(&self, what: &str) -> Concern {
-        let remedy = "its disks are still copied whole; nothing on it is looked at or adapted";
+        let remedy = match self.0 {
+            "lvm.missing-pv" | "lvm.missing-image" => {
+                "have all of the machine's disks copied, or repair it on the source first (lvconvert --repair, vgreduce --removemissing)"
+            }
+            "lvm.duplicate-pv" => {
+                "leave all but one of these devices away, or give a copy another uuid with vgimportclone"
+            }
+            "lvm.cached" => {
+                "take the cache away on the source: lvconvert --uncache, which writes back what is in it only"
+            }
+            "lvm.integrity" => "take the checksums away on the source: lvconvert --raidintegrity n",
+            "lvm.vdo" => "copy its content on the source to a volume that is not of type vdo",
+            "lvm.snapshot" => {
+                "merge it (lvconvert --merge), or copy its content to a volume of its own, on the source"
+            }
+            "lvm.moving" => "let pvmove finish on the source, or give it up with pvmove --abort",
+            "lvm.reshaping" | "lvm.converting" => {
+                "let it finish on the source (lvs -a -o +sync_percent), then repeat the lvconvert, which frees the room"
+            }
+            "lvm.bad-thin-pool" => {
+                "check the pool on the source with thin_check, and repair it with lvconvert --repair"
+            }
+            "lvm.exported" => "import the group on the source with vgimport if the machine is to use it",
+            _ => "its disks are still copied whole; nothing on it is looked at or adapted",
+        };
         concern(Severity::Warning, self.0, format!("{what} is left out: {}", self.1), Some(remedy))
+    }
+
+    /// Something to be known of a volume that is mapped.
+    fn warning(&self, what: &str) -> Concern {
+        let remedy = match self.0 {
+            "lvm.degraded" => "after the migration replace what is missing with lvconvert --repair",
+            _ => "after the migration run lvchange --syncaction repair",
+        };
+        concern(Severity::Warning, self.0, format!("{what}: {}", self.1), Some(remedy))
     }
 }
 
-fn part(group: &Group, logical: &Logical, segments: Vec<wherry_sdk::volume::Segment>) -> Part {
+fn part(group: &Group, logical: &Logical, segments: Vec<Segment>) -> Part {
     Part {
         id: format!("lvm:{}/{}", group.name, logical.name),
         kind: "logical-volume".into(),
         segments,
         facts: vec![fact("lvm.vg", &group.name), fact("lvm.lv", &logical.name)],
     }
+}
+
+/// Another place of a volume's bytes.
+fn copy(of: &str, number: usize, segments: Vec<Segment>) -> Part {
+    Part { id: format!("{of}/copy{number}"), kind: "copy".into(), segments, facts: vec![fact("copy-of", of)] }
 }
 
 /// What speaks against all volumes of a group.
@@ -182,29 +286,41 @@ fn overlap(group: &Group) -> Option<String> {
     })
 }
 
-/// Who is whose snapshot.
-struct Snapshots<'a> {
+/// Which volumes share bytes with others.
+struct Relations<'a> {
     /// Volumes that hold a snapshot's changes, and the origin.
     stores: BTreeMap<&'a str, &'a str>,
     /// Origins, and whether a snapshot is being merged back.
     origins: BTreeMap<&'a str, bool>,
+    /// What thin volumes have their first content from.
+    externals: BTreeMap<&'a str, &'a str>,
 }
 
-impl<'a> Snapshots<'a> {
+impl<'a> Relations<'a> {
     fn of(group: &'a Group) -> Self {
-        let mut all = Self { stores: BTreeMap::new(), origins: BTreeMap::new() };
-        for stretch in group.logicals.iter().flat_map(|logical| &logical.segments) {
-            if let Mapping::Snapshot { origin, store, merging } = &stretch.mapping {
-                all.stores.insert(store, origin);
-                *all.origins.entry(origin).or_default() |= merging;
+        let mut all = Self { stores: BTreeMap::new(), origins: BTreeMap::new(), externals: BTreeMap::new() };
+        for logical in &group.logicals {
+            for stretch in &logical.segments {
+                match &stretch.mapping {
+                    Mapping::Snapshot { origin, store, merging } => {
+                        all.stores.insert(store, origin);
+                        *all.origins.entry(origin).or_default() |= merging;
+                    }
+                    Mapping::Thin { external: Some(origin), .. } => {
+                        all.externals.insert(origin, &logical.name);
+                    }
+                    _ => {}
+                }
             }
         }
         all
     }
 
-    /// Whether lvs(8) lists this volume: the store of a snapshot has no VISIBLE flag but stands for the snapshot.
+    /// Whether lvs(8) lists this volume and it has bytes: a pool and what ties a snapshot have none of their own; the store of a snapshot has no VISIBLE flag but stands for the snapshot.
     fn lists(&self, logical: &Logical) -> bool {
-        logical.visible || self.stores.contains_key(logical.name.as_str())
+        let bare = |mapping: &Mapping| matches!(mapping, Mapping::Pool { .. } | Mapping::Snapshot { .. });
+        let bare = logical.segments.iter().any(|stretch| bare(&stretch.mapping));
+        !bare && (logical.visible || self.stores.contains_key(logical.name.as_str()))
     }
 
     /// A store holds changes and not a file system; a merging origin is spread over both.
@@ -217,6 +333,20 @@ impl<'a> Snapshots<'a> {
             Some(true) => Err(Refusal("lvm.snapshot", "a snapshot is being merged into it".into())),
             _ => Ok(()),
         }
+    }
+
+    /// What the host has to know of a volume.
+    fn facts(&self, logical: &Logical, notes: &Notes) -> Vec<Fact> {
+        let (mut keep, mut edits) = (notes.keep.clone(), notes.edits.clone());
+        if self.origins.contains_key(logical.name.as_str()) {
+            keep = Some("its snapshots share it".into());
+        }
+        if let Some(child) = self.externals.get(logical.name.as_str()) {
+            keep = Some(format!("the thin volume {} shares it", text::shown(child)));
+            edits = Some(format!("it is the external origin of the thin volume {}", text::shown(child)));
+        }
+        let facts = [("keep-unused", keep), ("edits", edits)];
+        facts.into_iter().filter_map(|(key, value)| Some(fact(key, value?))).collect()
     }
 
     /// The overlay's edits go past a snapshot's store, so that the snapshot would show them.

@@ -119,6 +119,9 @@ fn part(id: String, array: &Array, segments: Vec<Segment>) -> Part {
     facts.push(fact("md.members", superblock.disks));
     facts.push(fact("md.degraded", !array.is_whole()));
     facts.push(fact("md.clean", superblock.clean));
+    if matches!(superblock.level, 4..=6) {
+        facts.push(fact("keep-unused", "parity is made of it"));
+    }
     let members: Vec<String> = array.devices.iter().map(u32::to_string).collect();
     facts.push(fact("members", members.join(",")));
     Part { id, kind: "logical-volume".into(), segments, facts }

@@ -1,8 +1,10 @@
 //! A disk is length + extents + read + write + flush.
 
+mod aes;
 mod buffer;
 pub mod changes;
 mod codec;
+mod encrypted;
 mod extents;
 mod file;
 mod mapped;
@@ -11,12 +13,15 @@ mod memory;
 mod mirrored;
 mod overlay;
 mod ranges;
+mod sealed;
 mod sectored;
 mod segments;
 mod walk;
+mod zeroes;
 
 pub use buffer::{ALIGN, Buffer};
 pub use codec::Codec;
+pub use encrypted::Encrypted;
 pub use extents::{Extent, Kind, is_zero, push};
 pub use file::FileDisk;
 pub use mapped::{ExtentMap, MapExtent, MappedDisk, Place};
@@ -25,9 +30,11 @@ pub use memory::MemoryDisk;
 pub use mirrored::Mirrored;
 pub use overlay::Overlay;
 pub use ranges::Ranges;
+pub use sealed::{Key, Sealed};
 pub use sectored::Sectored;
 pub use segments::{Piece, Segments};
 pub use walk::{Step, Walk, fill};
+pub use zeroes::Zeroes;
 
 use std::fmt;
 

@@ -3,8 +3,8 @@
 use crate::convert::concern_of;
 use crate::supply::Supply;
 use crate::tree::Tree;
-use block::{Disk, Mirrored, Overlay, Piece, Segments};
-use runtime::contract::{Fact, Part, Segment, Volume};
+use block::{Disk, Mirrored, Overlay, Piece, Segments, Zeroes};
+use runtime::contract::{Fact, Part, Segment, Volume, ZEROES};
 use runtime::{Adapters, FileSystem, Kind, Volumes};
 use std::sync::{Arc, Mutex};
 use workload::{Concern, Severity};
@@ -147,14 +147,19 @@ impl Machine {
             self.devices[*member].member_of = Some(Whole { id: part.id.clone(), adapter: adapter.into() });
         }
         place(&mut part.segments, shown);
-        let Some(first) = part.segments.first() else { return };
+        // Nobody lends a key yet: what is encrypted shows only as what `fs-luks` says of the device that it lies on.
+        if part.segments.is_empty() || part.kind == "encrypted" {
+            return;
+        }
         let size = part.segments.iter().map(|segment| segment.length).sum();
-        let parent = &self.devices[first.device as usize].volume;
         let mut facts = part.facts;
         facts.retain(|fact| fact.key != "members");
-        let inherited = parent.facts.iter().filter(|fact| fact.key == "disk.index").cloned();
-        facts.extend(inherited);
-        facts.push(fact("parent", &parent.id));
+        if let Some(first) = part.segments.iter().find(|segment| segment.device != ZEROES) {
+            let parent = &self.devices[first.device as usize].volume;
+            facts.extend(parent.facts.iter().filter(|fact| fact.key == "disk.index").cloned());
+            facts.push(fact("parent", &parent.id));
+        }
+        facts.extend(self.against_edits(&part.segments));
         self.devices.push(Device {
             volume: Volume { id: part.id, kind: part.kind, size, facts },
             disk: self.compose(&part.segments),
@@ -164,6 +169,13 @@ impl Machine {
             driver: None,
             file_system_size: 0,
         });
+    }
+
+    /// Why nothing can be edited that lies on these segments: what the first device says against it.
+    fn against_edits(&self, segments: &[Segment]) -> Option<Fact> {
+        let devices = segments.iter().filter_map(|segment| self.devices.get(segment.device as usize));
+        let mut facts = devices.flat_map(|device| &device.volume.facts);
+        facts.find(|fact| fact.key == "edits").cloned()
     }
 
     /// Another place of a part that is new, which is one behind the first `before` devices.
@@ -189,10 +201,16 @@ impl Machine {
     }
 
     fn compose(&self, segments: &[Segment]) -> Arc<dyn Disk> {
+        let disk = |segment: &Segment| -> Arc<dyn Disk> {
+            match segment.device {
+                ZEROES => Arc::new(Zeroes(segment.length)),
+                device => self.devices[device as usize].disk.clone(),
+            }
+        };
         let piece = |segment: &Segment| Piece {
             logical: segment.logical,
             length: segment.length,
-            disk: self.devices[segment.device as usize].disk.clone(),
+            disk: disk(segment),
             offset: segment.offset,
         };
         Arc::new(Segments::new(segments.iter().map(piece).collect()))
@@ -204,6 +222,9 @@ impl Machine {
         let mut gone: Vec<bool> = Vec::new();
         for device in &self.devices {
             let of_member = |segment: &Segment| {
+                if segment.device == ZEROES {
+                    return false;
+                }
                 let parent = segment.device as usize;
                 gone[parent]
                     || self.devices[parent]
@@ -219,7 +240,7 @@ impl Machine {
         for segments in
             kept.iter_mut().flat_map(|device| device.copies.iter_mut().chain([&mut device.segments]))
         {
-            segments.iter_mut().for_each(|segment| segment.device = moved(segment.device));
+            each_device(segments, moved);
         }
         self.devices = kept;
     }
@@ -281,7 +302,8 @@ impl Machine {
         for segments in found.copies.iter().chain([&found.segments]) {
             let end = offset + length;
             let first = segments.partition_point(|segment| segment.logical + segment.length <= offset);
-            for segment in segments[first..].iter().take_while(|segment| segment.logical < end) {
+            let there = segments[first..].iter().take_while(|segment| segment.logical < end);
+            for segment in there.filter(|segment| segment.device != ZEROES) {
                 let from = segment.logical.max(offset);
                 let to = (segment.logical + segment.length).min(end);
                 let at = segment.offset + (from - segment.logical);
@@ -299,5 +321,11 @@ fn members(part: &Part) -> Vec<usize> {
 
 /// From positions among the devices that were shown to those among all.
 fn place(segments: &mut [Segment], shown: &[usize]) {
-    segments.iter_mut().for_each(|segment| segment.device = shown[segment.device as usize] as u32);
+    each_device(segments, |device| shown[device as usize] as u32);
+}
+
+/// Other numbers for the devices of segments that lie on one.
+fn each_device(segments: &mut [Segment], moved: impl Fn(u32) -> u32) {
+    let lies = segments.iter_mut().filter(|segment| segment.device != ZEROES);
+    lies.for_each(|segment| segment.device = moved(segment.device));
 }

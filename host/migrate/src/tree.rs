@@ -241,8 +241,9 @@ impl Tree {
         }
         let (device, driver) = self.driver(volume)?;
         let mut files = answer(FileSystem::open(driver))?;
-        let mut refuses = None;
-        if self.is_lent(volume) {
+        let stated = device.volume.facts.iter().find(|fact| fact.key == "edits");
+        let mut refuses = stated.map(|fact| fact.value.clone());
+        if self.is_lent(volume) || refuses.is_some() {
             answer(files.mount(device.disk.clone(), false))?;
         } else if let Err(e) = files.mount(device.disk.clone(), true) {
             if e.is_fault() {

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use block::Disk;
-use runtime::contract::Range;
+use runtime::contract::{Range, ZEROES};
 use runtime::{Adapters, FileSystem};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) fn unused(machine: &Machine, adapters: &Adapters) -> Vec<Vec<std::ops
     free
 }
 
-/// Whether no other device lies on the same bytes, its own parents apart.
+/// Whether no other device lies on the same bytes, its own parents apart, and nothing else is made of them.
 fn alone(machine: &Machine, index: usize) -> bool {
     let places = |device: usize| {
         let mut list = Vec::new();
@@ -46,12 +46,18 @@ fn alone(machine: &Machine, index: usize) -> bool {
                 all.push(device);
                 let found = &machine.devices[device];
                 let segments = found.copies.iter().chain([&found.segments]).flatten();
-                pending.extend(segments.map(|segment| segment.device as usize));
+                let lies = segments.filter(|segment| segment.device != ZEROES);
+                pending.extend(lies.map(|segment| segment.device as usize));
             }
         }
         all
     };
     let (mine, family) = (places(index), parents(vec![index]));
+    let kept =
+        |device: &usize| machine.devices[*device].volume.facts.iter().any(|fact| fact.key == "keep-unused");
+    if family.iter().any(kept) {
+        return false;
+    }
     let others = (0..machine.devices.len()).filter(|other| !family.contains(other));
     !others.flat_map(places).any(|(disk, offset, length)| {
         mine.iter().any(|(d, o, l)| *d == disk && *o < offset + length && offset < o + l)

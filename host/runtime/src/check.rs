@@ -19,8 +19,12 @@ pub(crate) fn layout(layout: &c::Layout, lengths: &[u64]) -> Checked {
         let mut next = 0;
         for segment in &part.segments {
             let end = segment.offset.checked_add(segment.length);
-            let inside =
-                lengths.get(segment.device as usize).zip(end).is_some_and(|(length, end)| end <= *length);
+            let length = lengths.get(segment.device as usize);
+            let inside = if segment.device == c::ZEROES {
+                segment.offset == 0
+            } else {
+                length.zip(end).is_some_and(|(length, end)| end <= *length)
+            };
             if !inside {
                 return refuse(format!("segment {segment:?} lies outside its device"));
             }

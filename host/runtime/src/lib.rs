@@ -39,4 +39,7 @@ pub mod contract {
         DiskNeed, FileSink, Machine, NicNeed, Offer, Shipment, Sink, Upload,
     };
     pub use crate::wit::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+
+    /// The device of segments whose bytes are zeroes that lie nowhere.
+    pub const ZEROES: u32 = u32::MAX;
 }

@@ -12,8 +12,11 @@ pub mod claim;
 pub mod guest;
 mod host;
 pub mod image;
+mod locked;
+pub mod others;
 pub mod path;
 pub mod platform;
+pub mod raid;
 mod ranges;
 mod register;
 mod segments;
@@ -28,6 +31,7 @@ pub use bindings::imports::wherry::adapter::types::{
     Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
 };
 pub use host::{HostHttp, HostOutput, Level, NoHttp, cancelled, log, now_unix, progress};
+pub use locked::{Encrypted, Locked};
 pub use ranges::Ranges;
 pub use register::*;
 pub use traits::*;
@@ -42,7 +46,7 @@ pub mod format {
 /// Types of the `volume-map` world.
 pub mod volume {
     pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
-    pub use crate::segments::join;
+    pub use crate::segments::{ZEROES, join, slice, total};
 }
 /// Types of the `filesystem-driver` world.
 pub mod filesystem {

@@ -93,7 +93,7 @@ pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
         Layout::Plain | Layout::Deleted | Layout::Extlinux => vec![one(Ext4, 1, kind.size - 1)],
         Layout::Xfs => vec![one(Xfs, 1, kind.size - 1)],
         Layout::Btrfs => vec![one(Btrfs, 1, kind.size - 1)],
-        Layout::Quota => vec![one(Ext4, 1, LVM_SECOND - 1), one(Ext4, LVM_SECOND, kind.size - LVM_SECOND)],
+        Layout::Verity => vec![one(Ext4, 1, LVM_SECOND - 1), one(Ext4, LVM_SECOND, kind.size - LVM_SECOND)],
         Layout::Uefi => {
             vec![one(Fat, 1, UEFI_SECOND - 1), one(Ext4, UEFI_SECOND, kind.size - UEFI_SECOND - 1)]
         }
@@ -135,12 +135,11 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
             filled(device, tree, &["@rootfs", "@home"])?;
             bios_loader(disk, "(hd0,msdos1)/@rootfs/boot/grub")?;
         }
-        Layout::Quota => {
+        Layout::Verity => {
             partition(disk, SPLIT)?;
             separate_boot(disk, tree)?;
             let (second, rest) = (LVM_SECOND * MIB, kind.size - LVM_SECOND);
-            ext4(disk, "root", tree, second, rest, &["-O", "quota"])?;
-            count_quota(&Loop::attach(disk, second, rest * MIB)?)?;
+            ext4(disk, "root", tree, second, rest, &["-O", "verity"])?;
             bios_loader(disk, "(hd0,msdos1)/grub")?;
         }
         Layout::Md => {
@@ -208,15 +207,6 @@ fn ext4(disk: &Path, label: &str, tree: &Path, offset: u64, size: u64, options: 
     mke2fs.args(["-q", "-F", "-t", "ext4", "-L", label, "-d"]).arg(tree);
     mke2fs.args(options).arg("-E").arg(format!("offset={offset}")).arg(disk);
     progress::run(&format!("file system {label}"), mke2fs.arg(format!("{size}M")))
-}
-
-/// mke2fs counts nobody's files but its own; e2fsck counts all and says that it has changed something (1).
-fn count_quota(device: &Loop) -> Result<()> {
-    let status = Command::new("/sbin/e2fsck").args(["-fy", &device.path]).output()?.status;
-    if status.code() != Some(1) {
-        bail!("e2fsck ended with {status}");
-    }
-    Ok(())
 }
 
 /// Copies a part of the disk to another place in it.

@@ -11,7 +11,7 @@ TYPE=ext4 OPTIONS=errors=remount-ro ARGUMENTS=
 case $KIND in
 uefi | systemd-boot) ROOT=/dev/sda2 ;;
 lvm | md) ROOT=/dev/mapper/vg0-root BOOT= ;;
-quota) ROOT=/dev/sda2 BOOT= ;;
+verity) ROOT=/dev/sda2 BOOT= ;;
 xfs) TYPE=xfs OPTIONS=defaults ;;
 btrfs) TYPE=btrfs OPTIONS=defaults,subvol=@rootfs ARGUMENTS=' rootflags=subvol=@rootfs' BOOT=/@rootfs/boot ;;
 esac
@@ -21,7 +21,7 @@ echo wherry-demo >"$R/etc/hostname"
 echo "$ROOT / $TYPE $OPTIONS 0 1" >"$R/etc/fstab"
 case $KIND in
 btrfs) echo '/dev/sda1 /home btrfs defaults,subvol=@home 0 0' >>"$R/etc/fstab" ;;
-quota) echo '/dev/sda1 /boot ext4 defaults 0 2' >>"$R/etc/fstab" ;;
+verity) echo '/dev/sda1 /boot ext4 defaults 0 2' >>"$R/etc/fstab" ;;
 uefi | systemd-boot)
 	mkdir -p "$R/boot/efi"
 	echo '/dev/sda1 /boot/efi vfat umask=0077 0 1' >>"$R/etc/fstab"

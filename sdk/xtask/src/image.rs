@@ -20,8 +20,8 @@ pub enum Layout {
     Btrfs,
     /// MBR, a small `/boot`, two partitions that are a mirror (MD, superblock 1.2) with a physical volume in it.
     Md,
-    /// MBR, a small `/boot`, a root file system that adapters read and do not change: ext4 with quota files.
-    Quota,
+    /// MBR, a small `/boot`, a root file system that adapters read and do not change: ext4 with fs-verity.
+    Verity,
     /// As plain, started by EXTLINUX.
     Extlinux,
     /// GPT, an EFI system partition with systemd-boot and its kernels, the root file system.
@@ -52,7 +52,7 @@ pub const KINDS: [Kind; 11] = [
     Kind { name: "xfs", packages: &["xfsprogs"], size: 1536, layout: Layout::Xfs },
     Kind { name: "btrfs", packages: &["btrfs-progs"], size: 1536, layout: Layout::Btrfs },
     Kind { name: "md", packages: &["lvm2", "mdadm"], size: 3072, layout: Layout::Md },
-    Kind { name: "quota", packages: &[], size: 1792, layout: Layout::Quota },
+    Kind { name: "verity", packages: &[], size: 1792, layout: Layout::Verity },
     Kind { name: "extlinux", packages: &["extlinux"], size: 1536, layout: Layout::Extlinux },
     Kind { name: "systemd-boot", packages: &["systemd-boot"], size: 1536, layout: Layout::SystemdBoot },
 ];

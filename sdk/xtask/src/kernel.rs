@@ -11,7 +11,7 @@ const SUITE: &str = "trixie";
 const PACKAGES: &str = "linux-image-amd64,busybox-static,attr";
 /// What is read before the file systems' drivers.
 const BUS: &[&str] = &["virtio_pci", "virtio_blk"];
-const DRIVERS: &[&str] = &["ntfs3", "xfs", "btrfs", "ufs"];
+const DRIVERS: &[&str] = &["ntfs3", "xfs", "btrfs", "ufs", "isofs"];
 /// What busybox of Debian has not, and what it needs: where it is in Debian's tree, and where it goes.
 const PROGRAMS: &[(&str, &str)] = &[
     ("usr/bin/setfattr", "bin"),

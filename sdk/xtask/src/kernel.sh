@@ -13,14 +13,18 @@ word() {
 }
 end=failed
 /busybox insmod "/modules/$(word driver).ko"
-if /busybox mount -t "$(word driver)" -o "$(word options)" /dev/vda /volume; then
-	if [ "$(word options)" = ro ]; then
-		/busybox tar -cf /dev/vdb -C /volume . && end=complete
-	else
+type=$(word driver)
+# The only driver that is not called like its file system.
+[ "$type" = isofs ] && type=iso9660
+if /busybox mount -t "$type" -o "$(word options)" /dev/vda /volume; then
+	case "$(word options)" in
+	ro | ro,*) /busybox tar -cf /dev/vdb -C /volume . && end=complete ;;
+	*)
 		/busybox --install -s /bin
 		cd /volume && PATH=/bin tar -xf /dev/vdb && PATH=/bin sh -e ./.fill && /bin/rm .fill && end=complete
 		cd /
-	fi
+		;;
+	esac
 	/busybox umount /volume || end=failed
 fi
 /busybox sync

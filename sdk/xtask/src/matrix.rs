@@ -47,7 +47,7 @@ const HEAVY: [Case; 16] = [
     case("xfs", "virtio-blk"),
     case("btrfs", "virtio-blk"),
     case("md", "virtio-scsi"),
-    case("quota", "virtio-blk"),
+    case("verity", "virtio-blk"),
     case("extlinux", "virtio-blk"),
     case("systemd-boot", "nvme"),
 ];
@@ -138,7 +138,7 @@ impl Case {
         };
         let device = match kind.layout {
             Layout::Lvm | Layout::Md => "/dev/mapper/vg0-root".into(),
-            Layout::Uefi | Layout::SystemdBoot | Layout::Quota => format!("{disk}{partition}2"),
+            Layout::Uefi | Layout::SystemdBoot | Layout::Verity => format!("{disk}{partition}2"),
             Layout::Btrfs => format!("{disk}{partition}1[/@rootfs]"),
             Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux => format!("{disk}{partition}1"),
         };

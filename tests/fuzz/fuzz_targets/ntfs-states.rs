@@ -1,4 +1,4 @@
-//! NTFS' log, the hibernation file and BitLocker's metadata.
+//! NTFS' log and the hibernation file.
 #![no_main]
 
 #[path = "../../../adapters/fs-ntfs/tests/it/states_exercise.rs"]

@@ -1,4 +1,4 @@
-//! XFS volumes, read. mkfs.xfs makes none of less than 16 MiB.
+//! XFS volumes, read and changed, their logs replayed. mkfs.xfs makes none of less than 16 MiB.
 #![no_main]
 
 #[path = "../../../adapters/fs-xfs/tests/it/exercise.rs"]

@@ -3,6 +3,7 @@
 use crate::exercise::exercise;
 use crate::lab::Lab;
 use crate::reading::sample;
+use crate::sierra::sierra;
 use wherry_sdk::testing::{Random, damage};
 
 /// Small disks of each kind of names.
@@ -17,7 +18,10 @@ fn disks() -> Vec<Vec<u8>> {
     std::os::unix::fs::symlink(&long, lab.root().join("link")).unwrap();
     let options: [&[&str]; 4] =
         [&["-R"], &["-J", "--norock"], &["--norock"], &["-iso-level", "4", "-r", "-J"]];
-    options.iter().map(|options| lab.image("/usr/bin/xorrisofs", options)).collect()
+    let mut disks: Vec<Vec<u8>> =
+        options.iter().map(|options| lab.image("/usr/bin/xorrisofs", options)).collect();
+    disks.push(sierra(&lab.image("/usr/bin/genisoimage", &["-iso-level", "2", "-input-charset", "utf-8"])));
+    disks
 }
 
 #[test]

@@ -5,4 +5,6 @@
 mod exercise;
 mod hostile;
 mod lab;
+mod linux;
 mod reading;
+mod sierra;

@@ -1,7 +1,7 @@
-//! Damaged logs and BitLocker metadata, deterministic by seed.
+//! Damaged logs, deterministic by seed.
 
 use crate::idle::{Record, checkpointed};
-use crate::states::{OPEN, Restart, pages, volumes};
+use crate::states::{OPEN, Restart, pages};
 use crate::states_exercise::exercise;
 use fs_ntfs::log;
 use wherry_sdk::bytes::field;
@@ -37,18 +37,4 @@ fn damaged_idle_logs() {
         idle += usize::from(log::judge(bytes.len() as u64, read) == Ok(log::State::Idle));
     }
     assert!((10..490).contains(&idle), "{idle}");
-}
-
-#[test]
-fn damaged_bitlocker() {
-    let volumes = volumes();
-    for seed in 0..500 {
-        let mut bytes = volumes[seed as usize % volumes.len()].0.clone();
-        let (from, to) = if seed % 2 == 0 { (0, 512) } else { (8192, 8192 + 256) };
-        damage(&mut bytes, from, to, seed);
-        exercise(&bytes);
-    }
-    for length in (0..9000).step_by(67) {
-        exercise(&volumes[0].0[..length]);
-    }
 }

@@ -1,13 +1,13 @@
 //! Damaged volumes: no panic, no endless walk, no boundless memory.
 
 use crate::exercise::exercise;
-use crate::images::{Image, find, links, make};
+use crate::images::{Image, check, find, links, make};
 use fs_xfs::Xfs;
 use std::fs;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use wherry_sdk::checksum::crc32c;
-use wherry_sdk::testing::{MemoryBlob, Random, damage, noise};
+use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, damage, noise};
 use wherry_sdk::{ErrorKind, FileSystem};
 
 const SIZE: u64 = 16 << 20;
@@ -38,7 +38,19 @@ const KINDS: &[Kind] = &[
     (b"XAGI", 312, Some(512)),
     (b"IN", 100, Some(512)),
     (b"AB3B", 52, None),
+    (b"AB3C", 52, None),
+    (b"RMB3", 52, None),
+    (b"R3FC", 52, None),
+    (b"IAB3", 52, None),
+    (b"FIB3", 52, None),
+    (b"XAFL", 32, Some(512)),
     (b"BMA3", 64, None),
+    (b"XDF3", 4, None),
+    (b"XSLM", 12, None),
+    (b"XARM", 12, None),
+    (b"ABTC", 0, None),
+    (b"IABT", 0, None),
+    (b"XD2F", 0, None),
     (b"XDB3", 4, None),
     (b"XDD3", 4, None),
     (b"ABTB", 0, None),
@@ -46,6 +58,18 @@ const KINDS: &[Kind] = &[
     (b"XD2B", 0, None),
     (b"XD2D", 0, None),
     (&[0xfe, 0xed, 0xba, 0xbe], 0, Some(512)),
+];
+
+/// Leaves and nodes of directories and attributes, in version 5 and 4; they begin with links to others.
+const LINKED: &[([u8; 2], usize)] = &[
+    ([0x3d, 0xf1], 12),
+    ([0x3d, 0xff], 12),
+    ([0x3e, 0xbe], 12),
+    ([0x3b, 0xee], 12),
+    ([0xd2, 0xf1], 0),
+    ([0xd2, 0xff], 0),
+    ([0xfe, 0xbe], 0),
+    ([0xfb, 0xee], 0),
 ];
 
 /// A volume and the places of its metadata: first byte, length, and where the checksum is (0: none).
@@ -69,6 +93,12 @@ impl Base {
             let here = &bytes[at..];
             let own =
                 |kind: &&Kind| here.starts_with(kind.0) || (kind.0 == b"IN" && here[8..].starts_with(b"IN"));
+            let linked =
+                LINKED.iter().find(|(magic, _)| here[8..].starts_with(magic) && here[10..12] == [0, 0]);
+            if let Some((_, sum)) = linked.filter(|_| at % block == 0) {
+                targets.push((at, block, if fifth { *sum } else { 0 }));
+                continue;
+            }
             let Some((start, sum, length)) = KINDS.iter().find(own) else { continue };
             let length = if *start == b"IN" { inode } else { length.unwrap_or(block) };
             let used = *start != b"IN" || here[2..4] != [0, 0];
@@ -98,14 +128,43 @@ impl Base {
 }
 
 /// Runs `exercise` and says which case it was if that panics.
-fn survives(name: &str, bytes: &[u8]) {
+pub fn survives(name: &str, bytes: &[u8]) {
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| exercise(bytes)));
     assert!(result.is_ok(), "{name} makes it panic");
 }
 
+/// A volume with a directory of many leaves, a file of many pieces, attributes below nodes and away from them.
+fn grown(name: &str) -> Base {
+    let image = make(find(name), 20 << 20, few);
+    let device = FileBlob::open(&image.path).unwrap();
+    let mut fs = Xfs::mount(Box::new(device.clone()), true).unwrap();
+    let blob = |length| MemoryBlob::read_only(noise(length as u64, length));
+    for index in 0..700 {
+        fs.write(&format!("/many/{index} of a long name, so that there are many leaves"), &blob(300), None)
+            .unwrap();
+    }
+    for index in 0..90 {
+        fs.append("/few/10", &blob(4000)).unwrap();
+        fs.append(&format!("/many/{} of a long name, so that there are many leaves", index * 2), &blob(900))
+            .unwrap();
+    }
+    let mut meta = fs.stat("/few/1500").unwrap();
+    meta.attributes =
+        (0..80).map(|index| (format!("user.{index}"), noise(index, index as usize * 40))).collect();
+    fs.set_meta("/few/1500", &meta).unwrap();
+    fs.make_symlink("/away", &"t".repeat(1000), None).unwrap();
+    fs.sync().unwrap();
+    device.apply(&image.path).unwrap();
+    check(&image.path);
+    Base::of(&image)
+}
+
 fn damaged(name: &str, cases: u64) {
-    let base = Base::new(name);
-    assert!(base.targets.len() > 60, "{name}: {}", base.targets.len());
+    damaged_base(name, &Base::new(name), 60, cases);
+}
+
+fn damaged_base(name: &str, base: &Base, least: usize, cases: u64) {
+    assert!(base.targets.len() > least, "{name}: {}", base.targets.len());
     let mut bytes = base.bytes.clone();
     exercise(&bytes);
     for seed in 0..cases {
@@ -128,17 +187,39 @@ fn damaged(name: &str, cases: u64) {
 
 #[test]
 fn damaged_version_5() {
-    damaged("default", 200);
+    damaged("default", 150);
 }
 
 #[test]
 fn damaged_small_blocks() {
-    damaged("1k", 200);
+    damaged("1k", 150);
 }
 
 #[test]
 fn damaged_version_4() {
-    damaged("v4-512", 200);
+    damaged("v4-512", 150);
+}
+
+/// Half of the damage is to blocks that are none of inodes.
+fn damaged_trees(name: &str, cases: u64) {
+    let mut base = grown(name);
+    let inodes = |bytes: &[u8], at: usize| bytes[at..].starts_with(b"IN");
+    let bytes = base.bytes.clone();
+    base.targets.sort_by_key(|(at, ..)| inodes(&bytes, *at));
+    let others = base.targets.iter().filter(|(at, ..)| !inodes(&bytes, *at)).count();
+    base.targets.truncate(others + 40);
+    damaged_base(name, &base, 70, cases);
+}
+
+#[test]
+fn damaged_trees_of_version_5() {
+    damaged_trees("rmapbt", 100);
+    damaged_trees("1k", 100);
+}
+
+#[test]
+fn damaged_trees_of_version_4() {
+    damaged_trees("v4-512", 100);
 }
 
 /// A number of the superblock with a value that makes arithmetic go wrong.

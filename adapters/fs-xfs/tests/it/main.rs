@@ -4,7 +4,13 @@
 
 mod exercise;
 mod hostile;
+mod hostile_log;
 mod images;
+mod large;
 mod linux;
 mod reading;
+mod replay;
+mod sequence;
+mod shared;
+mod special;
 mod used;

@@ -31,6 +31,7 @@ mod index;
 mod installed;
 mod library;
 mod lz4;
+mod lzo;
 mod nash;
 mod rootfs;
 mod stream;

@@ -4,6 +4,7 @@
 
 use super::cpio;
 use super::lz4::Legacy;
+use super::lzo::Lzop;
 use super::rootfs::Rootfs;
 use std::io::{self, BufRead, BufReader, Read};
 use wherry_sdk::{Error, ErrorKind, READ_MOST, Result};
@@ -50,7 +51,7 @@ pub enum Codec {
     Lzma,
     /// xz
     Xz,
-    /// lzop; named, not read
+    /// lzop
     Lzo,
     /// `lz4 -l`: a format without an end mark
     Lz4,
@@ -159,9 +160,7 @@ impl Segment<'_> {
                 source.back(ahead);
                 Ok(unpacked)
             }
-            Codec::Lzo => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "this compression is not read here"))
-            }
+            Codec::Lzo => self.decoded(Lzop::new(source)?),
         }
     }
 

@@ -182,9 +182,10 @@ fn firmware() {
         &found(&tree(root(), vec![esp("grubx64.efi")]), &secure).0,
         &["blocking linux.firmware.secure-boot"],
     );
-    let lilo = root().file("/etc/lilo.conf", "");
+    let settings = format!("boot=/dev/sda\nimage=/boot/vmlinuz-{BUILT_IN}\n  label=a\n  root=/dev/sda1\n");
+    let lilo = root().file("/etc/lilo.conf", settings);
     let lilo = lilo.file("/etc/fstab", "UUID=1111-root / ext4 defaults 0 1\n");
-    same(&found(&tree(lilo, Vec::new()), &virtio()).0, &["blocking linux.boot-loader.unsupported"]);
+    same(&found(&tree(lilo, Vec::new()), &virtio()).0, &["blocking linux.lilo.root"]);
 }
 
 #[test]
@@ -199,6 +200,29 @@ fn storage_of_the_old_machine() {
         &["warning linux.lvm.filter", "warning linux.mdadm.devices", "warning linux.multipath.bindings"],
     );
     assert!(edits.is_empty());
+}
+
+/// A table that names what is inside of an encrypted volume is not wrong for that.
+#[test]
+fn what_the_volumes_say() {
+    let fstab = "UUID=1111-root / ext4 defaults 0 1\nUUID=inside /home ext4 defaults 0 2\n";
+    let part = |id: &str, facts: &[(&str, &str)]| {
+        let place = [("disk.index", "0"), ("partition.number", &id[4..]), ("fs.uuid", id)];
+        MemoryVolume::new(id, &[&place, facts].concat())
+    };
+    let volumes = |hidden: &str| {
+        let asleep = part("mbr:5", &[("fs.kind", "swap"), ("fs.swap.hibernated", "S1SUSPEND")]);
+        vec![asleep, part("mbr:6", &[("fs.kind", hidden), ("fs.luks.tokens", "0: systemd-tpm2")])]
+    };
+    let root = || builtin_guest().file("/etc/fstab", fstab);
+    same(
+        &found(&tree(root(), volumes("crypto_LUKS")), &virtio()).0,
+        &["blocking linux.hibernated", "warning linux.encrypted"],
+    );
+    same(
+        &found(&tree(root(), volumes("ext4")), &virtio()).0,
+        &["blocking linux.hibernated", "blocking linux.fstab.unknown-device"],
+    );
 }
 
 #[test]

@@ -124,6 +124,8 @@ golden! {
     rhel_5: legacy::rhel_5,
     rhel_6: legacy::rhel_6,
     sles_11: legacy::sles_11,
+    xen_pv: legacy::xen_pv,
+    lilo: legacy::lilo,
     opensuse_with_snapshots: current::opensuse,
     fedora_on_btrfs: current::fedora,
     ubuntu_on_btrfs: current::ubuntu,

@@ -62,6 +62,7 @@ fn damaged_streams() {
         &["xz", "--format=lzma"],
         &["zstd", "-q"],
         &["lz4", "-l"],
+        &["lzop"],
     ] {
         let packed = filter(Command::new(codec[0]).args(&codec[1..]), &archive);
         exercise(&packed);

@@ -205,3 +205,141 @@ pub fn sles_11() -> Guest {
         .file("/boot/grub/menu.lst", menu("SUSE Linux Enterprise Server 11 SP4", release, &format!("root={id}1 resume={id}5 splash=silent showopts"), &format!("boot/initrd-{release}")).replace(" /vmlinuz", " /boot/vmlinuz"));
     Guest { tree: tree(root, vec![MemoryVolume::new("mbr:5", SWAP)]), firmware: "bios" }
 }
+
+/// RHEL 5 as Xen ran it: PyGrub reads the menu, the kernel runs on Xen only, logins are on its console.
+pub fn xen_pv() -> Guest {
+    let kernel = Kernel { release: "2.6.18-398.el5xen", sets: vec![SCSI, DM, XEN_SOURCE] };
+    let drivers = ["xenblk", "jbd", "ext3"];
+    let init = format!(
+        "#!/bin/nash\nmount -t proc /proc /proc\nmkblkdevs\n{}mkblkdevs\nmkrootdev -t ext3 -o defaults,ro /dev/xvda1\nmount /sysroot\nswitchroot\n",
+        loading(&drivers)
+    );
+    let release = kernel.release;
+    let root = kernel
+        .install(MemoryVolume::new("mbr:1", ROOT), "/lib")
+        .file("/etc/redhat-release", "CentOS release 5.11 (Final)\n")
+        .file("/etc/fstab", "/dev/xvda1 / ext3 defaults 1 1\n")
+        .file("/etc/inittab", "id:3:initdefault:\nco:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav\n#1:2345:respawn:/sbin/mingetty tty1\n#2:2345:respawn:/sbin/mingetty tty2\n")
+        .file("/etc/securetty", "console\nxvc0\ntty1\n")
+        .file("/etc/modprobe.conf", "alias eth0 xennet\nalias scsi_hostadapter xenblk\n")
+        .file("/sbin/mkinitrd", "#!/bin/bash\n")
+        .file("/sbin/nash", "")
+        .file("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n")
+        .file(&format!("/boot/vmlinuz-{release}"), vmlinuz(release))
+        .file(&format!("/boot/initrd-{release}.img"), nash(&kernel, &init, &drivers))
+        .file(&format!("/boot/config-{release}"), "CONFIG_X86_64_XEN=y\n")
+        .file("/boot/grub/menu.lst", menu("CentOS", release, "ro root=/dev/xvda1 console=xvc0", &format!("boot/initrd-{release}.img")).replace(" /vmlinuz", " /boot/vmlinuz"));
+    Guest { tree: tree(root, Vec::new()), firmware: "bios" }
+}
+
+/// Slackware with a kernel that has the drivers of old machines in it: LILO starts it from a map.
+pub fn lilo() -> Guest {
+    let kernel = Kernel { release: "5.15.145", sets: today() };
+    let release = kernel.release;
+    let root = kernel
+        .install(MemoryVolume::new("mbr:1", ROOT), "/lib")
+        .file("/etc/slackware-version", "Slackware 15.0\n")
+        .file("/etc/fstab", "/dev/sda1 / ext4 defaults 1 1\n")
+        .file("/etc/lilo.conf", "boot = /dev/sda\nroot = /dev/sda1\nimage = /boot/vmlinuz\n  label = Linux\n  read-only\n")
+        .file(&format!("/boot/vmlinuz-huge-{release}"), vmlinuz(release))
+        .symlink("/boot/vmlinuz", &format!("vmlinuz-huge-{release}"))
+        .file(&format!("/boot/config-{release}"), "CONFIG_SATA_AHCI=y\nCONFIG_BLK_DEV_SD=y\nCONFIG_FUSION_SPI=y\nCONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_BLK=y\n");
+    Guest { tree: tree(root, Vec::new()), firmware: "bios" }
+}
+
+/// SLES 10: files of the network are called by addresses, udev's rules by the names of its time.
+#[test]
+fn files_that_are_called_by_addresses() {
+    let rule = |mac: &str| {
+        format!(
+            "SUBSYSTEM==\"net\", ACTION==\"add\", SYSFS{{address}}==\"{mac}\", IMPORT=\"/lib/udev/rename_netiface %k eth0\"\n"
+        )
+    };
+    let root = built_in(MemoryVolume::new("mbr:1", ROOT))
+        .file("/etc/SuSE-release", "SUSE Linux Enterprise Server 10 (x86_64)\nVERSION = 10\n")
+        .file("/etc/fstab", "UUID=1111-root / ext3 defaults 1 1\n")
+        .file("/boot/grub/stage2", "")
+        .file(
+            "/boot/grub/menu.lst",
+            menu("SLES", BUILT_IN, "root=UUID=1111-root", "boot/initrd")
+                .replace(" /vmlinuz", " /boot/vmlinuz"),
+        )
+        .file(&format!("/boot/vmlinuz-{BUILT_IN}"), vmlinuz(BUILT_IN))
+        .file("/boot/initrd", "")
+        .file(
+            "/etc/sysconfig/network/ifcfg-eth-id-00:50:56:aa:00:01",
+            "BOOTPROTO='static'\nIPADDR='192.0.2.9'\n",
+        )
+        .file("/etc/udev/rules.d/30-net_persistent_names.rules", rule("00:50:56:aa:00:01"));
+    let tree = tree(root, Vec::new());
+    same(
+        &edits(&tree, &virtio(), &nics(&["52:54:00:00:00:01"])),
+        &[
+            "write /etc/udev/rules.d/30-net_persistent_names.rules",
+            &format!("- {}", rule("00:50:56:aa:00:01").trim_end()),
+            &format!("+ {}", rule("52:54:00:00:00:01").trim_end()),
+            "rename /etc/sysconfig/network/ifcfg-eth-id-00:50:56:aa:00:01",
+            "+ /etc/sysconfig/network/ifcfg-eth-id-52:54:00:00:00:01",
+        ],
+    );
+}
+
+/// A login on Xen's console moves to the serial line that the target has, where root may log in as well.
+#[test]
+fn a_login_on_the_serial_line() {
+    let serial = wherry_sdk::fact("serial-console", "ttyS0");
+    let profile = wherry_sdk::DeviceProfile { facts: vec![serial], ..virtio() };
+    let Guest { tree, .. } = xen_pv();
+    let (_, all) = adapt(&tree, &profile, &[]);
+    let shown = shown(&all);
+    let at = shown.iter().position(|line| line == "write /etc/inittab").unwrap();
+    same(
+        &shown[at..at + 9],
+        &[
+            "write /etc/inittab",
+            "- co:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav",
+            "- #1:2345:respawn:/sbin/mingetty tty1",
+            "- #2:2345:respawn:/sbin/mingetty tty2",
+            "+ co:2345:respawn:/sbin/agetty ttyS0 9600 vt100-nav",
+            "+ 1:2345:respawn:/sbin/mingetty tty1",
+            "+ 2:2345:respawn:/sbin/mingetty tty2",
+            "write /etc/securetty",
+            "+ ttyS0",
+        ],
+    );
+    assert!(shown.iter().any(|line| line.ends_with("root=UUID=1111-root console=ttyS0")), "{shown:?}");
+}
+
+/// Hyper-V's IDE disks are the synthetic driver's where the kernel has it, and nobody else's where it has not.
+#[test]
+fn ide_of_hyper_v() {
+    let added = |guest: Guest| {
+        let machine = "generation-1".to_owned();
+        let profile = wherry_sdk::DeviceProfile { disk_bus: "ide".into(), machine, ..virtio() };
+        let (_, all) = adapt(&guest.tree, &profile, &[]);
+        all.iter().find(|edit| edit.action == "append").map(|edit| edit.reason.clone())
+    };
+    assert!(added(rhel_6()).unwrap().ends_with("it lacks hv_vmbus, scsi_mod, hv_storvsc, sd_mod"));
+    // built in
+    assert_eq!(added(rhel_5()), None);
+}
+
+/// RHEL 6 for UEFI: GRUB legacy's program and its menu are found under the fallback's name.
+#[test]
+fn grub_legacy_of_uefi() {
+    let arguments = "root=UUID=1111-root console=tty0";
+    let esp = MemoryVolume::new("gpt:3", ESP)
+        .file("/EFI/redhat/grub.efi", "grub")
+        .file("/EFI/redhat/grub.conf", menu("RHEL", BUILT_IN, arguments, "initrd"));
+    let table = "UUID=1111-root / ext4 defaults 1 1\nUUID=ABCD-0001 /boot/efi vfat defaults 0 0\n";
+    let root = built_in(MemoryVolume::new("gpt:1", ROOT))
+        .file("/etc/redhat-release", "Red Hat Enterprise Linux Server release 6.10 (Santiago)\n")
+        .file("/etc/fstab", table)
+        .directory("/boot/efi")
+        .symlink("/boot/grub/grub.conf", "../efi/EFI/redhat/grub.conf")
+        .file(&format!("/boot/vmlinuz-{BUILT_IN}"), vmlinuz(BUILT_IN))
+        .file("/boot/initrd", "");
+    let lines = edits(&tree(root, vec![esp]), &virtio_uefi(), &[]);
+    let written: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("write ")).collect();
+    assert_eq!(written, ["/boot/efi/EFI/BOOT/BOOTX64.EFI", "/boot/efi/EFI/BOOT/BOOTX64.conf"]);
+}

@@ -155,3 +155,7 @@ impl Kernel {
         if lib == "/usr/lib" { root.symlink("/lib", "usr/lib") } else { root }
     }
 }
+
+/// XenSource's drivers.
+pub const XEN_SOURCE: &[Module] =
+    &[m("drivers/xen/blkfront/xenblk", &[], ""), m("drivers/xen/netfront/xennet", &[], "")];

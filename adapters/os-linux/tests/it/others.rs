@@ -1,4 +1,4 @@
-//! Alpine with extlinux, Arch with systemd-boot and unified kernel images, a btrfs subvolume, a copy of a system.
+//! Alpine with extlinux, Arch with systemd-boot, a copy of a system.
 
 use crate::initramfs_guest::{Base, kernel};
 use crate::system::*;
@@ -84,48 +84,49 @@ fn arch_with_systemd_boot() {
     );
 }
 
-/// A PE file with sections `.uname` and `.initrd`.
-fn unified(release: &str, initrd: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 0x400];
-    bytes[60..64].copy_from_slice(&0x80u32.to_le_bytes());
-    bytes[0x80..0x84].copy_from_slice(b"PE\0\0");
-    bytes[0x86..0x88].copy_from_slice(&2u16.to_le_bytes());
-    let mut at = 0x98;
-    for (name, content) in [(".uname", release.as_bytes()), (".initrd", initrd)] {
-        bytes[at..at + name.len()].copy_from_slice(name.as_bytes());
-        let (offset, length) = (bytes.len() as u32, content.len() as u32);
-        bytes[at + 8..at + 12].copy_from_slice(&length.to_le_bytes());
-        bytes[at + 16..at + 20].copy_from_slice(&length.next_multiple_of(512).to_le_bytes());
-        bytes[at + 20..at + 24].copy_from_slice(&offset.to_le_bytes());
-        bytes.extend(content);
-        bytes.resize(bytes.len().next_multiple_of(512), 0);
-        at += 40;
-    }
-    bytes
+/// Systems without a name, with one that nobody knows, and of another kind.
+#[test]
+fn what_a_linux_is() {
+    let volume =
+        || MemoryVolume::new("mbr:1", ROOT).file("/etc/fstab", "UUID=1111-root / ext4 defaults 0 1\n");
+    let named = |volume| {
+        Linux::identify(&tree(volume, Vec::new()))
+            .unwrap()
+            .map(|os| format!("{} {} {}", os.id, os.version, os.product))
+    };
+    assert_eq!(named(volume()), None);
+    assert_eq!(named(volume().file("/etc/passwd", "")).as_deref(), Some("linux  Linux"));
+    let own = volume().file("/etc/neverheard-release", "Never Heard Server 3.1\n");
+    assert_eq!(named(own).as_deref(), Some("neverheard 3.1 Never Heard Server 3.1"));
+    let other = volume().file("/etc/os-release", "ID=freebsd\nVERSION_ID=14.1\n").file("/etc/passwd", "");
+    assert_eq!(named(other.file("/boot/kernel/kernel", "")), None);
 }
 
+/// Two subvolumes hold a system; the table of both names the second by its number.
 #[test]
-fn unified_kernel_images() {
-    let release = &kernel().0;
-    let guest = |image: Vec<u8>| {
-        let esp = MemoryVolume::new("gpt:3", ESP)
-            .file("/EFI/BOOT/BOOTX64.EFI", "systemd-boot")
-            .file("/EFI/Linux/linux.efi", image);
-        let root = with_modules(MemoryVolume::new("gpt:1", ROOT))
-            .file("/etc/os-release", "ID=fedora\n")
-            .file("/etc/fstab", "UUID=ABCD-0001 /efi vfat defaults 0 0\n");
-        tree(root, vec![esp])
+fn a_subvolume_by_its_number() {
+    let facts = [
+        ("fs.kind", "btrfs"),
+        ("fs.uuid", "b"),
+        ("fs.subvolumes", "300 /old\n301 /system"),
+        ("disk.index", "0"),
+        ("partition.number", "1"),
+    ];
+    let table = "UUID=b / btrfs rw,subvolid=301 0 0\nUUID=b /boot/grub btrfs subvolid=5 0 0\n";
+    let system = |volume: MemoryVolume, inside: &str, version: u32| {
+        volume
+            .file(&format!("{inside}/etc/os-release"), format!("ID=arch\nVERSION_ID={version}\n"))
+            .file(&format!("{inside}/etc/fstab"), table)
+            .directory(&format!("{inside}/boot/grub"))
     };
-    let result = |image: Vec<u8>| {
-        let (adaptation, edits) = adapt(&guest(image), &virtio_uefi(), &[]);
-        assert_eq!(shown(&edits), Vec::<String>::new());
-        concerns(&adaptation)
-    };
-    let complete = Base::new(true).dracut().modules(&["virtio_pci", "virtio_blk"]).pack();
-    assert_eq!(result(unified(release, &complete)), Vec::<String>::new());
-    let old = Base::new(true).dracut().modules(OLD).pack();
-    assert_eq!(result(unified(release, &old)), ["blocking linux.uki.driver-missing"]);
-    assert_eq!(result(b"not a PE file".to_vec()), ["blocking linux.uki.unknown"]);
+    let volume =
+        system(system(MemoryVolume::new("mbr:1", &facts), "/old", 1), "/system", 2).file("/grub.cfg", "");
+    let tree = tree(volume, Vec::new());
+    let os = identify(&tree);
+    assert_eq!((os.version.as_str(), of(&os, "root.subvolume")), ("2", Some("/system")));
+    assert_eq!(of(&os, "other-root.0"), Some("mbr:1:/old"));
+    assert_eq!(of(&os, "mount./boot/grub"), Some("UUID=b mbr:1"));
+    assert_eq!(tree.text("/boot/grub/grub.cfg"), "");
 }
 
 /// A rescue copy comes first, but says itself that its root is elsewhere.

@@ -128,6 +128,7 @@ fn centos_6() {
     let rule = "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{address}==\"00:50:56:aa:00:01\", ATTR{type}==\"1\", KERNEL==\"eth*\", NAME=\"eth0\"\n";
     let root = with_modules(MemoryVolume::new("mbr:1", ROOT))
         .file("/etc/redhat-release", "CentOS release 6.10 (Final)\n")
+        .file("/boot/grub/stage2", "")
         .file("/usr/share/dracut/x", "")
         .directory("/etc/dracut.conf.d")
         .file("/etc/fstab", "/dev/sda1 / ext4 defaults 1 1\n/dev/sda5 swap swap defaults 0 0\n")

@@ -9,7 +9,28 @@ use wherry_sdk::testing::damage;
 fn rich() -> Vec<u8> {
     let logicals = [
         logical("root", &[&striped(0, 4, &[("pv0", 2)]), &striped(4, 4, &[("pv0", 8), ("pv0", 12)])]),
-        logical("odd", &["start_extent = 0 extent_count = 1 type = \"thin\""]),
+        logical("odd", &[&striped(0, 1, &[("pv0", 14)])]),
+        logical(
+            "mirror",
+            &["start_extent = 0 extent_count = 1 type = \"mirror\" mirrors = [\"odd\", 0, \"pv0\", 15]"],
+        ),
+        logical(
+            "raid",
+            &["start_extent = 0 extent_count = 2 type = \"raid5_ls\" device_count = 3 stripe_size = 128 \
+               raids = [\"x_rmeta_0\", \"odd\", \"x_rmeta_1\", \"odd\", \"x_rmeta_2\", \"odd\"]"],
+        ),
+        logical(
+            "pool",
+            &[
+                "start_extent = 0 extent_count = 1 type = \"thin-pool\" metadata = \"odd\" pool = \"root\" transaction_id = 1",
+            ],
+        ),
+        logical(
+            "thin",
+            &[
+                "start_extent = 0 extent_count = 9 type = \"thin\" thin_pool = \"pool\" device_id = 1 external_origin = \"odd\"",
+            ],
+        ),
         logical(
             "snap",
             &["start_extent = 0 extent_count = 1 type = \"snapshot\" origin = \"root\" cow_store = \"odd\""],

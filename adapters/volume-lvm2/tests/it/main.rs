@@ -6,6 +6,7 @@ mod exercise;
 mod groups;
 mod hostile;
 mod lab;
+mod linux;
 mod made;
 mod metadata;
 mod refusals;

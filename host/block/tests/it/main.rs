@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod luks;
+#[cfg(test)]
 mod mapped;
 #[cfg(test)]
 mod model;

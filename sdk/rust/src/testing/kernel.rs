@@ -15,12 +15,17 @@ const PATIENCE: &str = "300";
 /// be there. Returns what the driver said. Panics when it does not mount, when anything cannot be read, and where the
 /// kernel was not made.
 pub fn unpack(volume: &Path, driver: &str, folder: &Path) -> String {
+    unpack_with(volume, driver, "ro", folder)
+}
+
+/// The same with options that the driver needs, which begin with `ro`.
+pub fn unpack_with(volume: &Path, driver: &str, options: &str, folder: &Path) -> String {
     let kernel = kernel();
     let tar = folder.with_extension("tar");
     File::create(&tar)
         .and_then(|file| file.set_len(TAR_MOST))
         .unwrap_or_else(|e| panic!("{}: {e}", tar.display()));
-    let said = linux(&kernel, volume, driver, &tar, "ro");
+    let said = linux(&kernel, volume, driver, &tar, options);
     run(Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(folder));
     std::fs::remove_file(&tar).unwrap_or_else(|e| panic!("{}: {e}", tar.display()));
     said.lines().filter(|line| line.contains(driver)).map(|line| format!("{}\n", line.trim_end())).collect()
@@ -69,8 +74,8 @@ fn qemu(kernel: &Path, volume: &Path, driver: &str, tar: &Path, options: &str) -
     command.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(kernel.join("initrd"));
     let words = format!("console=ttyS0 quiet panic=-1 wherry.driver={driver} wherry.options={options}");
     command.args(["-append", &words]);
-    let modes =
-        if options == "ro" { ["readonly=on", "readonly=off"] } else { ["readonly=off", "readonly=on"] };
+    let reading = options == "ro" || options.starts_with("ro,");
+    let modes = if reading { ["readonly=on", "readonly=off"] } else { ["readonly=off", "readonly=on"] };
     for (path, mode) in [volume, tar].into_iter().zip(modes) {
         let path = path.display().to_string().replace(',', ",,");
         command.args(["-drive", &format!("file={path},format=raw,if=virtio,cache=unsafe,{mode}")]);

@@ -1,7 +1,7 @@
 //! What a volume adapter's tests need.
 
 use super::MemoryBlob;
-use crate::volume::Layout;
+use crate::volume::{Layout, ZEROES};
 use crate::{Blob, VolumeMap};
 use std::collections::BTreeSet;
 
@@ -13,7 +13,15 @@ use std::collections::BTreeSet;
 pub fn scan<V: VolumeMap>(devices: &[&[u8]]) -> Layout {
     let blobs: Vec<Box<dyn Blob>> =
         devices.iter().map(|bytes| Box::new(MemoryBlob::read_only(*bytes)) as Box<dyn Blob>).collect();
-    let layout = V::scan(&blobs).expect("what is damaged becomes a concern");
+    scan_blobs::<V>(&blobs)
+}
+
+/// The same of devices that are anything.
+///
+/// # Panics
+/// As [`scan`].
+pub fn scan_blobs<V: VolumeMap>(devices: &[Box<dyn Blob>]) -> Layout {
+    let layout = V::scan(devices).expect("what is damaged becomes a concern");
     let ids: BTreeSet<&str> = layout.parts.iter().map(|part| part.id.as_str()).collect();
     assert_eq!(ids.len(), layout.parts.len(), "every part has an id of its own");
     assert!(layout.parts.iter().map(|part| part.segments.len()).sum::<usize>() <= 1 << 20);
@@ -23,7 +31,11 @@ pub fn scan<V: VolumeMap>(devices: &[&[u8]]) -> Layout {
             assert_eq!(segment.logical, end, "{}: no gaps", part.id);
             assert!(segment.length > 0);
             end = segment.logical.checked_add(segment.length).expect("no overflow");
-            let size = devices[segment.device as usize].len() as u64;
+            if segment.device == ZEROES {
+                assert_eq!(segment.offset, 0, "{}: zeroes lie nowhere", part.id);
+                continue;
+            }
+            let size = devices[segment.device as usize].size();
             let last = segment.offset.checked_add(segment.length).expect("no overflow");
             assert!(last <= size, "{}: within the device", part.id);
         }

@@ -1,13 +1,13 @@
-//! Volumes that BitLocker encrypted: named, with what their metadata says in the clear, and refused.
+//! Volumes that BitLocker encrypted: named, with what their metadata says in the clear, and not mounted.
 //!
 //! Source: libbde's "BitLocker Drive Encryption (BDE) format"; states and the identifier of volumes where only used space
 //! is encrypted: dislocker and cryptsetup's BITLK.
 
-use crate::bytes::{part, u16_at, u32_at, u64_at, units};
+use wherry_sdk::bytes::{part, u16_at, u32_at, u64_at};
 use wherry_sdk::checksum::crc32;
 use wherry_sdk::filesystem::Identity;
 use wherry_sdk::image::Uuid;
-use wherry_sdk::{Blob, Error, Fact, Result, fact};
+use wherry_sdk::{Blob, Encrypted, Fact, Locked, Result, fact, find};
 
 /// What volumes and blocks of metadata start with.
 const SIGNATURE: &[u8] = b"-FVE-FS-";
@@ -32,6 +32,8 @@ const MASTER_KEY: u16 = 2;
 const DESCRIPTION: u16 = 7;
 /// Entries that are looked at.
 const ENTRIES_MOST: usize = 1000;
+/// The kind of a protector that protects nothing.
+const CLEAR_KEY: &str = "clear key";
 
 /// Where a volume's metadata is.
 struct Place {
@@ -39,49 +41,52 @@ struct Place {
     blocks: Vec<u64>,
 }
 
-/// What BitLocker says of the volume; none if it is not one of its own.
-pub fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
-    if device.size() < 512 {
-        return Ok(None);
+/// A volume that BitLocker encrypted.
+pub struct BitLocker;
+
+/// The adapter.
+pub type Driver = Locked<BitLocker>;
+
+impl Encrypted for BitLocker {
+    fn probe(device: &dyn Blob) -> Result<Option<Identity>> {
+        if device.size() < 512 {
+            return Ok(None);
+        }
+        let sector = device.read(0, 512)?;
+        let Some(place) = place(&sector) else { return Ok(None) };
+        let mut identity = Identity {
+            kind: "bitlocker".into(),
+            uuid: None,
+            label: None,
+            block: 512,
+            size: device.size(),
+            clean: true,
+            facts: vec![fact("bitlocker.version", place.version)],
+        };
+        let blocks = place.blocks.iter().filter_map(|at| metadata(device, *at).transpose());
+        let blocks = blocks.collect::<Result<Vec<_>>>()?;
+        // Copies of each other; one that was written to its end, if there is one.
+        if let Some(block) = blocks.iter().find(|block| is_whole(block)).or(blocks.first()) {
+            identity.uuid = Some(Uuid::from_guid(part(block, HEADER + 16, 16)).to_string());
+            identity.facts.extend(describe(block));
+        }
+        Ok(Some(identity))
     }
-    let sector = device.read(0, 512)?;
-    let Some(place) = find(&sector) else { return Ok(None) };
-    let mut facts = vec![fact("bitlocker.version", place.version)];
-    let mut identity = Identity {
-        kind: "bitlocker".into(),
-        uuid: None,
-        label: None,
-        block: 512,
-        size: device.size(),
-        clean: true,
-        facts: Vec::new(),
-    };
-    let blocks = place.blocks.iter().filter_map(|at| metadata(device, *at).transpose());
-    let blocks = blocks.collect::<Result<Vec<_>>>()?;
-    // Copies of each other; one that was written to its end, if there is one.
-    if let Some(block) = blocks.iter().find(|block| is_whole(block)).or(blocks.first()) {
-        identity.uuid = Some(Uuid::from_guid(part(block, HEADER + 16, 16)).to_string());
-        facts.extend(describe(block));
+
+    fn refusal(identity: &Identity) -> String {
+        let open =
+            find(&identity.facts, "bitlocker.protectors").is_some_and(|kinds| kinds.contains(CLEAR_KEY));
+        let why = if open {
+            "it is encrypted by BitLocker, although the key for it lies open on it (suspended, or not yet done)"
+        } else {
+            "it is encrypted by BitLocker"
+        };
+        let remedy = "decrypt it on the source with manage-bde -off, and wait until manage-bde -status says that it is done";
+        format!("{why}: {remedy}; to suspend its protectors is not enough")
     }
-    identity.facts = facts;
-    Ok(Some(identity))
 }
 
-/// Why such a volume is not mounted, if this is one.
-pub fn refusal(device: &dyn Blob) -> Result<Option<Error>> {
-    let Some(identity) = probe(device)? else { return Ok(None) };
-    let open =
-        identity.facts.iter().any(|fact| fact.key == "bitlocker.protectors" && fact.value.contains("clear"));
-    let why = if open {
-        "it is encrypted by BitLocker, although the key for it lies open on it (suspended, or not yet done)"
-    } else {
-        "it is encrypted by BitLocker"
-    };
-    let remedy = "decrypt it on the source with manage-bde -off, and wait until manage-bde -status says that it is done";
-    Ok(Some(Error::unsupported(format!("{why}: {remedy}; to suspend its protectors is not enough"))))
-}
-
-fn find(sector: &[u8]) -> Option<Place> {
+fn place(sector: &[u8]) -> Option<Place> {
     let offsets = |at: usize| (0..3).map(|index| u64_at(sector, at + index * 8)).collect();
     let known = |at: usize| IDENTIFIERS.contains(&Uuid::from_guid(part(sector, at, 16)).to_string().as_str());
     match part(sector, 3, 8) {
@@ -135,8 +140,7 @@ fn describe(block: &[u8]) -> Vec<Fact> {
         match u16_at(entry, 2) {
             MASTER_KEY if length >= 36 => protectors.push(protector(u16_at(entry, 34))),
             DESCRIPTION => {
-                let text = String::from_utf16_lossy(&units(part(entry, 8, length)));
-                facts.push(fact("bitlocker.description", text.trim_end_matches('\0')));
+                facts.push(fact("bitlocker.description", text(part(entry, 8, length))));
             }
             _ => {}
         }
@@ -144,6 +148,12 @@ fn describe(block: &[u8]) -> Vec<Fact> {
     }
     facts.push(fact("bitlocker.protectors", protectors.join(", ")));
     facts
+}
+
+/// UTF-16 up to its end.
+fn text(bytes: &[u8]) -> String {
+    let units = bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair));
+    String::from_utf16_lossy(&units.take_while(|unit| *unit != 0).collect::<Vec<_>>())
 }
 
 fn method(number: u16) -> String {
@@ -171,7 +181,7 @@ fn state(number: u16) -> String {
 
 fn protector(number: u16) -> String {
     match number {
-        0x0000 => "clear key".into(),
+        0x0000 => CLEAR_KEY.into(),
         0x0100 => "TPM".into(),
         0x0200 => "startup key".into(),
         0x0500 => "TPM and PIN".into(),
@@ -181,3 +191,5 @@ fn protector(number: u16) -> String {
         other => format!("unknown ({other:#06x})"),
     }
 }
+
+wherry_sdk::register_filesystem_driver!(Driver, "../adapter.toml");

@@ -1,0 +1,40 @@
+//! Solaris and illumos guests: what system lives in the volumes, and the edits that let it boot on other hardware.
+
+mod adapt;
+mod aliases;
+mod archive;
+mod boot;
+pub mod cpio;
+mod devices;
+mod files;
+pub mod hsfs;
+mod identify;
+mod instances;
+mod menu;
+mod metadevices;
+mod mounts;
+mod names;
+mod network;
+mod release;
+mod storage;
+mod vfstab;
+mod work;
+mod zfs;
+mod zones;
+
+use wherry_sdk::source::{Adaptation, OperatingSystem};
+use wherry_sdk::{DeviceProfile, Fact, Result, SourceOs, Tree};
+
+/// The adapter.
+pub struct Solaris;
+
+impl SourceOs for Solaris {
+    fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>> {
+        identify::identify(guest)
+    }
+    fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation> {
+        adapt::adapt(guest, profile, options)
+    }
+}
+
+wherry_sdk::register_source_os!(Solaris, "../adapter.toml");
