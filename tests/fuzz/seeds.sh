@@ -550,6 +550,13 @@ for options in '' '--csum xxhash' '-O ^no-holes'; do
     pack "$scratch/btrfs" "$(printf %s "btrfs$options" | tr -dc 'a-z0-9')"
 done
 
+# Two superblocks of one file system.
+folder btrfs-devices
+blank "$scratch/one" 128M && blank "$scratch/two" 128M
+mkfs.btrfs -q -f "$scratch/one" "$scratch/two" >/dev/null 2>&1
+for device in one two; do dd if="$scratch/$device" bs=4096 skip=16 count=1 status=none; done >both
+rm "$scratch/one" "$scratch/two"
+
 # Which blocks of a pool become which, for the first blocks that are read: the target has the pools themselves.
 folder zfs
 for pool in 0 1; do

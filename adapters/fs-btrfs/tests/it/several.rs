@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
+use wherry_sdk::checksum::crc32c;
 use wherry_sdk::testing::filesystem::{Files, assert_same, attributes, from_adapter, from_directory};
-use wherry_sdk::testing::{FileBlob, can_loop, noise, run};
-use wherry_sdk::{ErrorKind, FileSystem, find};
+use wherry_sdk::testing::{FileBlob, Random, can_loop, damage, noise, run};
+use wherry_sdk::{Blob, ErrorKind, FileSystem, find};
 
 const SIZE: u64 = 160 << 20;
 
@@ -228,4 +229,47 @@ fn parity() {
     let mut fs = Driver::mount(Box::new(device), false).unwrap();
     let error = fs.read("/file", 0, 100).unwrap_err();
     assert!(error.kind == ErrorKind::Unsupported && error.message.contains("RAID5"), "{error:?}");
+}
+
+/// Damaged superblocks and chunks, with their sums made right: no panic, no endless walk.
+#[test]
+fn damaged_members_and_chunks() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for profile in [&PROFILES[2], &PROFILES[3]] {
+        let Some(several) = Several::new(profile, "head -c 1000000 \"$NOISE\" > file") else { return };
+        let joined = several.joined();
+        let whole = FileBlob::open(&joined).unwrap();
+        let first = whole.read(64 << 10, 4096).unwrap();
+        let chunks = wherry_sdk::bytes::field(&first, 88, 8);
+        let is_chunks = |at: &u64| whole.read(at + 48, 8).unwrap() == chunks;
+        let leaves: Vec<u64> = (1 << 20..whole.size()).step_by(4096).filter(is_chunks).collect();
+        assert!(!leaves.is_empty());
+        let mut mounted = 0;
+        for seed in 0..150 {
+            let device = FileBlob::open(&joined).unwrap();
+            let mut random = Random::new(seed);
+            let (at, from, to, length) = match seed % 3 {
+                0 => ((64 << 10) + SIZE * random.below(profile.2 as u64), 130, 300, 4096),
+                1 => (64 << 10, 811, 1100, 4096),
+                // Items of a leaf are at its end.
+                _ => (leaves[random.below(leaves.len() as u64) as usize], 15_000, 16_384, 16_384),
+            };
+            let mut block = device.read(at, length).unwrap();
+            damage(&mut block, from, to, seed);
+            let sum = !crc32c(!0, &block[32..]);
+            block[..4].copy_from_slice(&sum.to_le_bytes());
+            device.write(at, &block).unwrap();
+            let _ = Driver::probe(&device);
+            for writable in [false, true] {
+                let Ok(mut fs) = Driver::mount(Box::new(device.clone()), writable) else { continue };
+                mounted += 1;
+                let _ = fs.read("/file", 0, 1_000_000);
+                let _ = fs.used(0, 100);
+                let content = wherry_sdk::testing::MemoryBlob::read_only(noise(1, 300_000));
+                let _ = fs.write("/new", &content, None);
+                let _ = fs.sync();
+            }
+        }
+        assert!(mounted > 20, "{mounted}");
+    }
 }
