@@ -156,7 +156,7 @@ impl<'a> Pool<'a> {
         while at < end {
             let number = at / dnode.block;
             let within = (at - number * dnode.block) as usize;
-            let take = ((number + 1) * dnode.block).min(end).saturating_sub(at) as usize;
+            let take = (number + 1).saturating_mul(dnode.block).min(end).saturating_sub(at) as usize;
             if let Some(block) = self.block(dnode, number)? {
                 content.big = block.big;
                 content.bytes.extend_from_slice(part(&block.bytes, within, take));

@@ -241,10 +241,10 @@ impl State<'_> {
         let size = 1u64 << area.shift;
         let mut wrong = false;
         self.changes(&object, |change| {
-            let from = change.offset.checked_shl(area.ashift);
+            let from = change.offset.checked_mul(1 << area.ashift);
             let to = change
                 .count
-                .checked_shl(area.ashift)
+                .checked_mul(1 << area.ashift)
                 .zip(from)
                 .and_then(|(size, from)| from.checked_add(size));
             match from.zip(to).filter(|(_, to)| *to <= size) {

@@ -34,6 +34,8 @@ const PAGE_MOST: usize = 4 << 20;
 const LEAVES_MOST: u64 = 1 << 18;
 /// log2 of the pointers in a table.
 const TABLE_MOST: u64 = 24;
+/// Bits of a cursor that count entries in a block, which has fewer than a million.
+const CURSOR: u32 = 24;
 /// What is read of one object at once where all of it is wanted.
 const ENTRIES_MOST: usize = 1 << 16;
 /// ECMA-182, reflected (ZFS_CRC64_POLY).
@@ -168,7 +170,11 @@ impl Pool<'_> {
         let half = block.len() as u64 / 2;
         let at = if blocks == 0 { Some(half) } else { start.checked_mul(dnode.block) };
         let room = if blocks == 0 { half } else { blocks.saturating_mul(dnode.block) };
-        let at = at.filter(|at| shift <= TABLE_MOST && 8u64 << shift <= room && *at < dnode.size());
+        let at = at.filter(|at| {
+            shift <= TABLE_MOST
+                && 8u64 << shift <= room
+                && at.checked_add(room).is_some_and(|end| end <= dnode.size())
+        });
         let at = at.ok_or_else(|| bad("has a table that makes no sense"))?;
         let header = Header { salt: block.u64(80), flags: block.u64(96), normalised: block.u64(88) != 0 };
         Ok(Form::Large { table: Table { at, shift: shift as u32 }, header })
@@ -211,7 +217,7 @@ impl Pool<'_> {
 
     /// Entries from a cursor on (0 first), a leaf or more at a time, with what the cursor is behind each; false at the end.
     pub fn zap_page(&mut self, dnode: &Dnode, start: u64, most: usize) -> Result<(Vec<(Entry, u64)>, bool)> {
-        let (first, skip) = (start >> 16, (start & 0xffff) as usize);
+        let (first, skip) = (start >> CURSOR, (start & ((1 << CURSOR) - 1)) as usize);
         let (leaves, flags) = match self.zap_form(dnode)? {
             Form::Small => (vec![0], None),
             Form::Large { table, header } => (self.leaves(dnode, table)?, Some(header.flags)),
@@ -228,8 +234,7 @@ impl Pool<'_> {
                     return Ok((page, true));
                 }
                 taken += entry.name.len() + entry.value.len() + 64;
-                // A small one has at most 16384 entries, a leaf fewer.
-                page.push((entry, (number as u64) << 16 | (index as u64 + 1)));
+                page.push((entry, (number as u64) << CURSOR | (index as u64 + 1)));
             }
         }
         Ok((page, false))
