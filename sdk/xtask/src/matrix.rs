@@ -27,15 +27,16 @@ const fn case(kind: &'static str, bus: &'static str) -> Case {
 const USUAL: [Case; 6] = [
     case("ext4", "virtio-blk"),
     case("ext4", "virtio-scsi"),
-    case("ext4", "nvme"),
-    case("uefi", "virtio-blk"),
+    case("uefi", "nvme"),
     case("lvm", "virtio-blk"),
+    case("btrfs", "virtio-blk"),
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
 const HEAVY: [Case; 16] = [
     case("uefi", "virtio-scsi"),
-    case("uefi", "nvme"),
+    case("uefi", "virtio-blk"),
+    case("ext4", "nvme"),
     case("lvm", "virtio-scsi"),
     case("lvm", "nvme"),
     case("dracut", "virtio-scsi"),
@@ -45,7 +46,6 @@ const HEAVY: [Case; 16] = [
     case("uefi", "ahci"),
     case("lvm", "ahci"),
     case("xfs", "virtio-blk"),
-    case("btrfs", "virtio-blk"),
     case("md", "virtio-scsi"),
     case("verity", "virtio-blk"),
     case("extlinux", "virtio-blk"),
