@@ -100,10 +100,12 @@ fn directions(edges: &[Edge]) -> Vec<String> {
         (None, _) if edge.from.starts_with("host/") => false,
         (None, _) if ["tests", "tests/bench"].contains(&edge.from.as_str()) => true,
         (None, _) if edge.from.starts_with("adapters/") || edge.from.starts_with("tests/") => {
-            ["sdk/rust", "sdk/registry", "sdk/zfs"].contains(&edge.to.as_str())
+            ["sdk/rust", "sdk/registry", "sdk/ufs", "sdk/zfs"].contains(&edge.to.as_str())
         }
         // What only some adapters need lies beside the SDK, on top of it.
-        (None, _) if ["sdk/registry", "sdk/zfs"].contains(&edge.from.as_str()) => edge.to == "sdk/rust",
+        (None, _) if ["sdk/registry", "sdk/ufs", "sdk/zfs"].contains(&edge.from.as_str()) => {
+            edge.to == "sdk/rust"
+        }
         _ => false,
     };
     let wrong = edges.iter().filter(|edge| edge.own && !allowed(edge));

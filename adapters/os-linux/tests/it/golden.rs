@@ -1,4 +1,4 @@
-//! Every family of systems on every profile of devices: what is edited, why, and what is spoken of, as files in `tests/golden`.
+//! Every family of systems on every profile of devices: what is edited, why, and what is spoken of, as files in `tests/it/golden`.
 //! `WHERRY_GOLDEN=write` writes them anew; every line of them was read and reasoned about when it came in.
 
 use crate::initramfs_guest::{Base, filter, unpack};
@@ -105,7 +105,7 @@ fn check(name: &str, guest: impl Fn() -> Guest) {
         adaptation.notes.iter().for_each(|note| text.push_str(&format!("note {note}\n")));
         shown_with_reasons(&edits).iter().for_each(|line| text.push_str(&format!("{line}\n")));
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.txt"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.txt"));
     if std::env::var("WHERRY_GOLDEN").as_deref() == Ok("write") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &text).unwrap();
