@@ -1,4 +1,4 @@
-//! Every guest on every machine: what is edited, why, and what is spoken of, as files in `tests/golden`.
+//! Every guest on every machine: what is edited, why, and what is spoken of, as files in `tests/it/golden`.
 //! `WHERRY_GOLDEN=write` writes them anew; every line of them is to be read when it comes in.
 
 use crate::guests::{ALL, with};
@@ -104,7 +104,7 @@ fn story(make: &dyn Fn() -> MemoryTree) -> String {
 
 #[test]
 fn every_guest_on_every_machine() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let mut wrong = Vec::new();
     let plain = ALL.iter().map(|guest| (guest.name, story(&|| guest.tree())));
     let mirrored = ("10-1-13-mirror", story(&|| with(crate::odd::mirrored(), 2)));
