@@ -563,3 +563,10 @@ for pool in 0 1; do
     printf "\\00$pool\\003\\000\\020\\000\\377\\012\\000\\100\\000\\001" >"blocks$pool"
     printf "\\20$pool\\100\\000\\377\\110\\001\\001" >"label$pool"
 done
+
+# UFS of the BSDs, and Solaris' as far as a state of its own makes it: the length of names is where theirs is.
+folder ufs
+for options in 'le version=1,bsize=8192,fsize=1024' 'be version=1,bsize=8192,fsize=1024' 'le version=2,bsize=8192,fsize=1024'; do
+    makefs -t ffs -B "${options% *}" -o "${options#* }" -s 8m "$scratch/ufs" "$tree" >/dev/null 2>&1
+    pack "$scratch/ufs" "$(printf %s "ufs$options" | tr -dc 'a-z0-9')"
+done
