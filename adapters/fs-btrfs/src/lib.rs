@@ -8,7 +8,6 @@ mod checksum;
 mod chunk;
 mod compression;
 mod content;
-mod device;
 mod directory;
 mod edit;
 mod features;
@@ -29,7 +28,6 @@ mod xattr;
 
 use change::Pending;
 use content::Unpacked;
-use device::Device;
 use directory::{Listing, Target};
 use inode::{Inode, Place};
 use space::Group;
@@ -40,8 +38,8 @@ use superblock::Superblock;
 use tree::Tree;
 use wherry_sdk::filesystem::Identity;
 use wherry_sdk::{
-    Blob, Entry, EntryPage, Error, ErrorKind, Fact, FileSystem, Kind, Meta, Range, Result, Room, Writing,
-    fact,
+    Blob, Device, Entry, EntryPage, Error, ErrorKind, Fact, FileSystem, Kind, Meta, Range, Result, Room,
+    Writing, fact,
 };
 
 /// Entries in one page of a listing.

@@ -3,9 +3,8 @@
 
 use crate::bytes::{field, part, put, u64_at};
 use crate::checksum::LENGTH_MOST;
-use crate::device::Device;
 use crate::superblock::{LENGTH, PLACES, Superblock};
-use wherry_sdk::{Error, Result};
+use wherry_sdk::{Device, Error, Result};
 
 /// What a superblock says of its own device (struct btrfs_dev_item).
 const ITEM_AT: usize = 201;
@@ -95,7 +94,7 @@ fn next(device: &mut Device<'_>, first: &Superblock, base: u64) -> Result<Option
     if device.size() - base < PLACES[0] + LENGTH as u64 {
         return Ok(None);
     }
-    let raw = device.data(base + PLACES[0], LENGTH as u32)?;
+    let raw = device.pass(base + PLACES[0], LENGTH as u32)?;
     // Both UUIDs and where it is, then the magic.
     let same =
         part(&raw, 32, 16) == part(&first.raw, 32, 16) && field(&raw, 48, 8) == PLACES[0].to_le_bytes();

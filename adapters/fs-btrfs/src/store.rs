@@ -4,14 +4,13 @@ use crate::block::{Block, Expected};
 use crate::bytes::{part, put};
 use crate::checksum::LENGTH_MOST;
 use crate::chunk::Chunks;
-use crate::device::Device;
 use crate::key::{self, Key};
 use crate::members::Members;
 use crate::superblock::{Root, Superblock};
 use crate::tree::Range;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
-use wherry_sdk::{Error, READ_MOST, Result};
+use wherry_sdk::{Device, Error, READ_MOST, Result};
 
 /// Bytes of blocks that are kept.
 const KEPT_MOST: usize = 24 << 20;
@@ -63,8 +62,7 @@ impl<'a> Store<'a> {
         let node = self.superblock.node;
         let mut why = None;
         for place in self.chunks.places(address, u64::from(node))? {
-            let read =
-                self.device.metadata(place, node).and_then(|bytes| self.checked(bytes, address, expected));
+            let read = self.device.get(place, node).and_then(|bytes| self.checked(bytes, address, expected));
             match read {
                 Ok(block) => {
                     self.keep(address, &block);
@@ -137,7 +135,7 @@ impl<'a> Store<'a> {
     /// Content that lies in one piece at an address, at most [`READ_MOST`] bytes, of the first copy for which `sound` holds.
     pub fn data(&mut self, address: u64, length: u64, sound: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         for place in self.chunks.places(address, length)? {
-            let bytes = self.device.data(place, length.min(u64::from(READ_MOST)) as u32)?;
+            let bytes = self.device.pass(place, length.min(u64::from(READ_MOST)) as u32)?;
             if sound(&bytes) {
                 return Ok(bytes);
             }

@@ -9,6 +9,7 @@ pub mod bits;
 pub mod bytes;
 pub mod checksum;
 pub mod claim;
+mod device;
 pub mod guest;
 mod host;
 pub mod image;
@@ -30,6 +31,7 @@ pub use bindings::imports::wherry::adapter::tree::{Change, Volume};
 pub use bindings::imports::wherry::adapter::types::{
     Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
 };
+pub use device::Device;
 pub use host::{HostHttp, HostOutput, Level, NoHttp, cancelled, log, now_unix, progress};
 pub use locked::{Encrypted, Locked};
 pub use ranges::Ranges;

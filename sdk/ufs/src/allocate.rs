@@ -17,17 +17,25 @@ impl Ufs<'_> {
             for step in 0..groups {
                 let group = (near + step) % groups;
                 let blocks = self.fragments_of(group)? / fragments;
-                for block in 0..blocks {
+                // A long file would look at all blocks before it for each of its own otherwise.
+                let start = if whole_only { self.group(group)?.first_free } else { 0 };
+                for block in start..blocks {
                     let bits = self.free_bits(group, block)?;
                     let whole = bits == mask(fragments);
                     if bits == 0 || whole != whole_only {
                         continue;
+                    }
+                    if whole_only {
+                        self.group(group)?.first_free = block;
                     }
                     let fits = |at: &u32| bits >> at & mask(count) == mask(count) && at + count <= fragments;
                     let Some(at) = (0..fragments).find(fits) else { continue };
                     let first = block * fragments + at;
                     self.mark(group, first, count, false)?;
                     return Ok(group * span + first);
+                }
+                if whole_only {
+                    self.group(group)?.first_free = blocks;
                 }
             }
             if count == fragments {

@@ -25,6 +25,8 @@ pub enum Sum {
 pub struct Group {
     pub raw: Vec<u8>,
     pub changed: bool,
+    /// No block below this one is wholly free.
+    pub first_free: u32,
 }
 
 impl Ufs<'_> {
@@ -41,7 +43,7 @@ impl Ufs<'_> {
                     format!("cylinder group {number} is not where it should be: run fsck"),
                 ));
             }
-            self.groups.insert(number, Group { raw, changed: false });
+            self.groups.insert(number, Group { raw, changed: false, first_free: 0 });
         }
         let lost = || Error::new(ErrorKind::Corrupt, format!("there is no cylinder group {number}"));
         self.groups.get_mut(&number).ok_or_else(lost)
@@ -145,6 +147,9 @@ impl Ufs<'_> {
             self.add_rotation(group, block * fragments, blocks)?;
         }
         let group = self.group(group)?;
+        if new == whole {
+            group.first_free = group.first_free.min(block);
+        }
         group.changed = true;
         self.dirty = true;
         self.changes += 1;

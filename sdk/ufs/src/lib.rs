@@ -4,7 +4,6 @@
 
 mod allocate;
 mod content;
-mod device;
 mod directory;
 mod edit;
 mod group;
@@ -13,7 +12,6 @@ mod order;
 mod superblock;
 mod used;
 
-use device::Device;
 use directory::Listing;
 use group::Group;
 use inode::{Inode, ROOT};
@@ -22,7 +20,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use superblock::{Flavour, Superblock};
 use wherry_sdk::filesystem::Identity;
-use wherry_sdk::{Blob, Entry, EntryPage, Error, ErrorKind, Kind, Meta, Range, Result, Room, Writing, fact};
+use wherry_sdk::{
+    Blob, Device, Entry, EntryPage, Error, ErrorKind, Kind, Meta, Range, Result, Room, Writing, fact,
+};
 
 /// Entries in one page of a listing.
 const ENTRIES_MOST: u32 = 1 << 13;

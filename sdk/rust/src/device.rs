@@ -1,14 +1,15 @@
 //! The device, with what was read last kept: a crossing into the host costs more than a copy.
 
+use crate::bytes::field;
+use crate::{Blob, Error, READ_MOST, Result};
 use std::collections::HashMap;
-use wherry_sdk::{Blob, Error, READ_MOST, Result};
 
 /// Bytes that are read together.
 const WINDOW: u64 = 64 << 10;
 /// Windows that are kept, 16 MiB.
 const WINDOWS_MOST: usize = 1 << 8;
 
-/// The device.
+/// A file system's device. Writing is counted, so that a change that failed half-way is told from one that did nothing.
 pub struct Device<'a> {
     blob: Box<dyn Blob + 'a>,
     windows: HashMap<u64, Vec<u8>>,
@@ -38,7 +39,10 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// `length` bytes, at most [`READ_MOST`].
+    /// `length` bytes, at most [`READ_MOST`]; they and what lies around them are kept.
+    ///
+    /// # Errors
+    /// Bytes beyond the end, and what the device says.
     pub fn get(&mut self, offset: u64, length: u32) -> Result<Vec<u8>> {
         self.check(offset, length.into())?;
         if u64::from(length) > WINDOW || length > READ_MOST {
@@ -59,13 +63,25 @@ impl<'a> Device<'a> {
             let within = at % WINDOW;
             let take = (WINDOW - within).min(end - at);
             let window = self.windows.get(&number).map(Vec::as_slice).unwrap_or_default();
-            bytes.extend_from_slice(wherry_sdk::bytes::field(window, within as usize, take as usize));
+            bytes.extend_from_slice(field(window, within as usize, take as usize));
             at += take;
         }
         Ok(bytes)
     }
 
+    /// Content of files, at most [`READ_MOST`] bytes; it is not kept.
+    ///
+    /// # Errors
+    /// As for [`Device::get`].
+    pub fn pass(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.check(offset, u64::from(length.min(READ_MOST)))?;
+        self.blob.read(offset, length.min(READ_MOST))
+    }
+
     /// Writes.
+    ///
+    /// # Errors
+    /// As for [`Device::get`].
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.check(offset, bytes.len() as u64)?;
         self.changes += 1;
