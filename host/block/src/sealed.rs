@@ -16,6 +16,10 @@ const KEY_MOST: usize = 64;
 const STRIPES_MOST: usize = 100_000;
 /// cryptsetup takes at most 4 GiB for a passphrase, in KiB.
 const MEMORY_MOST: u32 = 4 << 20;
+/// Rounds of PBKDF2 for one key: minutes, where cryptsetup takes 2 seconds. A hostile header must not keep a processor for days.
+const ITERATIONS_MOST: u32 = 500_000_000;
+/// The same for Argon2: KiB times passes. cryptsetup's own are some 4 GiB.
+const WORK_MOST: u64 = 256 << 20;
 /// More slots or digests than a header has room for.
 const SLOTS_MOST: usize = 64;
 
@@ -210,15 +214,16 @@ impl Sealed {
 }
 
 fn slot(words: &Words<'_>) -> Result<Slot> {
+    let memory = || words.number("memory", 8, MEMORY_MOST);
     let way = match words.text("way")? {
         "pbkdf2" => Way::Pbkdf2 {
             hash: Hash::by_name(words.text("hash")?)?,
-            iterations: words.number("iterations", 1, u32::MAX)?,
+            iterations: words.number("iterations", 1, ITERATIONS_MOST)?,
         },
         name @ ("argon2i" | "argon2id") => Way::Argon2 {
             algorithm: if name == "argon2i" { Algorithm::Argon2i } else { Algorithm::Argon2id },
-            passes: words.number("passes", 1, u32::MAX)?,
-            memory: words.number("memory", 8, MEMORY_MOST)?,
+            passes: words.number("passes", 1, (WORK_MOST / u64::from(memory()?)) as u32)?,
+            memory: memory()?,
             lanes: words.number("lanes", 1, 64)?,
         },
         other => return Err(Error::new(format!("keys by {other} cannot be made here"))),
@@ -240,7 +245,7 @@ fn digest(words: &Words<'_>) -> Result<Digest> {
     Ok(Digest {
         slots,
         hash: Hash::by_name(words.text("hash")?)?,
-        iterations: words.number("iterations", 1, u32::MAX)?,
+        iterations: words.number("iterations", 1, ITERATIONS_MOST)?,
         salt: words.bytes("salt")?,
         value: words.bytes("value")?,
     })
@@ -291,6 +296,7 @@ mod tests {
         for (key, from, to, message) in [
             ("cipher", "key=64", "key=65", "key is no number"),
             ("cipher", "name=", "gone=", "name is missing"),
+            ("cipher.slot", "iterations=1", "iterations=4000000000", "iterations is no number"),
             ("cipher.slot", "stripes=2", "stripes=9999999", "stripes is no number"),
             ("cipher.slot", "salt=00ff", "salt=0", "salt is not in hexadecimal"),
             ("cipher.slot", "way=pbkdf2", "way=scrypt", "keys by scrypt"),

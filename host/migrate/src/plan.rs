@@ -2,6 +2,7 @@
 
 use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
 use crate::definition::{self, Definition};
+use crate::keys::Keys;
 use crate::machine::Machine;
 use crate::servers::Servers;
 use crate::source::Source;
@@ -54,6 +55,8 @@ pub struct Request {
     pub options: Vec<Fact>,
     /// Directories and images with vendors' drivers for it.
     pub drivers: Vec<PathBuf>,
+    /// What opens encrypted devices: `luks:UUID=FILE`, or `luks:UUID`, which asks for the passphrase.
+    pub keys: Vec<String>,
     /// The servers that the target may ask.
     pub servers: Servers,
 }
@@ -163,16 +166,20 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 }
 
 /// Opens the disks and lets every adapter look.
-pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
-    let mut found = look(disks, &[], adapters)?;
+pub fn inspect(disks: &[String], keys: &[String], adapters: &Adapters) -> Result<Inspection> {
+    let mut found = look(disks, (&[], keys), adapters)?;
     let mounts = lock(&found.tree).concerns();
     found.concerns.extend(mounts);
     Ok(found)
 }
 
-fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<Inspection> {
+/// `lent` are drivers and keys.
+fn look(disks: &[String], lent: (&[PathBuf], &[String]), adapters: &Adapters) -> Result<Inspection> {
+    let (drivers, keys) = lent;
+    let keys = Keys::lend(keys)?;
     let (sources, definition) = definition::open(disks, adapters)?;
-    let mut machine = Machine::open(sources.iter().map(|source| source.disk.clone()).collect(), adapters);
+    let disks = sources.iter().map(|source| source.disk.clone()).collect();
+    let mut machine = Machine::open(disks, &keys, adapters)?;
     let supplies = drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
     machine.supplies = supplies.collect::<Result<_>>()?;
     let mut concerns: Vec<Concern> =
@@ -199,7 +206,7 @@ fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<In
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let destination = Destination::parse(&request.to, &request.servers, adapters)?;
-    let mut found = look(&request.disks, &request.drivers, adapters)?;
+    let mut found = look(&request.disks, (&request.drivers, &request.keys), adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
     let name = name(request.name.as_deref(), [defined, own])?;

@@ -2,7 +2,7 @@
 
 use crate::image::{Kind, Layout};
 use crate::loops::Loop;
-use crate::{lvm, mirror, progress, quiet, root};
+use crate::{luks, lvm, mirror, progress, quiet, root};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -104,6 +104,8 @@ pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
             let root = volume(LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB);
             vec![one(Ext4, 1, LVM_SECOND - 1), root]
         }
+        // What is encrypted, the guest's own fsck looks at.
+        Layout::Luks => vec![one(Ext4, 1, LVM_SECOND - 1)],
         Layout::Md => {
             let half = |start: u64| volume(start * MIB + mirror::DATA, MD_SIZE * MIB - mirror::DATA);
             vec![one(Ext4, 1, LVM_SECOND - 1), half(LVM_SECOND), half(MD_THIRD)]
@@ -149,6 +151,16 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
             physical_volume(disk, tree, first + mirror::DATA, MD_SIZE * MIB - mirror::DATA)?;
             copy_within(disk, first, second, MD_SIZE * MIB)?;
             mirror::create(disk, [first, second], MD_SIZE * MIB)?;
+            bios_loader(disk, "(hd0,msdos1)/grub")?;
+        }
+        Layout::Luks => {
+            partition(disk, SPLIT)?;
+            separate_boot(disk, tree)?;
+            let plain = disk.with_extension("plain");
+            let size = (kind.size - LVM_SECOND) * MIB - luks::HEADER;
+            File::create(&plain)?.set_len(size)?;
+            physical_volume(&plain, tree, 0, size)?;
+            luks::seal(&plain, disk, LVM_SECOND)?;
             bios_loader(disk, "(hd0,msdos1)/grub")?;
         }
         Layout::Extlinux => {

@@ -5,12 +5,14 @@ set -eu
 R=$1
 KIND=$2
 
+# As sdk/xtask/src/luks.rs makes it.
+LUKS=77686572-7279-4000-8000-6c756b730000
 ROOT=/dev/sda1
 BOOT=/boot
 TYPE=ext4 OPTIONS=errors=remount-ro ARGUMENTS=
 case $KIND in
 uefi | systemd-boot) ROOT=/dev/sda2 ;;
-lvm | md) ROOT=/dev/mapper/vg0-root BOOT= ;;
+lvm | md | luks) ROOT=/dev/mapper/vg0-root BOOT= ;;
 verity) ROOT=/dev/sda2 BOOT= ;;
 xfs) TYPE=xfs OPTIONS=defaults ;;
 btrfs) TYPE=btrfs OPTIONS=defaults,subvol=@rootfs ARGUMENTS=' rootflags=subvol=@rootfs' BOOT=/@rootfs/boot ;;
@@ -26,7 +28,7 @@ uefi | systemd-boot)
 	mkdir -p "$R/boot/efi"
 	echo '/dev/sda1 /boot/efi vfat umask=0077 0 1' >>"$R/etc/fstab"
 	;;
-lvm | md)
+lvm | md | luks)
 	echo '/dev/sda1 /boot ext4 defaults 0 2' >>"$R/etc/fstab"
 	echo '/dev/mapper/vg0-swap none swap sw 0 0' >>"$R/etc/fstab"
 	;;
@@ -49,6 +51,14 @@ KERNEL=$(cd "$R/boot" && ls vmlinuz-* | sort -V | tail -n 1)
 VERSION=${KERNEL#vmlinuz-}
 DRIVERS="ahci ata_piix sd_mod crc32c_generic $TYPE"
 case $KIND in
+luks)
+	# Opened by a key in the initramfs: nobody types a passphrase while a test runs.
+	DRIVERS="$DRIVERS dm_crypt dm_mod xts aes_generic ecb sha256_generic"
+	mkdir -p "$R/etc/keys"
+	printf 'open sesame' >"$R/etc/keys/root.key"
+	echo 'KEYFILE_PATTERN=/etc/keys/*.key' >>"$R/etc/cryptsetup-initramfs/conf-hook"
+	echo "sda2_crypt UUID=$LUKS /etc/keys/root.key luks,initramfs" >"$R/etc/crypttab"
+	;;
 md)
 	DRIVERS="$DRIVERS raid1 dm_mod"
 	echo 'MAILADDR root' >"$R/etc/mdadm/mdadm.conf"

@@ -4,7 +4,7 @@ use crate::boot::{Answers, End, Guest};
 use crate::console::Show;
 use crate::disk::{FileSystem, file_systems};
 use crate::image::{Kind, Layout};
-use crate::{packages, quiet, root, shown, wherry};
+use crate::{luks, packages, quiet, root, shown, wherry};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 16] = [
+const HEAVY: [Case; 17] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "virtio-blk"),
     case("ext4", "nvme"),
@@ -48,6 +48,7 @@ const HEAVY: [Case; 16] = [
     case("xfs", "virtio-blk"),
     case("md", "virtio-scsi"),
     case("verity", "virtio-blk"),
+    case("luks", "virtio-blk"),
     case("extlinux", "virtio-blk"),
     case("systemd-boot", "nvme"),
 ];
@@ -115,6 +116,9 @@ impl Case {
         migrate.arg("migrate").arg(format!("raw:{}", kind.path().display()));
         migrate.arg("--to").arg(format!("kvm:{}", folder.display()));
         migrate.args(["--name", "guest", "--wish", &format!("disk-bus={}", self.bus)]);
+        if kind.layout == Layout::Luks {
+            migrate.args(["--key", &luks::lent(&folder)?]);
+        }
         fs::write(folder.join("migrate.log"), quiet(&mut migrate)?)?;
         check(&folder.join("guest.qcow2"), &file_systems(kind))?;
         let mut guest = started(&folder, "guest", Show::Nothing)?;
@@ -137,7 +141,7 @@ impl Case {
             other => bail!("nothing is known of disks on {other}"),
         };
         let device = match kind.layout {
-            Layout::Lvm | Layout::Md => "/dev/mapper/vg0-root".into(),
+            Layout::Lvm | Layout::Md | Layout::Luks => "/dev/mapper/vg0-root".into(),
             Layout::Uefi | Layout::SystemdBoot | Layout::Verity => format!("{disk}{partition}2"),
             Layout::Btrfs => format!("{disk}{partition}1[/@rootfs]"),
             Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux => format!("{disk}{partition}1"),
