@@ -37,13 +37,30 @@ esac
 cat >"$R/etc/udev/rules.d/70-persistent-net.rules" <<'RULES'
 SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:1b:21:3a:4c:5d", ATTR{type}=="1", NAME="enp0s25"
 RULES
-cat >"$R/etc/network/interfaces" <<'NET'
+if [ "$KIND" = resolute ]; then
+	mkdir -p "$R/etc/netplan"
+	rm "$R/etc/udev/rules.d/70-persistent-net.rules"
+	cat >"$R/etc/netplan/50-cloud-init.yaml" <<'NET'
+network:
+  version: 2
+  ethernets:
+    enp0s25:
+      match:
+        macaddress: "00:1b:21:3a:4c:5d"
+      dhcp4: true
+      set-name: "enp0s25"
+NET
+	chmod 600 "$R/etc/netplan/50-cloud-init.yaml"
+	chroot "$R" systemctl enable systemd-networkd >/dev/null 2>&1
+else
+	cat >"$R/etc/network/interfaces" <<'NET'
 auto lo
 iface lo inet loopback
 
 allow-hotplug enp0s25
 iface enp0s25 inet dhcp
 NET
+fi
 
 # What each tool finds on a machine with an AHCI or IDE disk. The build host's own disk must not leak in, so the drivers are
 # written out while the initramfs is built, and the configuration says what such a machine says.
@@ -65,11 +82,14 @@ md)
 	echo 'ARRAY /dev/md0 metadata=1.2 UUID=77686572:72792773:206d6972:726f722e name=home:0' >>"$R/etc/mdadm/mdadm.conf"
 	;;
 esac
-if [ "$KIND" = dracut ]; then
+case $KIND in
+dracut | resolute)
+	mkdir -p "$R/etc/dracut.conf.d"
 	echo 'hostonly="yes"' >"$R/etc/dracut.conf.d/hostonly.conf"
 	chroot "$R" dracut --force --quiet --no-hostonly --no-hostonly-cmdline --drivers "$DRIVERS" \
 		--omit 'qemu qemu-net virtfs virtiofs nvdimm crypt dm lunmask overlay-root' "/boot/initrd.img-$VERSION" "$VERSION"
-else
+	;;
+*)
 	CONF=$R/etc/initramfs-tools
 	cp "$CONF/modules" "$CONF/modules.before"
 	printf '%s\n' $DRIVERS >>"$CONF/modules"
@@ -77,7 +97,8 @@ else
 	chroot "$R" update-initramfs -c -k "$VERSION"
 	sed -i 's/^MODULES=.*/MODULES=dep/' "$CONF/initramfs.conf"
 	mv "$CONF/modules.before" "$CONF/modules"
-fi
+	;;
+esac
 
 sed -i "s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/
 s|^GRUB_CMDLINE_LINUX=.*|GRUB_CMDLINE_LINUX=\"root=$ROOT console=ttyS0\"|" "$R/etc/default/grub"

@@ -33,7 +33,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 17] = [
+const HEAVY: [Case; 20] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "virtio-blk"),
     case("ext4", "nvme"),
@@ -49,6 +49,9 @@ const HEAVY: [Case; 17] = [
     case("md", "virtio-scsi"),
     case("verity", "virtio-blk"),
     case("luks", "virtio-blk"),
+    case("trixie", "virtio-blk"),
+    case("xenial", "nvme"),
+    case("resolute", "nvme"),
     case("extlinux", "virtio-blk"),
     case("systemd-boot", "nvme"),
 ];
