@@ -1,6 +1,6 @@
 //! Source disks: real Debian systems, each tied to the hardware of the machine it came from.
 
-use crate::tree::{BOOKWORM, RESOLUTE, Suite, TRIXIE, XENIAL};
+use crate::tree::{BIONIC, BOOKWORM, RESOLUTE, Suite, TRIXIE};
 use crate::{disk, packages, root, shown, tree};
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -80,7 +80,7 @@ pub const KINDS: [Kind; 15] = [
         suite: &BOOKWORM,
     },
     Kind { name: "trixie", packages: &[], size: 1536, layout: Layout::Plain, suite: &TRIXIE },
-    Kind { name: "xenial", packages: &[], size: 1536, layout: Layout::Plain, suite: &XENIAL },
+    Kind { name: "bionic", packages: &[], size: 1536, layout: Layout::Plain, suite: &BIONIC },
     Kind { name: "resolute", packages: &[], size: 2048, layout: Layout::Plain, suite: &RESOLUTE },
 ];
 

@@ -50,7 +50,7 @@ const HEAVY: [Case; 20] = [
     case("verity", "virtio-blk"),
     case("luks", "virtio-blk"),
     case("trixie", "virtio-blk"),
-    case("xenial", "nvme"),
+    case("bionic", "nvme"),
     case("resolute", "nvme"),
     case("extlinux", "virtio-blk"),
     case("systemd-boot", "nvme"),

@@ -19,25 +19,29 @@ pub struct Suite {
     packages: &'static str,
     /// Whether it comes from Ubuntu's archive.
     ubuntu: bool,
+    /// Whether its packages cannot be installed without their manuals: the alternatives of those name the manuals.
+    manuals: bool,
 }
 
 const DEBIAN: &str = "linux-image-amd64,initramfs-tools,zstd,systemd-sysv,udev,kmod,ifupdown,iproute2,\
 isc-dhcp-client,grub-pc";
 /// Debian 12.
-pub const BOOKWORM: Suite = Suite { name: "bookworm", packages: DEBIAN, ubuntu: false };
+pub const BOOKWORM: Suite = Suite { name: "bookworm", packages: DEBIAN, ubuntu: false, manuals: false };
 /// Debian 13.
-pub const TRIXIE: Suite = Suite { name: "trixie", packages: DEBIAN, ubuntu: false };
-/// Ubuntu 16.04: initramfs-tools, ifupdown.
-pub const XENIAL: Suite = Suite {
-    name: "xenial",
+pub const TRIXIE: Suite = Suite { name: "trixie", packages: DEBIAN, ubuntu: false, manuals: false };
+/// Ubuntu 18.04: initramfs-tools, ifupdown.
+pub const BIONIC: Suite = Suite {
+    name: "bionic",
     packages: "linux-image-virtual,initramfs-tools,systemd-sysv,udev,kmod,ifupdown,iproute2,isc-dhcp-client,grub-pc",
     ubuntu: true,
+    manuals: true,
 };
 /// Ubuntu 26.04: dracut, netplan with systemd-networkd.
 pub const RESOLUTE: Suite = Suite {
     name: "resolute",
     packages: "linux-image-virtual,dracut,systemd-sysv,udev,kmod,netplan.io,iproute2,grub-pc",
     ubuntu: true,
+    manuals: false,
 };
 const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
 /// The keys of Ubuntu's archive, as Debian 13 has them; Debian 12 has no package of them.
@@ -49,11 +53,12 @@ const SLIM: &[&str] = &[
     "--quiet",
     "--skip=download/empty",
     "--aptopt=Acquire::Languages \"none\"",
-    "--dpkgopt=path-exclude=/usr/share/man/*",
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
 ];
+
+const NO_MANUALS: &str = "--dpkgopt=path-exclude=/usr/share/man/*";
 
 /// Everything here that decides what a tree holds.
 pub fn recipe(suite: &Suite) -> String {
@@ -80,6 +85,9 @@ fn base(suite: &Suite) -> Result<PathBuf> {
     }
     let part = tar.with_extension("part.tar");
     let mut command = mmdebstrap();
+    if !suite.manuals {
+        command.arg(NO_MANUALS);
+    }
     command.arg("--variant=minbase").arg(format!("--include={}", suite.packages));
     if suite.ubuntu {
         command.arg(format!("--keyring={}", keyring()?.display())).arg("--components=main,universe");
