@@ -6,6 +6,7 @@ mod archive;
 mod devices;
 mod disk;
 mod encrypted;
+mod families;
 mod guest;
 mod hostile;
 mod kills;

@@ -47,13 +47,13 @@ fn show(entry: &Entry) {
 
 /// Copies a file or a directory out of a guest.
 pub fn copy(
-    (disk, keys): (&str, &[String]),
+    (disks, keys): (&[String], &[String]),
     (path, to): (&str, &Path),
     volume: Option<&str>,
     adapters: &Adapters,
     format: Format,
 ) -> Result<()> {
-    let written = Files::open(&[disk.to_owned()], keys, volume, adapters)?.copy(path, to)?;
+    let written = Files::open(disks, keys, volume, adapters)?.copy(path, to)?;
     match format {
         Format::Json => put(&serde_json::json!({ "path": path, "to": to, "bytes": written }).to_string()),
         Format::Text => say!("{path} to {} ({})", to.display(), bytes(written)),

@@ -115,6 +115,9 @@ enum Verb {
         /// In this volume alone, such as mbr:1 [default: the whole system]
         #[arg(long)]
         volume: Option<String>,
+        /// Another disk of the same machine; may be repeated
+        #[arg(long = "with", value_name = "DISK")]
+        others: Vec<String>,
         #[command(flatten)]
         lent: Lent,
     },
@@ -129,6 +132,9 @@ enum Verb {
         /// In this volume alone, such as mbr:1 [default: the whole system]
         #[arg(long)]
         volume: Option<String>,
+        /// Another disk of the same machine; may be repeated
+        #[arg(long = "with", value_name = "DISK")]
+        others: Vec<String>,
         #[command(flatten)]
         lent: Lent,
     },
@@ -453,12 +459,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
                 .map(blocked)
         }
         Verb::Archive { verb } => archive::run(verb, &adapters, show),
-        Verb::Ls { disk, path, volume, lent } => {
-            let disks = [disk.clone()];
+        Verb::Ls { disk, path, volume, others, lent } => {
+            let disks = machine(disk, others);
             files::list((&disks, &lent.keys), path, volume.as_deref(), &adapters, format).map(|()| 0)
         }
-        Verb::Cp { disk, path, to, volume, lent } => {
-            files::copy((disk, &lent.keys), (path, to), volume.as_deref(), &adapters, format).map(|()| 0)
+        Verb::Cp { disk, path, to, volume, others, lent } => {
+            let disks = machine(disk, others);
+            files::copy((&disks, &lent.keys), (path, to), volume.as_deref(), &adapters, format).map(|()| 0)
         }
         Verb::Convert(asked) => disk::convert(asked, &adapters, format, arguments.log_format).map(|()| 0),
         Verb::Serve(asked) => serve::run(asked, &adapters, format).map(|()| 0),
@@ -476,6 +483,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
         Verb::Completions { .. } | Verb::Man => Ok(0),
     }
+}
+
+/// All disks of a machine.
+fn machine(first: &str, others: &[String]) -> Vec<String> {
+    std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect()
 }
 
 /// The first interrupt asks for an orderly stop, the second ends the program; either way the same command goes on.

@@ -118,6 +118,22 @@ LABEL linux
 EXTLINUX
 	exit 0
 	;;
+grub-legacy)
+	rm -rf "$R/boot/grub"
+	mkdir -p "$R/boot/grub"
+	cp "$R"/usr/lib/grub/x86_64-pc/* "$R/boot/grub/"
+	cat >"$R/boot/grub/menu.lst" <<MENU
+serial --unit=0 --speed=115200
+terminal serial
+default 0
+timeout 0
+title Debian GNU/Linux
+root (hd0,0)
+kernel /boot/$KERNEL root=$ROOT ro console=ttyS0
+initrd /boot/initrd.img-$VERSION
+MENU
+	exit 0
+	;;
 systemd-boot)
 	# As bootctl and kernel-install leave it, without the fallback loader.
 	E=$R/boot/efi

@@ -25,6 +25,8 @@ pub enum Layout {
     Verity,
     /// As plain, started by EXTLINUX.
     Extlinux,
+    /// As plain, started by GRUB legacy.
+    GrubLegacy,
     /// MBR, a small `/boot`, a partition that LUKS encrypts, with a physical volume in it.
     Luks,
     /// GPT, an EFI system partition with systemd-boot and its kernels, the root file system.
@@ -48,7 +50,7 @@ pub struct Kind {
 }
 
 /// Every recipe; the first is the demo's.
-pub const KINDS: [Kind; 15] = [
+pub const KINDS: [Kind; 16] = [
     Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain, suite: &BOOKWORM },
     Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi, suite: &BOOKWORM },
     Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm, suite: &BOOKWORM },
@@ -77,6 +79,13 @@ pub const KINDS: [Kind; 15] = [
         packages: &["systemd-boot"],
         size: 1536,
         layout: Layout::SystemdBoot,
+        suite: &BOOKWORM,
+    },
+    Kind {
+        name: "grub-legacy",
+        packages: &["grub-legacy"],
+        size: 1536,
+        layout: Layout::GrubLegacy,
         suite: &BOOKWORM,
     },
     Kind { name: "trixie", packages: &[], size: 1536, layout: Layout::Plain, suite: &TRIXIE },

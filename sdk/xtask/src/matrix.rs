@@ -33,7 +33,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 20] = [
+const HEAVY: [Case; 21] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "virtio-blk"),
     case("ext4", "nvme"),
@@ -53,6 +53,7 @@ const HEAVY: [Case; 20] = [
     case("bionic", "nvme"),
     case("resolute", "nvme"),
     case("extlinux", "virtio-blk"),
+    case("grub-legacy", "virtio-scsi"),
     case("systemd-boot", "nvme"),
 ];
 /// An emulated boot keeps one core busy for most of its time, so two at a time suit two cores.
@@ -147,7 +148,9 @@ impl Case {
             Layout::Lvm | Layout::Md | Layout::Luks => "/dev/mapper/vg0-root".into(),
             Layout::Uefi | Layout::SystemdBoot | Layout::Verity => format!("{disk}{partition}2"),
             Layout::Btrfs => format!("{disk}{partition}1[/@rootfs]"),
-            Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux => format!("{disk}{partition}1"),
+            Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux | Layout::GrubLegacy => {
+                format!("{disk}{partition}1")
+            }
         };
         ensure!(answers.root == device, "root should be on {device}");
         let drivers = answers.drivers.split_whitespace().any(|one| one == driver);
