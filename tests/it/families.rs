@@ -150,6 +150,8 @@ fn a_guest_in_a_subvolume_of_btrfs_is_migrated() {
 fn a_guest_on_two_disks_of_btrfs_is_migrated() {
     let place = Place::new();
     let tree = guest(&place, "/dev/sda / btrfs defaults 0 1\n");
+    let menu = tree.join("boot/grub/grub.cfg");
+    fs::write(&menu, fs::read_to_string(&menu).unwrap().replace("/dev/sda1", "/dev/sda")).unwrap();
     let disks = ["one", "two"].map(|name| place.empty(name, 300 * MIB));
     let mounted = |disks: &[PathBuf], options: &str| {
         let loops: Option<Vec<Loop>> = disks.iter().map(|disk| Loop::new(disk, 512)).collect();

@@ -29,6 +29,8 @@ pub struct Device {
     pub copies: Vec<Vec<Segment>>,
     /// What this one is only a member of: nothing else on it is looked at.
     pub member_of: Option<Whole>,
+    /// The adapter that found it says that it holds a file system and nothing else: no volume adapter is shown it.
+    pub holds_file_system: bool,
     /// The adapter that knows its file system.
     pub driver: Option<String>,
     /// Bytes of the device that the file system spans.
@@ -81,6 +83,7 @@ impl Machine {
             segments: Vec::new(),
             copies: Vec::new(),
             member_of: None,
+            holds_file_system: false,
             driver: None,
             file_system_size: 0,
         };
@@ -110,7 +113,10 @@ impl Machine {
         self.concerns.clear();
         for adapter in adapters.of(Kind::VolumeMap) {
             let id = &adapter.manifest.id;
-            let own = |device: &Device| device.member_of.as_ref().is_none_or(|whole| whole.adapter == *id);
+            let own = |device: &Device| {
+                device.member_of.as_ref().is_none_or(|whole| whole.adapter == *id)
+                    && !device.holds_file_system
+            };
             let shown: Vec<usize> = (0..self.devices.len()).filter(|at| own(&self.devices[*at])).collect();
             let disks: Vec<Arc<dyn Disk>> = shown.iter().map(|at| self.devices[*at].disk.clone()).collect();
             match Volumes::open(adapter).and_then(|mut volumes| volumes.scan(&disks)) {
@@ -170,7 +176,8 @@ impl Machine {
         let kind = if part.kind == "encrypted" { "decrypted".into() } else { part.kind };
         let size = part.segments.iter().map(|segment| segment.length).sum();
         let mut facts = part.facts;
-        facts.retain(|fact| fact.key != "members" && !fact.key.starts_with("cipher"));
+        let holds_file_system = facts.iter().any(|fact| fact.key == "holds" && fact.value == "file-system");
+        facts.retain(|fact| !["members", "holds"].contains(&&*fact.key) && !fact.key.starts_with("cipher"));
         if let Some(first) = part.segments.iter().find(|segment| segment.device != ZEROES) {
             let parent = &self.devices[first.device as usize].volume;
             facts.extend(parent.facts.iter().filter(|fact| fact.key == "disk.index").cloned());
@@ -183,6 +190,7 @@ impl Machine {
             segments: part.segments,
             copies: Vec::new(),
             member_of: None,
+            holds_file_system,
             driver: None,
             file_system_size: 0,
         });
