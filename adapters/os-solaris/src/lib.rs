@@ -15,6 +15,7 @@ mod metadevices;
 mod mounts;
 mod names;
 mod network;
+pub mod probe;
 mod release;
 mod storage;
 mod vfstab;

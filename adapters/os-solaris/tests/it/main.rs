@@ -11,3 +11,4 @@ mod hsfs;
 mod hsfs_exercise;
 mod identify;
 mod odd;
+mod probe;
