@@ -158,6 +158,25 @@ fn random_edits_of_odd_flavours() {
     random_edits(FLAVOURS.iter().skip(1).step_by(2));
 }
 
+/// After each single change `e2fsck` finds nothing. WHERRY_SEQUENCES asks for so many sequences in each layout.
+#[test]
+fn single_changes() {
+    let most: Option<u64> = std::env::var("WHERRY_SEQUENCES").ok().map(|count| count.parse().unwrap());
+    let layouts = FLAVOURS.iter().filter(|flavour| flavour.writable);
+    for (number, flavour) in (500..).zip(layouts.take(if most.is_some() { usize::MAX } else { 3 })) {
+        for sequence in 0..most.unwrap_or(1) {
+            let mut bench = Bench::new(flavour, number + 100 * sequence);
+            let path = bench.image.copy("step");
+            for _ in 0..40 {
+                bench.model.step(&mut bench.fs);
+                bench.fs.sync().unwrap();
+                bench.device.apply(&path).unwrap();
+                check(&path);
+            }
+        }
+    }
+}
+
 #[test]
 fn append_writes_only_what_is_new() {
     for name in ["default", "ext3", "1k"] {

@@ -82,14 +82,17 @@ fn random_edits() {
     }
 }
 
-/// After each single change everything is in order.
+/// After each single change everything is in order. WHERRY_SEQUENCES asks for so many sequences in each layout.
 #[test]
 fn single_changes() {
-    for (seed, name) in [(7, "x86"), (8, "sparc"), (9, "x86-512")] {
-        let mut bench = Bench::new(find(name), seed);
-        for _ in 0..120 {
-            bench.model.step(&mut bench.fs);
-            bench.check(name);
+    let most = std::env::var("WHERRY_SEQUENCES").map_or(1, |count| count.parse().unwrap());
+    for (number, flavour) in (7..).zip(FLAVOURS) {
+        for sequence in 0..most {
+            let mut bench = Bench::new(flavour, number + 100 * sequence);
+            for _ in 0..60 {
+                bench.model.step(&mut bench.fs);
+                bench.check(flavour.name);
+            }
         }
     }
 }
