@@ -167,20 +167,25 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 
 /// Opens the disks and lets every adapter look.
 pub fn inspect(disks: &[String], keys: &[String], adapters: &Adapters) -> Result<Inspection> {
-    let mut found = look(disks, (&[], keys), adapters)?;
+    let keys = Keys::lend(keys)?;
+    let mut found = look(disks, Lent { drivers: &[], keys: &keys }, adapters)?;
     let mounts = lock(&found.tree).concerns();
     found.concerns.extend(mounts);
     Ok(found)
 }
 
-/// `lent` are drivers and keys.
-fn look(disks: &[String], lent: (&[PathBuf], &[String]), adapters: &Adapters) -> Result<Inspection> {
-    let (drivers, keys) = lent;
-    let keys = Keys::lend(keys)?;
+/// What the operator lends.
+#[derive(Clone, Copy)]
+struct Lent<'a> {
+    drivers: &'a [PathBuf],
+    keys: &'a Keys,
+}
+
+fn look(disks: &[String], lent: Lent<'_>, adapters: &Adapters) -> Result<Inspection> {
     let (sources, definition) = definition::open(disks, adapters)?;
     let disks = sources.iter().map(|source| source.disk.clone()).collect();
-    let mut machine = Machine::open(disks, &keys, adapters)?;
-    let supplies = drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
+    let mut machine = Machine::open(disks, lent.keys, adapters)?;
+    let supplies = lent.drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
     machine.supplies = supplies.collect::<Result<_>>()?;
     let mut concerns: Vec<Concern> =
         definition.iter().flat_map(|definition| definition.concerns.clone()).collect();
@@ -206,7 +211,9 @@ fn look(disks: &[String], lent: (&[PathBuf], &[String]), adapters: &Adapters) ->
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let destination = Destination::parse(&request.to, &request.servers, adapters)?;
-    let mut found = look(&request.disks, (&request.drivers, &request.keys), adapters)?;
+    let keys = Keys::lend(&request.keys)?;
+    let lent = Lent { drivers: &request.drivers, keys: &keys };
+    let mut found = look(&request.disks, lent, adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
     let name = name(request.name.as_deref(), [defined, own])?;
