@@ -114,6 +114,14 @@ impl Kernel {
         let has = |bus: &&str| self.drivers(self.storage(bus), Driver::Missing).is_empty();
         modules::BUSES.into_iter().filter(has).collect()
     }
+
+    /// Models of network cards whose driver it has.
+    pub fn cards(&self) -> Vec<&'static str> {
+        let has = |model: &&str| {
+            modules::network(model).is_some_and(|(module, _)| self.driver(module) != Driver::Missing)
+        };
+        modules::CARDS.into_iter().filter(has).collect()
+    }
 }
 
 /// The first word of the version string that the header of a bzImage points to.
@@ -185,6 +193,7 @@ mod tests {
         let drivers = ["nvme", "virtio_pci", "virtio_blk", "virtio_scsi"].map(|module| kernel.driver(module));
         assert_eq!(drivers, [Driver::Module, Driver::BuiltIn, Driver::BuiltIn, Driver::Missing]);
         assert_eq!(kernel.buses(), ["virtio-blk", "nvme"]);
+        assert!(kernel.cards().is_empty());
         assert_eq!(Kernel::read(&tree, "/boot/vmlinuz-lts").release.as_deref(), Some("6.6.1-lts"));
         assert_eq!(Kernel::read(&tree, "/boot/none").release, None);
     }

@@ -11,7 +11,7 @@ use wherry_sdk::{Error, Result};
 pub enum Family {
     /// Debian's initramfs-tools: `/conf/modules`
     InitramfsTools,
-    /// dracut: `/etc/cmdline.d`
+    /// dracut: `/etc/cmdline.d`, in version 004 `/etc/cmdline`
     Dracut,
     /// Arch's mkinitcpio: `/config`
     Mkinitcpio,
@@ -43,6 +43,9 @@ const UDEV: &[&str] = &[
 ];
 /// Our file among dracut's command line fragments.
 const DRACUT_LIST: &str = "etc/cmdline.d/99-wherry.conf";
+/// What versions 004 to 008 read instead, whose hooks are in the root: RHEL 6, Amazon Linux 1.
+const OLD_DRACUT_LIST: &str = "etc/cmdline";
+const DRACUT: &[&str] = &["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"];
 
 /// Files that are added or replaced, by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -55,10 +58,7 @@ impl Family {
         let says = |text: &[u8]| init.windows(text.len()).any(|window| window == text);
         if any(&["conf/initramfs.conf", "conf/arch.conf"]) && any(&["scripts/functions"]) {
             Self::InitramfsTools
-        } else if any(&["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"])
-            || any(&["lib/dracut-lib.sh"])
-        {
-            // version 004, RHEL 6's, has its hooks in the root
+        } else if any(DRACUT) || any(&["lib/dracut-lib.sh"]) {
             Self::Dracut
         } else if any(&["config"]) && any(&["buildconfig", "hooks", "init_functions"]) {
             Self::Mkinitcpio
@@ -108,6 +108,9 @@ impl Family {
             Self::InitramfsTools => list(rootfs, "conf/modules", modules, &mut files)?,
             Self::Mkinitfs => list(rootfs, "etc/modules", modules, &mut files)?,
             Self::MakeInitrd => list(rootfs, "etc/initrd/modules-preudev", modules, &mut files)?,
+            Self::Dracut if !DRACUT.iter().any(|path| rootfs.exists(path)) => {
+                arguments(rootfs, OLD_DRACUT_LIST, modules, &mut files)?;
+            }
             Self::Dracut => {
                 let line = format!("rd.driver.pre={}\n", modules.join(","));
                 if !modules.is_empty() && rootfs.content(DRACUT_LIST) != Some(line.as_bytes()) {
@@ -169,6 +172,21 @@ fn list(rootfs: &Rootfs, path: &str, modules: &[String], files: &mut Files) -> R
         modules.iter().filter(|module| !listed(module)).map(|m| format!("{m}\n")).collect();
     if !missing.is_empty() {
         files.insert(path.to_owned(), (ended(old) + &missing.concat()).into_bytes());
+    }
+    Ok(())
+}
+
+/// Adds `rdloaddriver=MODULE` for each module to a file of kernel arguments (dracut 004, `parse-kernel.sh`: one module each).
+fn arguments(rootfs: &Rootfs, path: &str, modules: &[String], files: &mut Files) -> Result<()> {
+    let old = old(rootfs, path)?;
+    let words: Vec<String> = modules.iter().map(|module| format!("rdloaddriver={module}")).collect();
+    let missing: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !old.split_whitespace().any(|one| one == *word))
+        .collect();
+    if !missing.is_empty() {
+        files.insert(path.to_owned(), format!("{}{}\n", ended(old), missing.join(" ")).into_bytes());
     }
     Ok(())
 }

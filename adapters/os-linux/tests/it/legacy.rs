@@ -46,7 +46,7 @@ fn loading(names: &[&str]) -> String {
 
 /// 2.6.9 with virtio (4.8 and later) on VMware: udev in the image, LVM, kudzu's modprobe.conf.
 pub fn rhel_4() -> Guest {
-    let kernel = Kernel { release: "2.6.9-89.EL", sets: vec![SCSI, VIRTIO, LSI, DM] };
+    let kernel = Kernel { release: "2.6.9-89.EL", sets: vec![SCSI, VIRTIO, LSI, CARDS, DM] };
     let drivers = [
         "scsi_mod",
         "sd_mod",
@@ -96,7 +96,7 @@ pub fn rhel_4() -> Guest {
 
 /// 2.6.18 on VMware; a label as root, IDE built in.
 pub fn rhel_5() -> Guest {
-    let kernel = Kernel { release: "2.6.18-398.el5", sets: vec![SCSI, VIRTIO, ATA, LSI, DM] };
+    let kernel = Kernel { release: "2.6.18-398.el5", sets: vec![SCSI, VIRTIO, ATA, LSI, CARDS, DM] };
     let drivers =
         ["jbd", "ext3", "scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi"];
     let init = format!(
