@@ -1,7 +1,7 @@
 //! Which kernel modules drive the target's devices. Names and configuration symbols are those of the Linux source.
 
 /// Modules that reach the boot disk: sets of which any is enough, the better first. Old kernels have other drivers for
-/// the same hardware: those of IDE before libata, XenSource's before 2.6.23, LSI's before 2.6.13.
+/// the same hardware: those of IDE before libata had them, XenSource's before 2.6.23, LSI's before 2.6.13.
 pub fn storage(disk_bus: &str) -> &'static [&'static [&'static str]] {
     match disk_bus {
         "virtio-blk" => &[&["virtio_pci", "virtio_blk"]],

@@ -1,9 +1,9 @@
 //! Who made an image, what in it loads drivers, and what in it waits for the old hardware.
 
-use super::index::normal;
+use super::index::{module_name, normal};
 use super::rootfs::Rootfs;
 use crate::devices;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wherry_sdk::{Error, Result};
 
 /// The programs that make initramfs images, as far as their images are told apart.
@@ -19,7 +19,7 @@ pub enum Family {
     Mkinitfs,
     /// Red Hat's mkinitrd until RHEL 5, whose `/init` loads by insmod
     Nash,
-    /// SUSE's mkinitrd: a shell script, and udev
+    /// SUSE's mkinitrd: a shell script, and udev, which loads drivers since SLES 11 only
     SuseMkinitrd,
     /// ALT's make-initrd: `/etc/initrd/modules-preudev`
     MakeInitrd,
@@ -45,6 +45,8 @@ const UDEV: &[&str] = &[
 const DRACUT_LIST: &str = "etc/cmdline.d/99-wherry.conf";
 /// What versions 004 to 008 read instead, whose hooks are in the root: RHEL 6, Amazon Linux 1.
 const OLD_DRACUT_LIST: &str = "etc/cmdline";
+/// In SLES 10's `/init` the line by which udev looks at what is there: drivers are loaded by lines of their own.
+const TRIGGER: &str = "/sbin/udevtrigger";
 const DRACUT: &[&str] = &["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"];
 
 /// Files that are added or replaced, by path.
@@ -96,8 +98,15 @@ impl Family {
 
     /// Whether drivers are loaded for the devices that are found (`MODALIAS`).
     pub fn loads_by_device(self, rootfs: &Rootfs) -> bool {
-        // Alpine's script hands every modalias in /sys to modprobe.
-        self == Self::Mkinitfs || self != Self::Booster && UDEV.iter().any(|path| rootfs.exists(path))
+        let udev = || UDEV.iter().any(|path| rootfs.exists(path));
+        match self {
+            // Alpine's script hands every modalias in /sys to modprobe.
+            Self::Mkinitfs => true,
+            Self::Booster => false,
+            // SLES 10's has no rule for it (mkinitrd, branch SLE10-SP4); 80-drivers.rules came with SLES 11
+            Self::SuseMkinitrd => udev() && rules_load(rootfs),
+            _ => udev(),
+        }
     }
 
     /// The files of this family that name modules to load, with `modules` added; empty if they do already,
@@ -127,6 +136,7 @@ impl Family {
                     list(rootfs, "etc/modules-load.d/wherry.conf", modules, &mut files)?;
                 }
             }
+            Self::SuseMkinitrd if !self.loads_by_device(rootfs) => script(rootfs, modules, &mut files)?,
             Self::Nash | Self::SuseMkinitrd | Self::Booster | Self::Unknown => {}
         }
         Ok(files)
@@ -136,6 +146,7 @@ impl Family {
     pub fn refusal(self, rootfs: &Rootfs) -> Option<String> {
         let reason = match self {
             Self::Booster => "it has its own index of modules, which is not extended here",
+            Self::SuseMkinitrd if triggers(rootfs) => return None,
             Self::Unknown | Self::SuseMkinitrd if !self.loads_by_device(rootfs) => {
                 "nothing in it is known to load drivers"
             }
@@ -187,6 +198,36 @@ fn arguments(rootfs: &Rootfs, path: &str, modules: &[String], files: &mut Files)
         .collect();
     if !missing.is_empty() {
         files.insert(path.to_owned(), format!("{}{}\n", ended(old), missing.join(" ")).into_bytes());
+    }
+    Ok(())
+}
+
+/// Whether one of udev's rules in the image loads the driver of a device.
+fn rules_load(rootfs: &Rootfs) -> bool {
+    let says = |content: &[u8]| String::from_utf8_lossy(content).contains("MODALIAS");
+    let mut rules = rootfs.nodes().filter(|(path, _)| path.contains("udev/rules.d/"));
+    rules.any(|(path, _)| rootfs.content(path).is_some_and(says))
+}
+
+/// Whether SLES 10's script is there, with the line that lines can be put before.
+fn triggers(rootfs: &Rootfs) -> bool {
+    let init = String::from_utf8_lossy(rootfs.content("init").unwrap_or_default());
+    init.lines().any(|line| line == TRIGGER)
+}
+
+/// Has SLES 10's script load the modules that its maker did not put into the image.
+fn script(rootfs: &Rootfs, modules: &[String], files: &mut Files) -> Result<()> {
+    if !triggers(rootfs) {
+        return Ok(());
+    }
+    let old = old(rootfs, "init")?;
+    let there: BTreeSet<String> = rootfs.nodes().filter_map(|(path, _)| module_name(path)).collect();
+    let loads = |module: &String| old.lines().any(|line| line.trim() == format!("modprobe {module}"));
+    let missing = modules.iter().filter(|module| !there.contains(*module) && !loads(module));
+    let lines: String = missing.map(|module| format!("modprobe {module}\n")).collect();
+    if !lines.is_empty() {
+        let line = format!("{TRIGGER}\n");
+        files.insert("init".to_owned(), old.replacen(&line, &format!("{lines}{line}"), 1).into_bytes());
     }
     Ok(())
 }

@@ -30,6 +30,15 @@ pub const ATA: &[Module] = &[
     m("drivers/ata/ahci", &["libata", "scsi_mod"], "pci:v*d*sv*sd*bc01sc06i01*"),
     m("drivers/ata/ata_piix", &["libata", "scsi_mod"], "pci:v00008086d00007111sv*sd*bc*sc*i*"),
 ];
+/// Before 2.6.20: IDE has drivers of its own, and libata those of SATA only.
+pub const OLD_ATA: &[Module] = &[
+    m("drivers/ide/ide-core", &[], ""),
+    m("drivers/ide/ide-disk", &["ide-core"], ""),
+    m("drivers/ide/pci/piix", &["ide-core"], "pci:v00008086d00007010sv*sd*bc*sc*i*"),
+    m("drivers/scsi/libata", &["scsi_mod"], ""),
+    m("drivers/scsi/ahci", &["libata", "scsi_mod"], "pci:v00008086d00002922sv*sd*bc*sc*i*"),
+    m("drivers/scsi/ata_piix", &["libata", "scsi_mod"], "pci:v00008086d000024D1sv*sd*bc*sc*i*"),
+];
 pub const LSI: &[Module] = &[
     m("drivers/message/fusion/mptbase", &[], ""),
     m("drivers/message/fusion/mptscsih", &["mptbase", "scsi_mod"], ""),
