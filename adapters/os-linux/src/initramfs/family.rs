@@ -25,7 +25,7 @@ pub enum Family {
     MakeInitrd,
     /// booster, which has its own index of modules
     Booster,
-    /// Any other; it will do where udev loads the drivers.
+    /// Any other; it will do where a rule of udev loads the drivers.
     Unknown,
 }
 
@@ -104,7 +104,7 @@ impl Family {
             Self::Mkinitfs => true,
             Self::Booster => false,
             // SLES 10's has no rule for it (mkinitrd, branch SLE10-SP4); 80-drivers.rules came with SLES 11
-            Self::SuseMkinitrd => udev() && rules_load(rootfs),
+            Self::SuseMkinitrd | Self::Unknown => udev() && rules_load(rootfs),
             _ => udev(),
         }
     }
