@@ -113,7 +113,7 @@ impl Kernel {
         };
         let whole = |set: &&&[&'static str]| self.drivers(set, Driver::Missing).is_empty() && !idle(set);
         let found = sets.iter().find(built_in).or_else(|| sets.iter().find(whole));
-        found.or_else(|| sets.first()).copied().unwrap_or_default()
+        found.or_else(|| sets.iter().find(|set| !idle(set))).copied().unwrap_or_default()
     }
 
     /// Disk buses for which it has every driver.
@@ -211,5 +211,31 @@ mod tests {
         assert!(kernel.cards().is_empty());
         assert_eq!(Kernel::read(&tree, "/boot/vmlinuz-lts").release.as_deref(), Some("6.6.1-lts"));
         assert_eq!(Kernel::read(&tree, "/boot/none").release, None);
+    }
+
+    /// The module is there, but before 2.6.20 for SATA only: IDE has drivers of its own, if any.
+    #[test]
+    fn ata_piix_of_old_kernels() {
+        for (chip, old, wanted, can) in [
+            ("7111", "", ["ata_piix", "sd_mod"], true),
+            ("24D1", "", ["piix", "ide_disk"], false),
+            ("24D1", "k/piix.ko:\nk/ide-disk.ko:\n", ["piix", "ide_disk"], true),
+        ] {
+            let folder = "/lib/modules/2.6.16";
+            let root = MemoryVolume::new("r", &[("fs.kind", "ext3")])
+                .file(&format!("{folder}/modules.dep"), format!("k/ata_piix.ko:\nk/sd_mod.ko:\n{old}"))
+                .file(
+                    &format!("{folder}/modules.alias"),
+                    format!("alias pci:v00008086d0000{chip}sv*sd*bc*sc*i* ata_piix\n"),
+                );
+            let tree = MemoryTree::new(vec![root]);
+            tree.mount("r", "/").expect("mounts");
+            let kernel = Kernel::of_release(&tree, "", Some("2.6.16".into()));
+            assert_eq!(
+                (kernel.storage("ide"), kernel.buses().contains(&"ide")),
+                (&wanted[..], can),
+                "{chip}"
+            );
+        }
     }
 }
