@@ -12,6 +12,7 @@ kstat -p -m cpu_stat
 kstat -p -m unix -n system_pages
 kstat -p -c disk
 kstat -p -c net
+echo '== df'; LC_ALL=C df -k
 ";
 
 const NANOSECONDS: f64 = 1e9;
@@ -105,5 +106,19 @@ pub fn parse(text: &str) -> Answer {
             });
         }
     }
+    let (_, table) = text.split_once("== df\n").unwrap_or_default();
+    samples.extend(table.lines().filter_map(file_system).flatten().map(|(metric, path, value)| {
+        let instance = path.to_owned();
+        Sample { metric, instance, unit: "B", at, value }
+    }));
     Answer { facts: Vec::new(), samples }
+}
+
+/// A line of df(8): device, KiB, of them used, left, share, mount point. What holds no files has none.
+fn file_system(line: &str) -> Option<[(&'static str, &str, f64); 2]> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, size, used, _, share, path] = words[..] else { return None };
+    let (size, used) = (number(size)?, number(used)?);
+    let holds = size > 0.0 && share.ends_with('%') && path.starts_with('/');
+    holds.then_some([("filesystem.size", path, size * 1024.0), ("filesystem.used", path, used * 1024.0)])
 }

@@ -73,6 +73,10 @@ sd:0:sd0:rtime\t12.5
 e1000g:0:mac:obytes64\t5000
 e1000g:0:mac:rbytes64\t7000
 lo:0:lo0:rbytes64\t99
+== df
+Filesystem            kbytes    used   avail capacity  Mounted on
+/dev/dsk/c0d0s0      10086988 4217310 5768809    43%    /
+/proc                      0       0       0     0%    /proc
 ";
 
 /// System Administration Guide: Advanced Administration (817-0403), \"Monitoring System Activities\", with a day's end between.
@@ -147,8 +151,10 @@ fn counters_of_solaris_10_and_11() {
     assert_eq!(value(&samples, "net.in", "e1000g0"), (7000.0, "B", at));
     assert_eq!(samples.iter().filter(|sample| sample.metric == "cpu.user").count(), 1, "time, not ticks");
     assert!(!samples.iter().any(|sample| sample.instance == "lo0"));
+    assert_eq!(value(&samples, "filesystem.used", "/"), (4_217_310.0 * 1024.0, "B", at));
+    assert!(!samples.iter().any(|sample| sample.instance == "/proc"));
     // A link that has a name of its own is not counted by its card's as well.
-    let linked = format!("{COUNTERS}link:0:net0:rbytes64\t7001\n");
+    let linked = COUNTERS.replace("lo:0:lo0", "link:0:net0");
     let samples = parse("counters", linked.as_bytes()).unwrap().samples;
     let links = samples.iter().filter(|sample| sample.metric == "net.in");
     assert_eq!(links.map(|sample| sample.instance.as_str()).collect::<Vec<_>>(), ["net0"]);
