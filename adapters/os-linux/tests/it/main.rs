@@ -7,6 +7,7 @@ mod current;
 mod debian;
 mod deferred;
 mod exercise;
+mod firmware;
 mod golden;
 mod hostile;
 mod initramfs;

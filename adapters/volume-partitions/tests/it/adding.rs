@@ -80,9 +80,9 @@ fn in_free_space_of_a_gpt() {
     let added = add(&image.bytes(), 512, "bios-boot", 512 << 10, MIB).unwrap();
     assert_eq!((added.offset, added.length), (2 * MIB, MIB), "between the two of sfdisk");
     written(&image, &added);
-    // before the first MiB, where no grain fits
+    // before the backup table, where no grain fits: what sfdisk calls usable begins at the first MiB
     let added = add(&image.bytes(), 512, "bios-boot", 512 << 10, MIB).unwrap();
-    assert_eq!((added.offset, added.length), (34 * 512, MIB - 34 * 512));
+    assert_eq!((added.offset, added.length), (63 * MIB, MIB - 33 * 512));
     written(&image, &added);
     sound(&image);
     let said = run("/sbin/sgdisk", &["--info=4"], &image.path(), "");
