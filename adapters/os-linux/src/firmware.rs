@@ -11,7 +11,7 @@ use wherry_sdk::source::Partition;
 use wherry_sdk::{DeviceProfile, Result, Tree, find};
 
 /// GPT type of the partition that holds GRUB's core for BIOS (GRUB manual, "BIOS installation").
-const BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
+pub const BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
 /// The most of a loader that is copied, in bytes.
 const LOADER: u64 = 16 << 20;
 const REASON: &str = "the new machine's firmware has no boot entry yet, and starts the fallback loader";

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod concerns;
+mod core_image;
 mod current;
 mod debian;
 mod deferred;
