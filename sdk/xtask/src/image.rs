@@ -24,6 +24,8 @@ pub enum Layout {
     Verity,
     /// As plain, started by EXTLINUX.
     Extlinux,
+    /// MBR, one partition from sector 63 on with GRUB legacy's menu and no loader: its host read the menu (PyGrub).
+    Pygrub,
     /// GPT, an EFI system partition with systemd-boot and its kernels, the root file system.
     SystemdBoot,
     /// GPT, an EFI system partition without the fallback loader, the root file system.
@@ -43,7 +45,7 @@ pub struct Kind {
 }
 
 /// Every recipe; the first is the demo's.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 12] = [
     Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain },
     Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi },
     Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm },
@@ -55,6 +57,7 @@ pub const KINDS: [Kind; 11] = [
     Kind { name: "verity", packages: &[], size: 1792, layout: Layout::Verity },
     Kind { name: "extlinux", packages: &["extlinux"], size: 1536, layout: Layout::Extlinux },
     Kind { name: "systemd-boot", packages: &["systemd-boot"], size: 1536, layout: Layout::SystemdBoot },
+    Kind { name: "pygrub", packages: &[], size: 1536, layout: Layout::Pygrub },
 ];
 
 impl Kind {

@@ -1,5 +1,6 @@
 //! Changes of firmware with what the operator lends.
 
+use crate::core_image;
 use crate::system::*;
 use os_linux::Linux;
 use std::fs;
@@ -150,4 +151,141 @@ fn what_cannot_start_on_uefi() {
     assert_eq!(blocked(&tree(guest(), full), &virtio_uefi()), ["blocking linux.efi.no-room"]);
     let none = tree(guest(), vec![lent_efi()]);
     assert_eq!(blocked(&none, &virtio_uefi()), ["blocking linux.firmware.no-esp"]);
+}
+
+const ESP_GPT: &[(&str, &str)] = &[
+    ("fs.kind", "vfat"),
+    ("fs.uuid", "ABCD-0001"),
+    ("disk.index", "0"),
+    ("partition.number", "1"),
+    ("partition.type", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
+    ("table.kind", "gpt"),
+    ("parent", "disk:0"),
+];
+const ROOT_GPT: &[(&str, &str)] = &[
+    ("fs.kind", "ext4"),
+    ("fs.uuid", "1111-root"),
+    ("disk.index", "0"),
+    ("partition.number", "2"),
+    ("partition.uuid", "cafe-02"),
+    ("table.kind", "gpt"),
+    ("parent", "disk:0"),
+];
+const BIOS_BOOT: &[(&str, &str)] = &[
+    ("disk.index", "0"),
+    ("partition.number", "3"),
+    ("partition.type", "21686148-6449-6e6f-744e-656564454649"),
+    ("partition.offset", "1048576"),
+    ("table.kind", "gpt"),
+    ("parent", "disk:0"),
+];
+
+/// Debian's package as the operator would name it.
+fn lent_bios() -> MemoryVolume {
+    let lent = MemoryVolume::new("drivers:0", &[("fs.kind", "iso9660")]).kind("drivers");
+    lent.folder("/usr/lib/grub/i386-pc", core_image::FOLDER).expect("cargo xtask test installs grub-pc-bin")
+}
+
+/// A guest that starts by GRUB on UEFI, and its EFI system partition.
+fn uefi() -> (MemoryVolume, MemoryVolume) {
+    let root = built_in(MemoryVolume::new("gpt:2", ROOT_GPT))
+        .file("/etc/os-release", "ID=debian\n")
+        .file(
+            "/etc/fstab",
+            "UUID=1111-root / ext4 defaults 0 1\nUUID=ABCD-0001 /boot/efi vfat defaults 0 1\n",
+        )
+        .file(&format!("/boot/vmlinuz-{BUILT_IN}"), vmlinuz(BUILT_IN))
+        .file("/boot/grub/grub.cfg", menu("linuxefi"))
+        .directory("/boot/efi");
+    (root, MemoryVolume::new("gpt:1", ESP_GPT).file("/EFI/debian/grubx64.efi", "x"))
+}
+
+/// Offset and bytes of each piece of the boot code.
+fn boot_code(edits: &[wherry_sdk::testing::Edit], lengths: [usize; 2]) -> Vec<(u64, Vec<u8>)> {
+    let edit = edits.iter().find(|edit| edit.action == "write-boot-code").expect("is written");
+    assert_eq!(edit.object, "disk:0");
+    let mut rest = edit.after.as_deref().unwrap();
+    let mut pieces = Vec::new();
+    for length in [lengths[0], lengths[1], usize::MAX] {
+        let (offset, after) = rest.split_at(8);
+        let (bytes, after) = after.split_at(length.min(after.len()));
+        pieces.push((u64::from_le_bytes(offset.try_into().unwrap()), bytes.to_vec()));
+        rest = after;
+    }
+    pieces
+}
+
+#[test]
+fn from_uefi_to_bios() {
+    let (root, esp) = uefi();
+    let wanted = [("disk:0".to_owned(), "bios-boot".to_owned(), None)];
+    assert_eq!(partitions(&tree(root.clone(), vec![esp.clone(), lent_bios()]), &virtio()), wanted);
+    assert_eq!(partitions(&tree(root.clone(), vec![esp.clone()]), &virtio()), []);
+    assert_eq!(partitions(&tree(root.clone(), vec![esp.clone(), lent_bios()]), &virtio_uefi()), []);
+    let none = tree(root.clone(), vec![esp.clone(), lent_bios()]);
+    assert_eq!(blocked(&none, &virtio()), ["blocking linux.firmware.no-gap"]);
+    let reserved = MemoryVolume::new("gpt:3", BIOS_BOOT);
+    let tree = tree(root, vec![esp, reserved, lent_bios()]);
+    assert_eq!(partitions(&tree, &virtio()), []);
+    let (adaptation, edits) = adapt(&tree, &virtio(), &[]);
+    assert_eq!(concerns(&adaptation), Vec::<String>::new());
+    assert_eq!(tree.text("/boot/grub/grub.cfg"), menu("linux"));
+    let pieces = boot_code(&edits, [3, 440 - 0x5a]);
+    let places: Vec<u64> = pieces.iter().map(|(offset, _)| *offset).collect();
+    assert_eq!(places, [0, 0x5a, 1 << 20]);
+    assert_eq!(pieces[1].1[2..10], 2048u64.to_le_bytes());
+    let objects = core_image::unpacked(&pieces[2].1);
+    let has = |text: &str| objects.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(has("search.fs_uuid 1111-root root\nset prefix=($root)'/boot/grub'\n\0"));
+    // every module that the menu could ask for
+    let modules = edits.iter().filter(|edit| edit.object.starts_with("/boot/grub/i386-pc/")).count();
+    let whole = fs::read_dir(core_image::FOLDER).unwrap().filter(|one| {
+        let name = one.as_ref().unwrap().file_name().into_string().unwrap();
+        name.ends_with(".mod") || name.ends_with(".lst")
+    });
+    assert_eq!(modules, whole.count());
+}
+
+/// Its host read the menu; the first partition begins behind one track.
+fn pygrub(gap: &str) -> MemoryVolume {
+    built_in(MemoryVolume::new("mbr:1", ROOT).fact("table.kind", "mbr").fact("table.gap", gap))
+        .file("/etc/os-release", "ID=debian\n")
+        .file("/etc/fstab", "UUID=1111-root / ext4 defaults 0 1\n")
+        .file(&format!("/boot/vmlinuz-{BUILT_IN}"), vmlinuz(BUILT_IN))
+        .file("/boot/grub/menu.lst", format!("default 0\ntitle Debian\nroot (hd0,0)\nkernel /boot/vmlinuz-{BUILT_IN} root=/dev/xvda1 ro console=hvc0\n"))
+}
+
+#[test]
+fn boot_code_for_a_guest_of_pygrub() {
+    let tree = tree(pygrub("512-32256"), vec![lent_bios()]);
+    assert_eq!(partitions(&tree, &virtio()), []);
+    let (adaptation, edits) = adapt(&tree, &virtio(), &[]);
+    assert_eq!(concerns(&adaptation), Vec::<String>::new());
+    let pieces = boot_code(&edits, [3, 440 - 0x5a]);
+    assert_eq!(pieces[2].0, 512);
+    assert!(pieces[2].1.len() <= 62 * 512);
+    let text = tree.text("/boot/grub/grub.cfg");
+    assert!(
+        text.contains(&format!("\tlinux /boot/vmlinuz-{BUILT_IN} root=PARTUUID=cafe-01 ro console=tty0\n")),
+        "{text}"
+    );
+}
+
+#[test]
+fn no_room_for_boot_code() {
+    let none = "blocking linux.boot-loader.none";
+    assert_eq!(blocked(&tree(pygrub("512-32256"), Vec::new()), &virtio()), [none]);
+    let small = tree(pygrub("512-16384"), vec![lent_bios()]);
+    assert_eq!(blocked(&small, &virtio()), ["blocking linux.firmware.no-gap"]);
+    let full = tree(pygrub("512-32256").room(1 << 20), vec![lent_bios()]);
+    assert_eq!(blocked(&full, &virtio()), ["blocking linux.boot.no-room"]);
+    // a file system on the whole disk
+    let whole = tree(pygrub("512-32256").fact("parent", "none"), vec![lent_bios()]);
+    assert_eq!(blocked(&whole, &virtio()), ["blocking linux.firmware.no-gap"]);
+    // what was lent is no GRUB
+    let empty = ["boot.img", "diskboot.img", "kernel.img", "lzma_decompress.img", "moddep.lst"];
+    let lent = MemoryVolume::new("drivers:0", &[("fs.kind", "iso9660")]).kind("drivers");
+    let lent = empty.into_iter().fold(lent, |lent, name| lent.file(&format!("/{name}"), "x"));
+    let damaged = tree(pygrub("512-32256"), vec![lent]);
+    assert_eq!(blocked(&damaged, &virtio()), ["blocking linux.boot-loader.lent"]);
 }
