@@ -5,6 +5,7 @@ mod adapters;
 mod archive;
 mod devices;
 mod disk;
+mod firmware;
 mod guest;
 mod hostile;
 mod kills;

@@ -377,7 +377,9 @@ fn describe(
         boot = boot_disk(found, os).unwrap_or(0);
     }
     let definition = found.definition.as_ref();
-    let firmware = definition.and_then(|definition| definition.firmware.as_deref());
+    // Which one a machine has is every target's business, and so is the wish for another.
+    let firmware = find(&request.wishes, "firmware");
+    let firmware = firmware.or_else(|| definition.and_then(|definition| definition.firmware.as_deref()));
     let firmware = firmware.or_else(|| find(&found.system.as_ref()?.0.facts, "firmware"));
     facts.extend(firmware.map(|value| Fact { key: "firmware".into(), value: value.into() }));
     facts.extend(definition.into_iter().flat_map(Definition::handed_on));
@@ -387,7 +389,7 @@ fn describe(
         value: source.sector_size.to_string(),
     }));
     let wish = |fact: &Fact| Fact { key: format!("wish.{}", fact.key), value: fact.value.clone() };
-    facts.extend(request.wishes.iter().map(wish));
+    facts.extend(request.wishes.iter().filter(|fact| fact.key != "firmware").map(wish));
     facts.push(Fact { key: "target.name".into(), value: destination.word.clone() });
     let mut facts = facts_to(&facts);
     facts.extend(destination.servers.iter().flat_map(|servers| servers.facts()));
