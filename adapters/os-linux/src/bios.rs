@@ -69,18 +69,8 @@ pub fn install(work: &mut Work<'_>, root: &Root, lent: &Lent) -> Result<()> {
     let Some(menu) = menu::provide(work, root)? else { return Ok(()) };
     let Some((place, needed)) = modules(work, root, &menu) else { return Ok(()) };
     let first = space.start.div_ceil(SECTOR as u64);
-    let core = match core(work.guest, &folder, &place, &needed, &menu, first) {
-        Ok(core) => core,
-        Err(e) => {
-            let message = format!("no loader can be made of what was lent: {}", e.message);
-            work.block(
-                "linux.boot-loader.lent",
-                message,
-                "lend the folder i386-pc of Debian's grub-pc-bin as it is",
-            );
-            return Ok(());
-        }
-    };
+    let core = core(work.guest, &folder, &place, &needed, &menu, first)?;
+    let sector = core_image::boot_sector(&read(work.guest, &format!("{folder}/boot.img"))?, first)?;
     let end = first.saturating_mul(SECTOR as u64).saturating_add(core.len() as u64);
     if end > space.end {
         let message = format!(
@@ -99,14 +89,13 @@ pub fn install(work: &mut Work<'_>, root: &Root, lent: &Lent) -> Result<()> {
     if !copy(work, &folder, &menu)? {
         return Ok(());
     }
-    let boot = read(work.guest, &format!("{folder}/boot.img"))?;
-    let sector = core_image::boot_sector(&boot, first)?;
     let mut patches: Vec<Patch> = sector.map(|(offset, bytes)| Patch { offset, bytes }).into();
     patches.push(Patch { offset: first * SECTOR as u64, bytes: core });
     work.guest.write_boot_code(&disk.id, &patches, REASON)?;
-    work.note(format!(
+    work.note(
         "the new machine starts by the lent GRUB; to have it kept up to date, install the guest's own GRUB for BIOS (grub-pc, grub2-pc) in the new machine and grub-install to its disk"
-    ));
+            .to_owned(),
+    );
     Ok(())
 }
 

@@ -142,11 +142,17 @@ pub fn adapt(work: &mut Work<'_>, entries: &[Entry], root: &Root) -> Result<()> 
         );
     }
     let lent = Lent::find(work.guest);
-    match Change::of(&loaders, work.profile, &lent) {
+    let put = match Change::of(&loaders, work.profile, &lent) {
         Some(Change::ToUefi) => esp::install(work, entries, root, &lent),
         Some(Change::ToBios) => bios::install(work, root, &lent),
-        None => keep(work, root, &loaders),
+        None => return keep(work, root, &loaders),
+    };
+    // The rest of the guest can be adapted all the same, and the plan shows it.
+    if let Err(e) = put {
+        let message = format!("GRUB cannot be put in as it was lent: {}", e.message);
+        work.block("linux.boot-loader.lent", message, "lend the files of Debian's packages as they are");
     }
+    Ok(())
 }
 
 /// Goes on with the loader that the guest has.

@@ -1,10 +1,12 @@
 //! Changes of firmware with what the operator lends.
 
 use crate::core_image;
+use crate::golden::Guest;
+use crate::lent_exercise::{exercise, small_bios};
 use crate::system::*;
 use os_linux::Linux;
 use std::fs;
-use wherry_sdk::testing::{MemoryTree, MemoryVolume};
+use wherry_sdk::testing::{MemoryTree, MemoryVolume, Random, damage};
 use wherry_sdk::{DeviceProfile, SourceOs};
 
 const DEBIAN_EFI: &str = "/usr/lib/grub/x86_64-efi/monolithic";
@@ -288,4 +290,45 @@ fn no_room_for_boot_code() {
     let lent = empty.into_iter().fold(lent, |lent, name| lent.file(&format!("/{name}"), "x"));
     let damaged = tree(pygrub("512-32256"), vec![lent]);
     assert_eq!(blocked(&damaged, &virtio()), ["blocking linux.boot-loader.lent"]);
+}
+
+/// For the golden files: a GRUB whose every byte is known.
+fn small_lent() -> MemoryVolume {
+    let lent = MemoryVolume::new("drivers:0", &[("fs.kind", "iso9660")]).kind("drivers");
+    let lent = lent.file("/grubx64.efi", "x");
+    small_bios().into_iter().fold(lent, |lent, (name, bytes)| lent.file(&format!("/i386-pc/{name}"), bytes))
+}
+
+pub fn bios_to_uefi() -> Guest {
+    let all = vec![MemoryVolume::new("mbr:2", ESP_MBR), small_lent()];
+    Guest { tree: tree(guest(), all), firmware: "uefi" }
+}
+
+pub fn uefi_to_bios() -> Guest {
+    let (root, esp) = uefi();
+    let all = vec![esp, MemoryVolume::new("gpt:3", BIOS_BOOT), small_lent()];
+    Guest { tree: tree(root, all), firmware: "bios" }
+}
+
+pub fn pygrub_to_bios() -> Guest {
+    Guest { tree: tree(pygrub("512-32256"), vec![small_lent()]), firmware: "bios" }
+}
+
+/// Deterministic by seed: lent files that mean harm, in a guest that needs them.
+#[test]
+fn five_hundred_lent_files() {
+    let image = fs::read(format!("{DEBIAN_EFI}/grubx64.efi")).unwrap();
+    let small = small_bios();
+    for seed in 0..500 {
+        let mut random = Random::new(seed);
+        // headers, section table and the first objects of the image, or one of the small files
+        let mut bytes = match random.below(2) {
+            0 => image[..(120 << 10)].to_vec(),
+            _ => small[random.below(small.len() as u64) as usize].1.clone(),
+        };
+        let end = bytes.len().min(1024);
+        damage(&mut bytes, 0, end, random.next_u64());
+        bytes.truncate(bytes.len() - random.below(bytes.len() as u64 / 2 + 1) as usize);
+        exercise(&bytes);
+    }
 }

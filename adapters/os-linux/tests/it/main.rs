@@ -16,6 +16,7 @@ mod initramfs_exercise;
 mod initramfs_guest;
 mod initramfs_hostile;
 mod legacy;
+mod lent_exercise;
 mod modules;
 mod nash;
 mod network;
