@@ -310,6 +310,12 @@ printf 'boot=/dev/sda\nroot=/dev/sda1\nimage=/boot/vmlinuz\n  label=a\n  initrd=
 printf 'alias eth0 pcnet32\nalias scsi_hostadapter mptspi\n' >modprobe.conf
 printf 'id:3:initdefault:\nco:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav\n#1:2345:respawn:/sbin/mingetty tty1\n' >inittab
 
+folder os-linux-lent
+head -c 131072 /usr/lib/grub/x86_64-efi/monolithic/grubx64.efi >grubx64.efi
+for file in boot.img diskboot.img kernel.img lzma_decompress.img moddep.lst ext2.mod; do
+    cp "/usr/lib/grub/i386-pc/$file" .
+done
+
 folder journal
 printf '\011\000\007\000\000\000\000\000\000\000\011\002\000\000\001\000\000\000\000\000' >framed
 

@@ -7,6 +7,7 @@ mod devices;
 mod disk;
 mod encrypted;
 mod families;
+mod firmware;
 mod guest;
 mod hostile;
 mod kills;

@@ -9,6 +9,7 @@ mod check;
 mod directory;
 mod edit;
 mod entry;
+mod format;
 mod name;
 mod table;
 mod time;
@@ -49,6 +50,16 @@ impl FileSystem for Fat {
             Ok(geometry) => identity(device, geometry).map(Some),
             Err(e) if e.kind == ErrorKind::Corrupt => Ok(None),
             Err(e) => Err(e),
+        }
+    }
+
+    fn format(device: &dyn Blob, kind: &str, label: &str) -> Result<()> {
+        match kind {
+            "vfat" => format::format(device, label),
+            _ => {
+                let message = format!("this adapter makes no file system of the kind {kind}");
+                Err(Error::new(ErrorKind::NotFound, message))
+            }
         }
     }
 

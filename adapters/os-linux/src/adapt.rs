@@ -25,7 +25,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     drivers::adapt(&mut work, &entries)?;
     storage::adapt(&mut work)?;
     boot::adapt(&mut work, &entries)?;
-    firmware::adapt(&mut work, &root)?;
+    firmware::adapt(&mut work, &entries, &root)?;
     lilo::adapt(&mut work, &entries);
     consoles::adapt(&mut work)?;
     display::adapt(&mut work)?;

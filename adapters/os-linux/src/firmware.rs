@@ -1,14 +1,17 @@
 //! Boot loaders, the firmware they are for, and the start of a UEFI machine whose boot variables are empty: firmware then
 //! starts `EFI/BOOT/BOOT<arch>.EFI` (UEFI specification, 3.5.1.1, "Removable Media Boot Behavior").
 
-use crate::entries::ESPS;
+use crate::entries::{ESPS, Entry};
 use crate::files::{exists, names};
-use crate::mounts::{ESP_TYPES, Root};
+use crate::lent::Lent;
+use crate::mounts::{self, ESP_TYPES, Root};
 use crate::work::Work;
-use wherry_sdk::{Result, Tree, find};
+use crate::{bios, esp};
+use wherry_sdk::source::Partition;
+use wherry_sdk::{DeviceProfile, Result, Tree, find};
 
 /// GPT type of the partition that holds GRUB's core for BIOS (GRUB manual, "BIOS installation").
-const BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
+pub const BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
 /// The most of a loader that is copied, in bytes.
 const LOADER: u64 = 16 << 20;
 const REASON: &str = "the new machine's firmware has no boot entry yet, and starts the fallback loader";
@@ -91,10 +94,45 @@ impl Loaders {
     }
 }
 
-/// Blocks a change of firmware that the boot loader cannot follow; provides the fallback loader.
-pub fn adapt(work: &mut Work<'_>, root: &Root) -> Result<()> {
+/// A boot loader that has to be put in, since the guest has none for the new firmware and the operator lends one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    ToUefi,
+    ToBios,
+}
+
+impl Change {
+    fn of(loaders: &Loaders, profile: &DeviceProfile, lent: &Lent) -> Option<Self> {
+        let pygrub = loaders.names.contains(&"pygrub");
+        let secure = profile.firmware == "uefi-secure-boot";
+        match profile.firmware.as_str() {
+            "bios" => {
+                let needed = !loaders.bios && (loaders.uefi || pygrub);
+                (needed && lent.bios.is_some()).then_some(Self::ToBios)
+            }
+            _ => {
+                let needed = !loaders.uefi && (loaders.bios || pygrub);
+                (needed && lent.efi(secure).is_some()).then_some(Self::ToUefi)
+            }
+        }
+    }
+}
+
+/// What such a loader needs on the disks.
+pub fn partitions(guest: &dyn Tree, profile: &DeviceProfile) -> Vec<Partition> {
+    let Some(root) = mounts::mount(guest) else { return Vec::new() };
+    let missing = match Change::of(&Loaders::find(guest), profile, &Lent::find(guest)) {
+        Some(Change::ToUefi) => esp::missing(guest, &root),
+        Some(Change::ToBios) => bios::missing(guest, &root),
+        None => None,
+    };
+    missing.into_iter().collect()
+}
+
+/// Puts in a loader that was lent, or blocks a change of firmware that the guest's own cannot follow; provides the fallback
+/// loader.
+pub fn adapt(work: &mut Work<'_>, entries: &[Entry], root: &Root) -> Result<()> {
     let loaders = Loaders::find(work.guest);
-    let wanted = work.profile.firmware.clone();
     if loaders.names.is_empty() && !loaders.uefi {
         let message = "no boot loader was recognised".to_owned();
         work.warn(
@@ -103,26 +141,48 @@ pub fn adapt(work: &mut Work<'_>, root: &Root) -> Result<()> {
             "check that the guest boots by itself from its disks",
         );
     }
+    let lent = Lent::find(work.guest);
+    let put = match Change::of(&loaders, work.profile, &lent) {
+        Some(Change::ToUefi) => esp::install(work, entries, root, &lent),
+        Some(Change::ToBios) => bios::install(work, root, &lent),
+        None => return keep(work, root, &loaders),
+    };
+    // The rest of the guest can be adapted all the same, and the plan shows it.
+    if let Err(e) = put {
+        let message = format!("GRUB cannot be put in as it was lent: {}", e.message);
+        work.block("linux.boot-loader.lent", message, "lend the files of Debian's packages as they are");
+    }
+    Ok(())
+}
+
+/// Goes on with the loader that the guest has.
+fn keep(work: &mut Work<'_>, root: &Root, loaders: &Loaders) -> Result<()> {
+    let wanted = work.profile.firmware.clone();
+    let uefi = wanted.starts_with("uefi");
+    let lend = match wanted.as_str() {
+        "bios" => "lend GRUB for BIOS (--drivers with the folder i386-pc of Debian's grub-pc-bin)",
+        "uefi" => "lend GRUB for UEFI (--drivers with grubx64.efi of Debian's grub-efi-amd64-bin)",
+        _ => "lend a signed shim and GRUB (--drivers with shimx64.efi.signed and grubx64.efi.signed)",
+    };
     if loaders.names.contains(&"pygrub") && !loaders.uefi {
         let disk = work.guest.volumes().iter().any(|volume| volume.id == root.id && volume.kind == "disk");
         let table = if disk { ", and its disk has no partition table" } else { "" };
         let message = format!(
             "GRUB's menu is in the guest but not GRUB itself: its host read the menu (PyGrub, PV-GRUB){table}"
         );
-        work.block(
-            "linux.boot-loader.none",
-            message,
-            "make the guest start by itself before the move: grub-install on a disk with a partition table",
-        );
+        let own =
+            "make the guest start by itself before the move: grub-install on a disk with a partition table";
+        let remedy = if disk { own.to_owned() } else { format!("{lend}, or {own}") };
+        work.block("linux.boot-loader.none", message, &remedy);
     }
-    let uefi = wanted.starts_with("uefi");
     if (uefi && !loaders.uefi && loaders.bios) || (wanted == "bios" && loaders.uefi && !loaders.bios) {
         let installed = if loaders.uefi { "UEFI" } else { "BIOS" };
         let message =
             format!("the guest's boot loader is installed for {installed}, the target has {wanted}");
-        work.block("linux.firmware.mismatch", message, "give the new machine the firmware of the old one");
+        let remedy = format!("give the new machine the firmware of the old one, or {lend}");
+        work.block("linux.firmware.mismatch", message, &remedy);
     } else if uefi && loaders.uefi {
-        fallback(work, &loaders)?;
+        fallback(work, loaders)?;
     }
     Ok(())
 }

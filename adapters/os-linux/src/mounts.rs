@@ -41,6 +41,8 @@ pub struct Mount {
     pub source: String,
     /// `/boot`
     pub path: String,
+    /// The directory of the volume that is mounted: `/`, or a subvolume.
+    pub inside: String,
     /// What became of it here.
     pub outcome: Outcome,
 }
@@ -199,11 +201,11 @@ fn mount_others(guest: &dyn Tree, volumes: &[Volume], devices: &Devices) -> Vec<
         if mounts.iter().any(|mount| mount.path == path) {
             continue;
         }
-        let outcome = match devices.resolve(entry.source) {
+        let (inside, outcome) = match devices.resolve(entry.source) {
             Some(device) => attach(guest, device, volumes, &entry, path),
-            None => Outcome::NotFound,
+            None => ("/".to_owned(), Outcome::NotFound),
         };
-        mounts.push(Mount { source: entry.source.into(), path: path.into(), outcome });
+        mounts.push(Mount { source: entry.source.into(), path: path.into(), inside, outcome });
     }
     for automatic in [automatic_boot, automatic_esp] {
         mounts.extend(automatic(guest, volumes, &mounts));
@@ -211,10 +213,17 @@ fn mount_others(guest: &dyn Tree, volumes: &[Volume], devices: &Devices) -> Vec<
     mounts
 }
 
-fn attach(guest: &dyn Tree, device: &Device, volumes: &[Volume], entry: &Entry<'_>, path: &str) -> Outcome {
+fn attach(
+    guest: &dyn Tree,
+    device: &Device,
+    volumes: &[Volume],
+    entry: &Entry<'_>,
+    path: &str,
+) -> (String, Outcome) {
     let volume = volumes.iter().find(|volume| volume.id == device.id);
     let inside = volume.map_or_else(|| "/".to_owned(), |volume| inside(entry, volume));
-    attach_inside(guest, &device.id, &inside, path)
+    let outcome = attach_inside(guest, &device.id, &inside, path);
+    (inside, outcome)
 }
 
 fn attach_inside(guest: &dyn Tree, id: &str, inside: &str, path: &str) -> Outcome {
@@ -236,7 +245,12 @@ fn automatic_boot(guest: &dyn Tree, volumes: &[Volume], mounts: &[Mount]) -> Opt
     let taken = mounts.iter().any(|mount| mount.outcome == Outcome::Mounted(volume.id.clone()));
     let path = Some("/boot").filter(|path| !taken && is_free(guest, mounts, path))?;
     let outcome = attach_inside(guest, &volume.id, "/", path);
-    Some(Mount { source: "extended boot loader partition".into(), path: path.into(), outcome })
+    Some(Mount {
+        source: "extended boot loader partition".into(),
+        path: path.into(),
+        inside: "/".into(),
+        outcome,
+    })
 }
 
 /// The EFI system partition where no table names it (systemd-gpt-auto-generator(8) mounts it so).
@@ -251,5 +265,5 @@ fn automatic_esp(guest: &dyn Tree, volumes: &[Volume], mounts: &[Mount]) -> Opti
     }
     let path = ["/boot/efi", "/efi", "/boot"].into_iter().find(|path| is_free(guest, mounts, path))?;
     let outcome = attach_inside(guest, &volume.id, "/", path);
-    Some(Mount { source: "EFI system partition".into(), path: path.into(), outcome })
+    Some(Mount { source: "EFI system partition".into(), path: path.into(), inside: "/".into(), outcome })
 }

@@ -1,11 +1,13 @@
 //! The GUID partition table (UEFI specification 2.10, section 5.3): a header in sector 1 and a backup in the last
 //! sector, each with a CRC-32 of itself and of its array of entries.
 
+use crate::add::{self, Purpose};
 use crate::{Entry, Table, mbr, sector_size, types};
-use wherry_sdk::bytes::{field, little};
+use wherry_sdk::bytes::{field, little, put};
 use wherry_sdk::checksum::crc32;
 use wherry_sdk::image::Uuid;
-use wherry_sdk::{Blob, Error, READ_MOST, Result, Severity, concern, fact};
+use wherry_sdk::volume::{Added, Addition};
+use wherry_sdk::{Blob, Error, Patch, READ_MOST, Result, Severity, concern, fact};
 
 /// The specification asks for room for at least 128 entries; tools make no more than this.
 const ENTRIES_MOST: u64 = 1024;
@@ -19,6 +21,7 @@ struct Copy {
     /// The sector of the other copy.
     other: u64,
     disk: String,
+    header: Vec<u8>,
     array: Vec<u8>,
     entry: usize,
 }
@@ -73,7 +76,7 @@ pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
     let Copy { unit, disk, array, entry: length, .. } = copy;
     let entries = array.chunks_exact(length).zip(1..);
     let entries = entries.filter_map(|(bytes, number)| entry(bytes, number, unit)).collect();
-    Ok(Table { kind: "gpt", id: disk, floor: 2 * unit, entries, concerns })
+    Ok(Table { kind: "gpt", id: disk, floor: 2 * unit, gap: None, entries, concerns })
 }
 
 /// The primary copy, in sectors of the device's size or, on an image of a disk with others, of the other size.
@@ -151,7 +154,103 @@ fn copy(device: &dyn Blob, sector: u64, unit: u64) -> Result<Copy> {
     if u64::from(!crc32(!0, &array)) != little(&header, 88, 4) {
         return Err(Error::corrupt(at, "the checksum of the GPT entries is wrong"));
     }
-    Ok(Copy { unit, other: little(&header, 32, 8), disk: guid(&header, 56), array, entry: length as usize })
+    let (other, disk) = (little(&header, 32, 8), guid(&header, 56));
+    Ok(Copy { unit, other, disk, header, array, entry: length as usize })
+}
+
+/// A partition in the first free entry. Both copies are written, the backup at the end of the disk, wherever it was before.
+pub fn add(device: &dyn Blob, sector: &[u8], purpose: Purpose, addition: &Addition) -> Result<Added> {
+    let Copy { unit, other, header, mut array, entry: length, .. } = primary(device)
+        .map_err(|e| Error::unsupported(format!("the primary GPT is damaged: {}", e.message)))?;
+    add::unit(device, unit)?;
+    let rows = array.chunks_exact(length);
+    let free =
+        rows.clone().position(|row| row.get(..16).is_some_and(|kind| kind.iter().all(|byte| *byte == 0)));
+    let free = free.ok_or_else(|| Error::unsupported("all entries of its GPT are used"))?;
+    let last = last(device, unit);
+    let array_sectors = (array.len() as u64).div_ceil(unit);
+    let array_at = little(&header, 72, 8);
+    let first_usable = little(&header, 40, 8).max(array_at.saturating_add(array_sectors));
+    let end_usable = last.saturating_sub(array_sectors);
+    let bytes = |sectors: u64| sectors.saturating_mul(unit);
+    let used = rows.filter(|row| row.get(..16).is_some_and(|kind| kind.iter().any(|byte| *byte != 0)));
+    let taken = used.map(|row| bytes(little(row, 32, 8))..bytes(little(row, 40, 8).saturating_add(1)));
+    let space = bytes(first_usable)..bytes(end_usable.max(first_usable));
+    let found = add::room(space, taken.collect(), unit, addition)?;
+    let row = row(purpose, &header, found.start / unit, (found.end / unit).saturating_sub(1));
+    put(&mut array, free.saturating_mul(length), &row);
+    let ends =
+        Ends { first: first_usable, last: end_usable.saturating_sub(1), disk: last, array: end_usable };
+    let mut patches = copies(&header, &array, array_at, &ends, unit);
+    patches.extend(protective(sector, last));
+    // the old backup is not to be found again
+    let forgotten = (other != last && other > first_usable && other < last)
+        .then(|| Patch { offset: bytes(other), bytes: vec![0; unit as usize] });
+    patches.extend(forgotten.filter(|_| !(found.start..found.end).contains(&bytes(other))));
+    Ok(Added { offset: found.start, length: found.end - found.start, patches })
+}
+
+/// Where things are, in sectors.
+struct Ends {
+    first: u64,
+    last: u64,
+    disk: u64,
+    array: u64,
+}
+
+/// Both headers and arrays, with their checksums.
+fn copies(header: &[u8], array: &[u8], array_at: u64, ends: &Ends, unit: u64) -> Vec<Patch> {
+    let make = |own: u64, other: u64, at: u64| {
+        let mut new = header.to_vec();
+        put(&mut new, 24, &own.to_le_bytes());
+        put(&mut new, 32, &other.to_le_bytes());
+        put(&mut new, 40, &ends.first.to_le_bytes());
+        put(&mut new, 48, &ends.last.to_le_bytes());
+        put(&mut new, 72, &at.to_le_bytes());
+        put(&mut new, 88, &(!crc32(!0, array)).to_le_bytes());
+        put(&mut new, 16, &[0; 4]);
+        let summed = new.get(..little(header, 12, 4) as usize).unwrap_or_default();
+        let sum = !crc32(!0, summed);
+        put(&mut new, 16, &sum.to_le_bytes());
+        [
+            Patch { offset: own.saturating_mul(unit), bytes: new },
+            Patch { offset: at.saturating_mul(unit), bytes: array.to_vec() },
+        ]
+    };
+    [make(1, ends.disk, array_at), make(ends.disk, 1, ends.array)].into_iter().flatten().collect()
+}
+
+/// The protective MBR's entry, which covers the disk (UEFI specification 2.10, 5.2.3); that of a hybrid one stays.
+fn protective(sector: &[u8], last: u64) -> Option<Patch> {
+    let covered = u32::try_from(last).unwrap_or(u32::MAX);
+    let alone = mbr::hybrid(sector).is_empty() && little(sector, 450, 1) == 0xee;
+    let same = little(sector, 458, 4) == u64::from(covered);
+    (alone && !same).then(|| Patch { offset: 458, bytes: covered.to_le_bytes().to_vec() })
+}
+
+/// An entry. Its own identity is made from the disk's, so that the same plan makes the same bytes.
+fn row(purpose: Purpose, header: &[u8], first: u64, last: u64) -> Vec<u8> {
+    let (kind, name) = match purpose {
+        Purpose::EfiSystem => (types::ESP, "EFI System"),
+        Purpose::BiosBoot => (types::BIOS_BOOT, "BIOS boot"),
+    };
+    let mut row = vec![0; 128];
+    put(&mut row, 0, &kind);
+    let disk = field(header, 56, 16);
+    let mix =
+        (0..4u64).flat_map(|n| crc32(!0, &[disk, &first.to_le_bytes(), &[n as u8]].concat()).to_le_bytes());
+    let mut own: Vec<u8> = disk.iter().zip(mix).map(|(byte, other)| byte ^ other).collect();
+    // version 4, variant 1 (RFC 4122): random, as far as anybody can tell
+    for (at, keep, set) in [(7, 0x0f, 0x40), (8, 0x3f, 0x80)] {
+        let old = little(&own, at, 1) as u8;
+        put(&mut own, at, &[old & keep | set]);
+    }
+    put(&mut row, 16, &own);
+    put(&mut row, 32, &first.to_le_bytes());
+    put(&mut row, 40, &last.to_le_bytes());
+    let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    put(&mut row, 56, &name);
+    row
 }
 
 /// None where the type is all zeroes: not in use.

@@ -1,11 +1,12 @@
 //! MBR and GPT partition tables.
 
+mod add;
 mod gpt;
 mod mbr;
 mod types;
 
 use std::ops::Range;
-use wherry_sdk::volume::{Layout, Part, Segment};
+use wherry_sdk::volume::{Added, Addition, Layout, Part, Segment};
 use wherry_sdk::{Blob, Concern, ErrorKind, Fact, Result, Severity, VolumeMap, concern, fact, find};
 
 /// Both kinds of partition table.
@@ -31,6 +32,8 @@ struct Table {
     id: String,
     /// The first byte that a partition may use; the table lies before it.
     floor: u64,
+    /// Bytes behind the table that no partition and no table needs, where boot loaders have their code by custom.
+    gap: Option<Range<u64>>,
     entries: Vec<Entry>,
     concerns: Vec<Concern>,
 }
@@ -57,6 +60,10 @@ impl VolumeMap for Partitions {
             }
         }
         Ok(layout)
+    }
+
+    fn add_partition(device: &dyn Blob, addition: &Addition) -> Result<Added> {
+        add::add(device, addition)
     }
 }
 
@@ -98,6 +105,7 @@ fn describe(index: u32, size: u64, mut table: Table, layout: &mut Layout) {
         let mut facts = vec![fact("table.kind", table.kind), fact("table.id", &table.id)];
         facts.push(fact("partition.number", entry.number));
         facts.push(fact("partition.offset", entry.start));
+        facts.extend(table.gap.iter().map(|gap| fact("table.gap", format!("{}-{}", gap.start, gap.end))));
         facts.extend(entry.facts);
         layout.parts.push(Part { id, kind: "partition".into(), segments, facts });
     }

@@ -2,16 +2,24 @@
 //! section 5.2.1); an extended partition holds a chain of such sectors. Numbers are given as the Linux kernel does
 //! (block/partitions/msdos.c), because a guest's `/dev/sda5` must be this table's partition 5.
 
+use crate::add::{self, Purpose};
 use crate::{Entry, Table, sector_size, types};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use wherry_sdk::bytes::little;
-use wherry_sdk::{Blob, Result, Severity, concern, fact};
+use wherry_sdk::volume::{Added, Addition};
+use wherry_sdk::{Blob, Error, Patch, Result, Severity, concern, fact};
 
 /// More logical partitions than any system numbers.
 const LOGICAL_MOST: u32 = 256;
 /// Types of extended partitions: CHS, LBA, Linux.
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 const PROTECTIVE: u8 = 0xee;
+const ESP: u8 = 0xef;
+/// New partitions begin here at the earliest, since boot code is before it.
+const ALIGNED: u64 = 1 << 20;
+/// Boot code ends here at the latest.
+const GAP_END: u64 = 1 << 20;
 
 /// An entry as it is stored; `start` and `sectors` count sectors.
 struct Raw {
@@ -85,7 +93,8 @@ pub fn protected_end(sector: &[u8]) -> Option<u64> {
 pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
     let unit = sector_size(device);
     let id = format!("{:08x}", little(sector, 440, 4));
-    let mut table = Table { kind: "mbr", id, floor: unit, entries: Vec::new(), concerns: Vec::new() };
+    let gap = gap(sector, unit);
+    let mut table = Table { kind: "mbr", id, floor: unit, gap, entries: Vec::new(), concerns: Vec::new() };
     let mut logical = 5;
     for (raw, number) in entries(sector).into_iter().zip(1..) {
         if raw.extended() {
@@ -97,6 +106,42 @@ pub fn read(device: &dyn Blob, sector: &[u8]) -> Result<Table> {
     }
     table.entries.sort_by_key(|entry| entry.number);
     Ok(table)
+}
+
+/// What lies between the table and the first partition, extended ones included, up to the first MiB.
+fn gap(sector: &[u8], unit: u64) -> Option<Range<u64>> {
+    let entries = entries(sector);
+    let first = entries.iter().filter(|entry| entry.kind != 0).map(|entry| entry.start).min()?;
+    let end = first.saturating_mul(unit).min(GAP_END);
+    (end > unit).then_some(unit..end)
+}
+
+/// A primary partition in the first free entry: UEFI firmware takes one of type EF as it takes a GPT's (UEFI specification 2.10,
+/// 5.2.2). GRUB needs none here, it has the gap.
+pub fn add(device: &dyn Blob, sector: &[u8], purpose: Purpose, addition: &Addition) -> Result<Added> {
+    if purpose != Purpose::EfiSystem {
+        return Err(Error::unsupported("boot code lies behind an MBR, not in a partition"));
+    }
+    let unit = sector_size(device);
+    let raws = entries(sector);
+    let free = raws.iter().position(|raw| raw.kind == 0).ok_or_else(|| {
+        Error::unsupported(
+            "all four entries of its MBR are used; remove a partition, or make two of them logical",
+        )
+    })?;
+    let taken = raws.iter().filter(|raw| raw.kind != 0);
+    let bytes = |sectors: u64| sectors.saturating_mul(unit);
+    let taken = taken.map(|raw| bytes(raw.start)..bytes(raw.start.saturating_add(raw.sectors))).collect();
+    // sector numbers have 32 bits
+    let end = (device.size() / unit).min(u64::from(u32::MAX)) * unit;
+    let found = add::room(ALIGNED..end.max(ALIGNED), taken, unit, addition)?;
+    let number = |bytes: u64| u32::try_from(bytes / unit).unwrap_or(u32::MAX).to_le_bytes();
+    // cylinder, head and sector say "beyond what they can say", as for every partition of today
+    let mut entry = vec![0, 0xfe, 0xff, 0xff, ESP, 0xfe, 0xff, 0xff];
+    entry.extend(number(found.start));
+    entry.extend(number(found.end - found.start));
+    let patch = Patch { offset: 446 + 16 * free as u64, bytes: entry };
+    Ok(Added { offset: found.start, length: found.end - found.start, patches: vec![patch] })
 }
 
 /// Follows one chain: a partition is relative to its own sector, a link to the start of the extended partition.

@@ -10,6 +10,13 @@ pub const DYNAMIC_METADATA: &str = "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3";
 /// A disk of a pool.
 pub const STORAGE_SPACES: &str = "e75caf8f-f680-4cee-afa3-b001e56efc2d";
 
+/// As a GPT stores the types of the partitions that are made here, mixed-endian: C12A7328-F81F-11D2-BA4B-00A0C93EC93B (UEFI
+/// specification 2.10, table 5-7).
+pub const ESP: [u8; 16] =
+    [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+/// 21686148-6449-6E6F-744E-656564454649 (GRUB manual, "BIOS installation").
+pub const BIOS_BOOT: [u8; 16] = *b"Hah!IdontNeedEFI";
+
 const GPT: &[(&str, &str)] = &[
     ("024dee41-33e7-11d3-9d69-0008c781f39f", "MBR partition scheme"),
     ("0fc63daf-8483-4772-8e79-3d69d8477de4", "Linux filesystem"),

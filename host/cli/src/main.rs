@@ -202,7 +202,7 @@ struct New {
     /// What the guest's own adapter is told: hal=acpiapic_mp, keep-tools=yes ...; may be repeated
     #[arg(long = "guest", value_name = "KEY=VALUE", value_parser = pair)]
     guest: Vec<(String, String)>,
-    /// A directory or ISO with vendors' drivers for a Windows guest; may be repeated
+    /// A directory or ISO with vendors' drivers for a Windows guest, or GRUB for a Linux guest on other firmware; may be repeated
     #[arg(long = "drivers", value_name = "PATH")]
     drivers: Vec<PathBuf>,
     #[command(flatten)]

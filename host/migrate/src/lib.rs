@@ -1,5 +1,7 @@
 //! The verbs: what happens to a machine, step by step, with the adapters' descriptions and the host's bytes.
 
+mod addition;
+mod boot_code;
 mod capture;
 mod changes;
 mod compare;

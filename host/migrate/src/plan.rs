@@ -1,5 +1,6 @@
 //! What a migration would do. It is found by doing it, in overlays that are dropped: there is no second code path.
 
+use crate::addition::{self, Additions};
 use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
 use crate::definition::{self, Definition};
 use crate::keys::Keys;
@@ -184,6 +185,17 @@ struct Lent<'a> {
 fn look(disks: &[String], lent: Lent<'_>, adapters: &Adapters) -> Result<Inspection> {
     let (sources, definition) = definition::open(disks, adapters)?;
     let disks = sources.iter().map(|source| source.disk.clone()).collect();
+    examine(sources, definition, disks, lent, adapters)
+}
+
+/// Lets every adapter look at the disks, which are the sources', or those with what was added to them.
+fn examine(
+    sources: Vec<Source>,
+    definition: Option<Definition>,
+    disks: Vec<Arc<dyn Disk>>,
+    lent: Lent<'_>,
+    adapters: &Adapters,
+) -> Result<Inspection> {
     let mut machine = Machine::open(disks, lent.keys, adapters)?;
     let supplies = lent.drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
     machine.supplies = supplies.collect::<Result<_>>()?;
@@ -223,20 +235,25 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
         adapters.job.set_now(job.time);
     }
     let nics = cards(request, found.definition.as_ref(), &name);
-    let mut machine = describe(request, &found, &name, &nics);
-    machine.facts.push(contract::Fact { key: "target.name".into(), value: destination.word.clone() });
-    machine.facts.extend(destination.servers.iter().flat_map(|servers| servers.facts()));
     let mut target = destination.target(None)?;
-    let offer = target.profile(&machine)?;
+    let options = options(request, &nics);
+    let mut machine = describe(request, &found, &name, &nics, &destination);
+    let mut offer = target.profile(&machine)?;
+    let mut additions = Additions::default();
+    if let Some(source) = &mut found.source {
+        let wanted = sound(source.partitions(&offer.profile, &options), &found.tree)?;
+        additions = addition::make(&found.sources, &found.machine, &wanted, adapters)?;
+    }
+    if let Some(disks) = additions.disks.take() {
+        found = examine(found.sources, found.definition, disks, lent, adapters)?;
+        machine = describe(request, &found, &name, &nics, &destination);
+        offer = target.profile(&machine)?;
+    }
     let mut concerns = std::mem::take(&mut found.concerns);
     concerns.extend(offer.concerns.into_iter().map(concern_of));
+    concerns.append(&mut additions.concerns);
     let mut notes = Vec::new();
     if let Some(source) = &mut found.source {
-        let macs = nics.iter().enumerate();
-        let mut options: Vec<contract::Fact> = macs
-            .map(|(n, nic)| contract::Fact { key: format!("nic.{n}.mac"), value: nic.mac.clone() })
-            .collect();
-        options.extend(facts_to(&request.options));
         let adapted = sound(source.adapt(&offer.profile, &options), &found.tree)?;
         concerns.extend(adapted.concerns.into_iter().map(concern_of));
         notes.extend(adapted.notes);
@@ -245,7 +262,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     }
     concerns.extend(lock(&found.tree).concerns());
     found.source = None;
-    let (edits, digest) = settle(&found, adapters)?;
+    let (edits, digest) = settle(&found, additions, adapters)?;
     let disks = masked(&found.machine, adapters);
     let bytes = amount(&found.machine, &disks)?;
     let profile = profile_of(&offer.profile);
@@ -297,6 +314,13 @@ fn name(said: Option<&str>, own: [Option<String>; 2]) -> Result<String> {
     }
 }
 
+/// What the adapter that knows the system is told: the cards' addresses, and the operator's words.
+fn options(request: &Request, nics: &[Nic]) -> Vec<contract::Fact> {
+    let macs = nics.iter().enumerate();
+    let macs = macs.map(|(n, nic)| contract::Fact { key: format!("nic.{n}.mac"), value: nic.mac.clone() });
+    macs.chain(facts_to(&request.options)).collect()
+}
+
 fn unknown_system() -> Concern {
     Concern {
         id: "source.unknown-system".into(),
@@ -343,7 +367,13 @@ fn cards(request: &Request, definition: Option<&Definition>, name: &str) -> Vec<
     asked.iter().enumerate().map(nic).collect()
 }
 
-fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> contract::Machine {
+fn describe(
+    request: &Request,
+    found: &Inspection,
+    name: &str,
+    nics: &[Nic],
+    destination: &Destination,
+) -> contract::Machine {
     let mut facts = Vec::new();
     let mut boot = 0;
     if let Some((os, _)) = &found.system {
@@ -360,7 +390,9 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
         boot = boot_disk(found, os).unwrap_or(0);
     }
     let definition = found.definition.as_ref();
-    let firmware = definition.and_then(|definition| definition.firmware.as_deref());
+    // Which one a machine has is every target's business, and so is the wish for another.
+    let firmware = find(&request.wishes, "firmware");
+    let firmware = firmware.or_else(|| definition.and_then(|definition| definition.firmware.as_deref()));
     let firmware = firmware.or_else(|| find(&found.system.as_ref()?.0.facts, "firmware"));
     facts.extend(firmware.map(|value| Fact { key: "firmware".into(), value: value.into() }));
     facts.extend(definition.into_iter().flat_map(Definition::handed_on));
@@ -370,10 +402,13 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
         value: source.sector_size.to_string(),
     }));
     let wish = |fact: &Fact| Fact { key: format!("wish.{}", fact.key), value: fact.value.clone() };
-    facts.extend(request.wishes.iter().map(wish));
-    let disk = |(index, source): (usize, &Source)| contract::DiskNeed {
+    facts.extend(request.wishes.iter().filter(|fact| fact.key != "firmware").map(wish));
+    facts.push(Fact { key: "target.name".into(), value: destination.word.clone() });
+    let mut facts = facts_to(&facts);
+    facts.extend(destination.servers.iter().flat_map(|servers| servers.facts()));
+    let disk = |(index, disk): (usize, &Arc<block::Overlay>)| contract::DiskNeed {
         index: index as u32,
-        virtual_size: source.disk.length(),
+        virtual_size: disk.length(),
         bootable: index == boot,
     };
     let nic = |nic: &Nic| contract::NicNeed { mac: Some(nic.mac.clone()), network: nic.network.clone() };
@@ -381,9 +416,9 @@ fn describe(request: &Request, found: &Inspection, name: &str, nics: &[Nic]) -> 
         name: name.into(),
         cpus: request.cpus.or(definition.and_then(|one| one.cpus)).unwrap_or(CPUS),
         memory_mib: request.memory_mib.or(definition.and_then(|one| one.memory_mib)).unwrap_or(MEMORY_MIB),
-        disks: found.sources.iter().enumerate().map(disk).collect(),
+        disks: found.machine.overlays.iter().enumerate().map(disk).collect(),
         nics: nics.iter().map(nic).collect(),
-        facts: facts_to(&facts),
+        facts,
     }
 }
 
@@ -396,17 +431,19 @@ fn boot_disk(found: &Inspection, os: &OperatingSystem) -> Option<usize> {
 }
 
 /// Writes all edits back into the overlays, reads them again through fresh instances, and hashes what was done.
-fn settle(found: &Inspection, adapters: &Adapters) -> Result<(Vec<Edit>, String)> {
+fn settle(found: &Inspection, additions: Additions, adapters: &Adapters) -> Result<(Vec<Edit>, String)> {
     let mut tree = lock(&found.tree);
     tree.sync()?;
     tree.verify(Tree::new(&found.machine, adapters.of(runtime::Kind::FilesystemDriver).cloned().collect()))?;
     let mut hash = blake3::Hasher::new();
     hash.update(tree.digest().as_bytes());
+    hash.update(additions.digest().as_bytes());
     hash.update(&adapters.job.now().to_le_bytes());
     adapters.list.iter().for_each(|adapter| {
         hash.update(adapter.digest.as_bytes());
     });
-    Ok((std::mem::take(&mut tree.edits), hash.finalize().to_hex().to_string()))
+    let edits = additions.edits.into_iter().chain(std::mem::take(&mut tree.edits)).collect();
+    Ok((edits, hash.finalize().to_hex().to_string()))
 }
 
 pub(crate) fn masked(machine: &Machine, adapters: &Adapters) -> Vec<Arc<dyn Disk>> {

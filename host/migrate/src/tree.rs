@@ -1,6 +1,7 @@
 //! The guest's files as the guest would see them: mounts composed of volumes, symbolic links followed across mounts,
 //! every edit recorded with its reason.
 
+use crate::boot_code;
 use crate::expected::{Expected, Parts};
 use crate::machine::{Device, Machine};
 use crate::shadow::{Object, Shadow, new_meta};
@@ -55,6 +56,8 @@ pub struct Tree {
     shadow: Shadow,
     /// What must be found again afterwards, by path.
     expected: BTreeMap<String, Expected>,
+    /// Boot code, by the disk that it is on.
+    boot_code: Vec<(String, Patch)>,
     hash: blake3::Hasher,
 }
 
@@ -89,6 +92,7 @@ impl Tree {
             fault: None,
             shadow: Shadow::default(),
             expected: BTreeMap::new(),
+            boot_code: Vec::new(),
             hash: blake3::Hasher::new(),
         }
     }
@@ -113,6 +117,7 @@ impl Tree {
 
     /// Looks for what the edits have left in `fresh`, a tree with nothing mounted yet over the same devices.
     pub fn verify(&self, mut fresh: Self) -> runtime::Result<()> {
+        boot_code::verify(&fresh.devices, &self.boot_code)?;
         let edited = self.mounts.iter().filter(|mount| !self.is_lent(&mount.volume));
         for mount in edited {
             fresh.remount(&mount.volume)?;
@@ -719,6 +724,20 @@ impl runtime::Tree for Tree {
         }
         let after = Some(target.into());
         self.record(Edit { after, ..edit("make-symlink", &path, reason, refused) }, None);
+        Ok(())
+    }
+
+    fn write_boot_code(&mut self, disk: &str, patches: Vec<Patch>, reason: &str) -> Answer<()> {
+        let device = boot_code::place(&self.devices, disk, &patches)?.disk.clone();
+        for patch in &patches {
+            let written = device.write_at(patch.offset, &patch.bytes);
+            written.map_err(|e| refusal(ErrorKind::Io, format!("{disk}: {e}")))?;
+            self.note("write-boot-code", disk, &patch.bytes, None);
+            self.hash.update(&patch.offset.to_le_bytes());
+        }
+        let after = Some(boot_code::shown(&patches));
+        self.edits.push(Edit { after, ..edit("write-boot-code", disk, reason, None) });
+        self.boot_code.extend(patches.into_iter().map(|patch| (disk.to_owned(), patch)));
         Ok(())
     }
 

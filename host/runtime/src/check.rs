@@ -40,6 +40,32 @@ pub(crate) fn layout(layout: &c::Layout, lengths: &[u64]) -> Checked {
     Ok(())
 }
 
+/// More partitions than anybody needs anew.
+const PARTITIONS_MOST: usize = 4;
+
+/// A new partition is as long as was asked for, and it and its writes lie inside the device.
+pub(crate) fn added(added: &c::Added, addition: &c::Addition, length: u64) -> Checked {
+    let inside = |offset: u64, bytes: u64| offset.checked_add(bytes).is_some_and(|end| end <= length);
+    if !inside(added.offset, added.length) || added.length < addition.least {
+        return refuse(format!("{} bytes at {} cannot be the partition", added.length, added.offset));
+    }
+    match added.patches.iter().find(|patch| !inside(patch.offset, patch.bytes.len() as u64)) {
+        Some(patch) => refuse(format!("a write at {} lies outside the device", patch.offset)),
+        None => Ok(()),
+    }
+}
+
+/// Few, and none of them less than it needs.
+pub(crate) fn partitions(wanted: &[c::Partition]) -> Checked {
+    if wanted.len() > PARTITIONS_MOST {
+        return refuse(format!("{} new partitions", wanted.len()));
+    }
+    match wanted.iter().find(|one| one.least == 0 || one.wanted < one.least) {
+        Some(one) => refuse(format!("{} bytes of a new partition, and {} are wanted", one.least, one.wanted)),
+        None => Ok(()),
+    }
+}
+
 /// Ranges, used or changed, lie inside the device, in order, none before `start`.
 pub(crate) fn used(ranges: &[c::Range], start: u64, most: u32, length: u64) -> Checked {
     count("ranges", ranges.len(), most)?;

@@ -337,6 +337,16 @@ impl Volumes {
         self.room.believe("volume.scan", check::layout(&layout, &lengths))?;
         Ok(layout)
     }
+
+    /// Room for a new partition on a device, and the writes that make it.
+    pub fn add_partition(&mut self, device: &Arc<dyn Disk>, addition: &c::Addition) -> Result<c::Added> {
+        let lent = self.room.lend(device.clone(), false)?;
+        let volume = self.world.wherry_adapter_volume();
+        let call = "volume.add-partition";
+        let added = self.room.ask(call, |s| volume.call_add_partition(s, lent, addition))?;
+        self.room.believe(call, check::added(&added, addition, device.length()))?;
+        Ok(added)
+    }
 }
 
 /// A mounted file system.
@@ -408,6 +418,16 @@ impl FileSystem {
         let world = self.world.wherry_adapter_filesystem();
         let borrowed = Resource::new_borrow(lent.rep());
         let answer = self.room.ask("filesystem.probe", |s| world.call_probe(s, borrowed));
+        drop(self.room.store.data_mut().table.delete(lent));
+        answer
+    }
+
+    /// Makes an empty file system on `device`, which should be an overlay.
+    pub fn format(&mut self, device: &Arc<dyn Disk>, kind: &str, label: &str) -> Result<()> {
+        let lent = self.room.lend(device.clone(), true)?;
+        let world = self.world.wherry_adapter_filesystem();
+        let borrowed = Resource::new_borrow(lent.rep());
+        let answer = self.room.ask("filesystem.format", |s| world.call_format(s, borrowed, kind, label));
         drop(self.room.store.data_mut().table.delete(lent));
         answer
     }
@@ -556,6 +576,20 @@ impl Source {
         let tree = Resource::new_borrow(self.tree.rep());
         let world = self.world.wherry_adapter_source();
         self.room.ask("source.identify", |s| world.call_identify(s, tree))
+    }
+
+    /// What has to be made on the disks before the guest can be edited for `profile`.
+    pub fn partitions(
+        &mut self,
+        profile: &c::DeviceProfile,
+        options: &[c::Fact],
+    ) -> Result<Vec<c::Partition>> {
+        let tree = Resource::new_borrow(self.tree.rep());
+        let world = self.world.wherry_adapter_source();
+        let wanted =
+            self.room.ask("source.partitions", |s| world.call_partitions(s, tree, profile, options))?;
+        self.room.believe("source.partitions", check::partitions(&wanted))?;
+        Ok(wanted)
     }
 
     /// Edits the guest for `profile`.

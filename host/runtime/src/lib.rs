@@ -34,11 +34,15 @@ pub mod contract {
     pub use crate::wit::shared::wherry::adapter::types::{
         Concern, DeviceProfile, Error, ErrorKind, Fact, Patch, Range, Severity,
     };
-    pub use crate::wit::source_os::exports::wherry::adapter::source::{Adaptation, OperatingSystem};
+    pub use crate::wit::source_os::exports::wherry::adapter::source::{
+        Adaptation, OperatingSystem, Partition,
+    };
     pub use crate::wit::target_platform::exports::wherry::adapter::target::{
         DiskNeed, FileSink, Machine, NicNeed, Offer, Shipment, Sink, Upload,
     };
-    pub use crate::wit::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+    pub use crate::wit::volume_map::exports::wherry::adapter::volume::{
+        Added, Addition, Layout, Part, Segment,
+    };
 
     /// The device of segments whose bytes are zeroes that lie nowhere.
     pub const ZEROES: u32 = u32::MAX;

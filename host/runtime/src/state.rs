@@ -52,6 +52,7 @@ pub trait Tree: Send {
     fn remove(&mut self, path: &str, reason: &str) -> Answer<()>;
     fn make_directory(&mut self, path: &str, like: Option<Meta>, reason: &str) -> Answer<()>;
     fn make_symlink(&mut self, path: &str, target: &str, reason: &str) -> Answer<()>;
+    fn write_boot_code(&mut self, disk: &str, patches: Vec<Patch>, reason: &str) -> Answer<()>;
     fn pending(&mut self) -> Vec<String>;
     fn defer(&mut self, means: &str);
 }
@@ -310,6 +311,7 @@ tree_calls! {
     remove(path: String => &path, reason: String => &reason) -> Answer<()>;
     make_directory(path: String => &path, like: Option<Meta> => like, reason: String => &reason) -> Answer<()>;
     make_symlink(path: String => &path, target: String => &target, reason: String => &reason) -> Answer<()>;
+    write_boot_code(disk: String => &disk, patches: Vec<Patch> => patches, reason: String => &reason) -> Answer<()>;
     pending() -> Vec<String>;
     defer(means: String => &means) -> ();
 }

@@ -39,9 +39,9 @@ pub struct Concern {
 /// One change made to the guest, in the overlay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
-    /// write, modify, append, rename, remove, make-directory or make-symlink.
+    /// write, modify, append, rename, remove, make-directory, make-symlink; of a disk: lengthen, add-partition, format or write-boot-code.
     pub action: String,
-    /// The guest's path.
+    /// The guest's path, or a disk's name.
     pub object: String,
     /// Why, in the adapter's words.
     pub reason: String,

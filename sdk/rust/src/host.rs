@@ -103,6 +103,9 @@ impl Tree for host::tree::GuestTree {
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()> {
         self.make_symlink(path, target, reason)
     }
+    fn write_boot_code(&self, disk: &str, patches: &[Patch], reason: &str) -> Result<()> {
+        self.write_boot_code(disk, patches, reason)
+    }
     fn pending(&self) -> Vec<String> {
         self.pending()
     }

@@ -47,7 +47,9 @@ pub mod format {
 }
 /// Types of the `volume-map` world.
 pub mod volume {
-    pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+    pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{
+        Added, Addition, Layout, Part, Segment,
+    };
     pub use crate::segments::{ZEROES, join, slice, total};
 }
 /// Types of the `filesystem-driver` world.
@@ -62,7 +64,9 @@ pub mod definition {
 }
 /// Types of the `source-os` world.
 pub mod source {
-    pub use crate::bindings::source_os::exports::wherry::adapter::source::{Adaptation, OperatingSystem};
+    pub use crate::bindings::source_os::exports::wherry::adapter::source::{
+        Adaptation, OperatingSystem, Partition,
+    };
 }
 /// Types of the `target-platform` world.
 pub mod target {

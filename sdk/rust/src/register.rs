@@ -11,9 +11,9 @@ use crate::definition;
 use crate::filesystem::Identity;
 use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::host::{HostHttp, HostOutput, report_panics};
-use crate::source::{Adaptation, OperatingSystem};
+use crate::source::{Adaptation, OperatingSystem, Partition};
 use crate::target::{Machine, Offer, Shipment, Sink};
-use crate::volume::Layout;
+use crate::volume::{Added, Addition, Layout};
 use crate::{
     Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Host,
     LivePlatform, MachineDefinition, Meta, Range, Result, Room, SourceOs, TargetPlatform, VolumeMap,
@@ -88,6 +88,10 @@ impl<T: VolumeMap> volume_map::exports::wherry::adapter::volume::Guest for Expor
         report_panics();
         T::scan(&boxed(devices))
     }
+    fn add_partition(device: HostBlob, addition: Addition) -> Result<Added> {
+        report_panics();
+        T::add_partition(&device, &addition)
+    }
 }
 
 mod filesystem_glue {
@@ -99,6 +103,10 @@ mod filesystem_glue {
         fn probe(device: &HostBlob) -> Result<Option<Identity>> {
             report_panics();
             T::probe(device)
+        }
+        fn format(device: &HostBlob, kind: String, label: String) -> Result<()> {
+            report_panics();
+            T::format(device, &kind, &label)
         }
     }
     impl<T: FileSystem> GuestMounted for Held<T> {
@@ -172,6 +180,10 @@ impl<T: SourceOs> source_os::exports::wherry::adapter::source::Guest for Exporte
     fn identify(guest: &GuestTree) -> Result<Option<OperatingSystem>> {
         report_panics();
         T::identify(guest)
+    }
+    fn partitions(guest: &GuestTree, profile: DeviceProfile, options: Vec<Fact>) -> Result<Vec<Partition>> {
+        report_panics();
+        T::partitions(guest, &profile, &options)
     }
     fn adapt(guest: &GuestTree, profile: DeviceProfile, options: Vec<Fact>) -> Result<Adaptation> {
         report_panics();

@@ -4,9 +4,9 @@ use crate::definition;
 use crate::filesystem::Identity;
 use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::http::{Request, Response};
-use crate::source::{Adaptation, OperatingSystem};
+use crate::source::{Adaptation, OperatingSystem, Partition};
 use crate::target::{Machine, Offer, Shipment, Sink};
-use crate::volume::Layout;
+use crate::volume::{Added, Addition, Layout};
 use crate::{Change, DeviceProfile, EntryPage, Fact, Meta, Patch, Range, Result, Room, Volume};
 
 /// The most bytes one read may ask for.
@@ -91,6 +91,7 @@ pub trait Tree {
     fn remove(&self, path: &str, reason: &str) -> Result<()>;
     fn make_directory(&self, path: &str, like: Option<&Meta>, reason: &str) -> Result<()>;
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()>;
+    fn write_boot_code(&self, disk: &str, patches: &[Patch], reason: &str) -> Result<()>;
     fn pending(&self) -> Vec<String>;
     fn defer(&self, means: &str);
 
@@ -198,12 +199,20 @@ pub trait FormatWriter: Sized + 'static {
 pub trait VolumeMap: 'static {
     /// The parts found on these devices.
     fn scan(devices: &[Box<dyn Blob>]) -> Result<Layout>;
+    /// Room for a new partition; only partition tables take any.
+    fn add_partition(_device: &dyn Blob, _addition: &Addition) -> Result<Added> {
+        Err(crate::Error::new(crate::ErrorKind::NotFound, "this adapter makes no partitions"))
+    }
 }
 
 /// World `filesystem-driver`; an implementation is one mounted file system.
 #[allow(missing_docs, reason = "the same functions as interface `filesystem`, documented there")]
 pub trait FileSystem: Sized + 'static {
     fn probe(device: &dyn Blob) -> Result<Option<Identity>>;
+    fn format(_device: &dyn Blob, kind: &str, _label: &str) -> Result<()> {
+        let message = format!("this adapter makes no file system of the kind {kind}");
+        Err(crate::Error::new(crate::ErrorKind::NotFound, message))
+    }
     fn mount(device: Box<dyn Blob>, writable: bool) -> Result<Self>;
     fn stat(&mut self, path: &str) -> Result<Meta>;
     fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<EntryPage>;
@@ -239,6 +248,10 @@ pub trait MachineDefinition: 'static {
 pub trait SourceOs: 'static {
     /// None: not mine. Mounts the guest's file systems.
     fn identify(guest: &dyn Tree) -> Result<Option<OperatingSystem>>;
+    /// What has to be made on the disks before; nothing for most guests.
+    fn partitions(_guest: &dyn Tree, _profile: &DeviceProfile, _options: &[Fact]) -> Result<Vec<Partition>> {
+        Ok(Vec::new())
+    }
     /// Edits the guest for `profile`.
     fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Result<Adaptation>;
 }

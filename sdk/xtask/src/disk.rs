@@ -27,6 +27,9 @@ const LVM_SECOND: u64 = 256;
 const MD_THIRD: u64 = 1664;
 const MD_SIZE: u64 = 1408;
 const UEFI_SECOND: u64 = 65;
+/// As disks were divided before 2010: the first partition behind one track.
+const PYGRUB: &str = "label: dos\nlabel-id: 0x77680001\ngrain: 512\nstart=63,type=83,bootable\n";
+const PYGRUB_START: u64 = 63 * 512;
 /// Deleted files of 256 MiB each: 80 % of what the disk ever held, beside the system's 0.7 GiB.
 const DELETED: u64 = 12;
 
@@ -97,6 +100,9 @@ pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
         }
         Layout::Xfs => vec![one(Xfs, 1, kind.size - 1)],
         Layout::Btrfs => vec![one(Btrfs, 1, kind.size - 1)],
+        Layout::Pygrub => {
+            vec![FileSystem { checker: Ext4, offset: PYGRUB_START, size: (kind.size - 1) * MIB }]
+        }
         Layout::Verity => vec![one(Ext4, 1, LVM_SECOND - 1), one(Ext4, LVM_SECOND, kind.size - LVM_SECOND)],
         Layout::Uefi => {
             vec![one(Fat, 1, UEFI_SECOND - 1), one(Ext4, UEFI_SECOND, kind.size - UEFI_SECOND - 1)]
@@ -126,6 +132,11 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
             partition(disk, PLAIN)?;
             ext4(disk, "root", tree, MIB, kind.size - 1, &[])?;
             bios_loader(disk, "(hd0,msdos1)/boot/grub")?;
+        }
+        Layout::Pygrub => {
+            partition(disk, PYGRUB)?;
+            legacy_menu(tree)?;
+            ext4(disk, "root", tree, PYGRUB_START, kind.size - 1, &[])?;
         }
         Layout::Xfs => {
             partition(disk, PLAIN)?;
@@ -224,6 +235,23 @@ fn fed(command: &mut Command, lines: &str) -> Result<String> {
         bail!("{:?} ended with {}", command.get_program(), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// GRUB legacy's menu in the place of all that GRUB 2 has in `/boot/grub`.
+fn legacy_menu(tree: &Path) -> Result<()> {
+    let folder = tree.join("boot/grub");
+    let menu = fs::read_to_string(folder.join("grub.cfg"))?;
+    let line = |word: &str| {
+        let line = menu.lines().find_map(|line| line.trim().strip_prefix(word));
+        line.with_context(|| format!("the menu has no line {word}"))
+    };
+    let (kernel, image) = (line("linux ")?, line("initrd ")?);
+    fs::remove_dir_all(&folder)?;
+    fs::create_dir(&folder)?;
+    let menu = format!(
+        "default 0\ntimeout 2\n\ntitle Debian GNU/Linux\nroot (hd0,0)\nkernel {kernel}\ninitrd {image}\n"
+    );
+    Ok(fs::write(folder.join("menu.lst"), menu)?)
 }
 
 /// A file system of `size` MiB at a byte offset of the disk, filled from a folder.

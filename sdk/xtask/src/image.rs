@@ -29,6 +29,8 @@ pub enum Layout {
     GrubLegacy,
     /// MBR, a small `/boot`, a partition that LUKS encrypts, with a physical volume in it.
     Luks,
+    /// MBR, one partition from sector 63 on with GRUB legacy's menu and no loader: its host read the menu (PyGrub).
+    Pygrub,
     /// GPT, an EFI system partition with systemd-boot and its kernels, the root file system.
     SystemdBoot,
     /// GPT, an EFI system partition without the fallback loader, the root file system.
@@ -50,7 +52,7 @@ pub struct Kind {
 }
 
 /// Every recipe; the first is the demo's.
-pub const KINDS: [Kind; 16] = [
+pub const KINDS: [Kind; 17] = [
     Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain, suite: &BOOKWORM },
     Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi, suite: &BOOKWORM },
     Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm, suite: &BOOKWORM },
@@ -91,6 +93,7 @@ pub const KINDS: [Kind; 16] = [
     Kind { name: "trixie", packages: &[], size: 1536, layout: Layout::Plain, suite: &TRIXIE },
     Kind { name: "bionic", packages: &[], size: 1536, layout: Layout::Plain, suite: &BIONIC },
     Kind { name: "resolute", packages: &[], size: 2048, layout: Layout::Plain, suite: &RESOLUTE },
+    Kind { name: "pygrub", packages: &[], size: 1536, layout: Layout::Pygrub, suite: &BOOKWORM },
 ];
 
 impl Kind {

@@ -6,6 +6,7 @@ mod console;
 mod demo;
 mod disk;
 mod families;
+mod firmware;
 mod fuzz;
 mod image;
 mod kernel;
@@ -35,7 +36,7 @@ cargo xtask bench-archive    measures the archive against restic and borg
 cargo xtask bench-windows    measures a Windows with many files
 cargo xtask bench-families   measures how long each kind of source disk takes to inspect and to plan
 cargo xtask image [KIND|all] makes a source disk in .work/, once: ext4, uefi, lvm, dracut, deleted, xfs, btrfs,
-                             md, verity, extlinux, systemd-boot
+                             md, verity, extlinux, systemd-boot, pygrub
 cargo xtask boot IMAGE [ahci|virtio-blk|virtio-scsi|nvme]
                              boots an image under QEMU's emulator without writing to it
 cargo xtask kernel           makes the kernel that tests ask what Linux makes of a volume, once

@@ -3,6 +3,7 @@
 use crate::boot::{Answers, End, Guest};
 use crate::console::Show;
 use crate::disk::{FileSystem, file_systems};
+use crate::firmware::{self, Firmware};
 use crate::image::{Kind, Layout};
 use crate::{luks, packages, quiet, root, shown, wherry};
 use anyhow::{Context, Result, bail, ensure};
@@ -17,10 +18,16 @@ use std::time::Instant;
 struct Case {
     kind: &'static str,
     bus: &'static str,
+    /// Another firmware than the source's, for which GRUB is lent.
+    firmware: Option<Firmware>,
 }
 
 const fn case(kind: &'static str, bus: &'static str) -> Case {
-    Case { kind, bus }
+    Case { kind, bus, firmware: None }
+}
+
+const fn to(kind: &'static str, bus: &'static str, firmware: Firmware) -> Case {
+    Case { kind, bus, firmware: Some(firmware) }
 }
 
 /// What every `cargo xtask test` boots: at most six, since one takes a minute of a processor.
@@ -33,7 +40,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 21] = [
+const HEAVY: [Case; 27] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "virtio-blk"),
     case("ext4", "nvme"),
@@ -55,6 +62,12 @@ const HEAVY: [Case; 21] = [
     case("extlinux", "virtio-blk"),
     case("grub-legacy", "virtio-scsi"),
     case("systemd-boot", "nvme"),
+    to("ext4", "virtio-blk", Firmware::Uefi),
+    to("lvm", "virtio-scsi", Firmware::Uefi),
+    to("extlinux", "nvme", Firmware::Uefi),
+    to("uefi", "virtio-blk", Firmware::Bios),
+    to("systemd-boot", "virtio-scsi", Firmware::Bios),
+    to("pygrub", "virtio-blk", Firmware::Bios),
 ];
 /// An emulated boot keeps one core busy for most of its time, so two at a time suit two cores.
 const AT_A_TIME: usize = 2;
@@ -94,7 +107,8 @@ pub fn run(all: bool, only: &str) -> Result<()> {
 
 impl Case {
     fn name(&self) -> String {
-        format!("{}/{}", self.kind, self.bus)
+        let firmware = self.firmware.map(|firmware| format!("/{}", firmware.name())).unwrap_or_default();
+        format!("{}/{}{firmware}", self.kind, self.bus)
     }
 
     fn report(&self) -> Result<()> {
@@ -111,7 +125,7 @@ impl Case {
     /// Converts, has the real checkers look at the result, boots it and compares what the guest says.
     fn prove(&self) -> Result<Answers> {
         let kind = Kind::named(self.kind)?;
-        let folder = root().join(format!(".work/boots/{}-{}", self.kind, self.bus));
+        let folder = root().join(format!(".work/boots/{}", self.name().replace('/', "-")));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -123,8 +137,16 @@ impl Case {
         if kind.layout == Layout::Luks {
             migrate.args(["--key", &luks::lent(&folder)?]);
         }
+        if let Some(firmware) = self.firmware {
+            firmware.ask(&mut migrate);
+        }
         fs::write(folder.join("migrate.log"), quiet(&mut migrate)?)?;
-        check(&folder.join("guest.qcow2"), &file_systems(kind))?;
+        let image = folder.join("guest.qcow2");
+        check(&image, &file_systems(kind))?;
+        if let Some(firmware) = self.firmware {
+            check(&image, &firmware.file_systems(kind))?;
+            firmware::check_table(&image)?;
+        }
         let mut guest = started(&folder, "guest", Show::Nothing)?;
         match guest.end()? {
             End::Login => {}
@@ -148,7 +170,12 @@ impl Case {
             Layout::Lvm | Layout::Md | Layout::Luks => "/dev/mapper/vg0-root".into(),
             Layout::Uefi | Layout::SystemdBoot | Layout::Verity => format!("{disk}{partition}2"),
             Layout::Btrfs => format!("{disk}{partition}1[/@rootfs]"),
-            Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux | Layout::GrubLegacy => {
+            Layout::Plain
+            | Layout::Deleted
+            | Layout::Xfs
+            | Layout::Extlinux
+            | Layout::GrubLegacy
+            | Layout::Pygrub => {
                 format!("{disk}{partition}1")
             }
         };

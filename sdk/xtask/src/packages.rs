@@ -70,6 +70,9 @@ pub const TESTS: &[Need] = &[
     ("/usr/bin/xmllint", "libxml2-utils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
+    ("/usr/bin/grub-mkimage", "grub-common"),
+    ("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"),
+    ("/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi", "grub-efi-amd64-bin"),
 ];
 
 /// What the archive is measured against.
@@ -104,6 +107,9 @@ pub const BOOT: &[Need] = &[
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/bin/qemu-img", "qemu-utils"),
     ("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
+    ("/sbin/sgdisk", "gdisk"),
+    ("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"),
+    ("/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi", "grub-efi-amd64-bin"),
 ];
 
 /// Installs those whose file is missing. In two rounds where needed: bookworm's qemu-system-x86 pushes out a qemu-utils that

@@ -4,6 +4,7 @@
 
 mod edits;
 mod exercise;
+mod format;
 mod hostile;
 mod lab;
 mod model;

@@ -3,7 +3,7 @@
 
 use crate::initramfs_guest::{Base, filter, unpack};
 use crate::system::*;
-use crate::{current, legacy};
+use crate::{current, firmware, legacy};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -127,6 +127,9 @@ golden! {
     sles_11: legacy::sles_11,
     xen_pv: legacy::xen_pv,
     lilo: legacy::lilo,
+    bios_to_uefi: firmware::bios_to_uefi,
+    uefi_to_bios: firmware::uefi_to_bios,
+    pygrub_to_bios: firmware::pygrub_to_bios,
     opensuse_with_snapshots: current::opensuse,
     fedora_on_btrfs: current::fedora,
     ubuntu_on_btrfs: current::ubuntu,

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod concerns;
+mod core_image;
 mod current;
 mod debian;
 mod deferred;
 mod exercise;
+mod firmware;
 mod golden;
 mod hostile;
 mod initramfs;
@@ -14,6 +16,7 @@ mod initramfs_exercise;
 mod initramfs_guest;
 mod initramfs_hostile;
 mod legacy;
+mod lent_exercise;
 mod modules;
 mod nash;
 mod network;

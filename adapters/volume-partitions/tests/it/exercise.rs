@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use volume_partitions::Partitions;
 use wherry_sdk::testing::MemoryBlob;
-use wherry_sdk::volume::Layout;
+use wherry_sdk::volume::{Added, Addition, Layout};
 use wherry_sdk::{Blob, Result, VolumeMap};
 
 /// A blob with sectors of another size.
@@ -33,13 +33,44 @@ pub fn scan(bytes: &[u8], sector: u32) -> Layout {
     Partitions::scan(&[device]).expect("no table makes the whole scan fail")
 }
 
+/// Room for a partition on one disk.
+pub fn add(bytes: &[u8], sector: u32, purpose: &str, least: u64, wanted: u64) -> Result<Added> {
+    let device = Sectored(MemoryBlob::read_only(bytes), sector);
+    Partitions::add_partition(&device, &Addition { purpose: purpose.into(), least, wanted })
+}
+
+/// Asks for a partition, and looks at what it makes of the table: nothing that was there has moved.
+fn exercise_add(bytes: &[u8], sector: u32) {
+    for purpose in ["efi-system", "bios-boot"] {
+        let Ok(added) = add(bytes, sector, purpose, 8 << 10, 1 << 20) else { continue };
+        assert!(added.length >= 8 << 10 && added.offset + added.length <= bytes.len() as u64, "{added:?}");
+        let mut new = bytes.to_vec();
+        for patch in &added.patches {
+            let at = patch.offset as usize;
+            new[at..at + patch.bytes.len()].copy_from_slice(&patch.bytes);
+        }
+        let (before, after) = (scan(bytes, sector), scan(&new, sector));
+        believe(&after, new.len() as u64);
+        for part in before.parts.iter().filter(|part| !part.segments.is_empty()) {
+            let same = after.parts.iter().find(|other| other.id == part.id);
+            assert_eq!(same.map(|one| &one.segments), Some(&part.segments), "{}", part.id);
+        }
+        let there = |part: &&wherry_sdk::volume::Part| {
+            part.segments.iter().any(|one| (one.offset, one.length) == (added.offset, added.length))
+        };
+        assert!(after.parts.iter().any(|part| there(&part)), "{added:?} is not in {:?}", after.parts);
+    }
+}
+
 /// Scans these bytes as they are and with the checksums put right, as disks with small and with large sectors.
 pub fn exercise(bytes: &[u8]) {
     for sector in [512, 4096] {
         believe(&scan(bytes, sector), bytes.len() as u64);
+        exercise_add(bytes, sector);
         let mut mended = bytes.to_vec();
         mend(&mut mended, sector as usize);
         believe(&scan(&mended, sector), bytes.len() as u64);
+        exercise_add(&mended, sector);
     }
 }
 

@@ -291,7 +291,7 @@ impl MemoryVolume {
 /// One change, as the plan will print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// write, modify, append, rename, remove, make-directory or make-symlink.
+    /// write, modify, append, rename, remove, make-directory, make-symlink or write-boot-code.
     pub action: &'static str,
     /// The path without links.
     pub object: String,
@@ -604,6 +604,18 @@ impl Tree for MemoryTree {
             volume.create(path, Content::Symlink(target.into()), 0o777, None)
         };
         self.0.borrow_mut().edit(edit, false, make)
+    }
+
+    /// The edit's bytes are all patches, each with its offset of 8 bytes before it; ranges are the host's to check.
+    fn write_boot_code(&self, disk: &str, patches: &[Patch], reason: &str) -> Result<()> {
+        let mut state = self.0.borrow_mut();
+        if !state.volumes.iter().any(|one| one.volume.id == disk && one.volume.kind == "disk") {
+            return refusal(ErrorKind::NotFound, format!("there is no disk {disk}"));
+        }
+        let pieces = patches.iter().map(|patch| [&patch.offset.to_le_bytes()[..], &patch.bytes].concat());
+        let bytes = pieces.collect::<Vec<_>>().concat();
+        state.edits.push(edit("write-boot-code", disk, reason, Some(&bytes)));
+        Ok(())
     }
 
     fn pending(&self) -> Vec<String> {
