@@ -61,8 +61,9 @@ pub fn adapt(tree: &MemoryTree, profile: &DeviceProfile) -> (Adaptation, Vec<Edi
 
 /// One edit, with the lines that go and come.
 pub fn show(edit: &Edit) -> String {
+    // what is no text is not shown
     let text =
-        |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+        |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap_or_default();
     let (before, after) = (text(&edit.before), text(&edit.after));
     let mut shown = format!("{} {} ({})\n", edit.action, edit.object, edit.reason);
     let there = |line: &str, other: &str| other.lines().any(|one| one == line);
@@ -109,7 +110,10 @@ fn every_guest_on_every_machine() {
     let plain = ALL.iter().map(|guest| (guest.name, story(&|| guest.tree())));
     let mirrored = ("10-1-13-mirror", story(&|| with(crate::odd::mirrored(), 2)));
     let packed = ("10-1-13-hsfs", story(&|| with(crate::archive::root(), 1)));
-    for (name, text) in plain.chain([mirrored, packed]) {
+    let ufs = crate::ufs::image();
+    let pair = (&ufs, crate::ufs::gzip(&["-c"], &ufs));
+    let on_ufs = ("10-1-13-archives", story(&|| with(crate::ufs::root(pair.0, &pair.1), 1)));
+    for (name, text) in plain.chain([mirrored, packed, on_ufs]) {
         let path = folder.join(format!("{name}.txt"));
         if std::env::var("WHERRY_GOLDEN").as_deref() == Ok("write") {
             fs::create_dir_all(&folder).unwrap();
