@@ -17,6 +17,7 @@ mod metadevices;
 mod mounts;
 mod names;
 mod network;
+mod place;
 mod release;
 mod storage;
 mod vfstab;

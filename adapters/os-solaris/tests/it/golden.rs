@@ -27,6 +27,15 @@ pub const PROFILES: &[(&str, &str, &str, &str, &str)] = &[
     ("ide", "rtl8139", "xenfv", "serial-console", "ttyS0"),
 ];
 
+/// Where targets say that the first disk is.
+const SLOTS: &[(&str, &str, &str)] = &[
+    ("ahci", "q35", "1f.2 port=0"),
+    ("virtio-blk", "q35", "10.0"),
+    ("virtio-scsi", "q35", "04.0 target=0 lun=0"),
+    ("lsi-scsi", "vmx-13", "10.0 target=0 lun=0"),
+    ("pvscsi", "vmx-13", "15.0/00.0 target=0 lun=0"),
+];
+
 /// A machine's profile.
 pub fn profile(disk_bus: &str, nic_model: &str, machine: &str) -> DeviceProfile {
     let firmware = if machine == "generation-2" { "uefi" } else { "bios" };
@@ -91,6 +100,14 @@ pub fn told(adaptation: &Adaptation) -> String {
 
 fn story(make: &dyn Fn() -> MemoryTree) -> String {
     let mut text = String::new();
+    for (disk, machine, slot) in SLOTS {
+        let mut profile = profile(disk, "e1000", machine);
+        profile.facts.push(fact("disk.0.slot", slot));
+        let (adaptation, edits) = adapt(&make(), &profile);
+        let _ = writeln!(text, "== {disk} e1000 {machine} {slot}");
+        text += &told(&adaptation);
+        edits.iter().for_each(|edit| text += &show(edit));
+    }
     for (disk, card, machine, key, value) in PROFILES {
         let mut profile = profile(disk, card, machine);
         profile.facts.push(fact(*key, value));
