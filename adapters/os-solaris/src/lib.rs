@@ -18,6 +18,7 @@ mod mounts;
 mod names;
 mod network;
 mod place;
+pub mod probe;
 mod release;
 mod storage;
 mod vfstab;

@@ -14,6 +14,7 @@ mod identify;
 #[allow(dead_code, reason = "some of it is for fs-ufs alone")]
 mod images;
 mod odd;
+mod probe;
 #[path = "../../../fs-ufs/tests/it/raw.rs"]
 #[allow(dead_code, reason = "some of it is for fs-ufs alone")]
 mod raw;
