@@ -7,7 +7,7 @@ use crate::shadow::{Object, Shadow, new_meta};
 use crate::supply::{Folder, Supply};
 use block::{Disk, MemoryDisk};
 use runtime::contract::{Change, Entry, ErrorKind, Fact, Kind, Meta, Patch, Room, Volume};
-use runtime::{Answer, FileSystem, refusal};
+use runtime::{Answer, FileSystem, Volumes, refusal};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct Tree {
     devices: Vec<Device>,
     supplies: Vec<Supply>,
     drivers: Vec<Arc<runtime::Adapter>>,
+    /// Those that know how devices are joined.
+    maps: Vec<Arc<runtime::Adapter>>,
     mounts: Vec<Mount>,
     opened: Vec<Opened>,
     /// What was changed, in order.
@@ -78,11 +80,13 @@ macro_rules! ask {
 
 impl Tree {
     /// A tree over a machine's devices with nothing mounted.
-    pub fn new(machine: &Machine, drivers: Vec<Arc<runtime::Adapter>>) -> Self {
+    pub fn new(machine: &Machine, adapters: &runtime::Adapters) -> Self {
+        let of = |kind| adapters.of(kind).cloned().collect();
         Self {
             devices: machine.devices.clone(),
             supplies: machine.supplies.clone(),
-            drivers,
+            drivers: of(runtime::Kind::FilesystemDriver),
+            maps: of(runtime::Kind::VolumeMap),
             mounts: Vec::new(),
             opened: Vec::new(),
             edits: Vec::new(),
@@ -479,6 +483,15 @@ fn edit(action: &str, object: &str, reason: &str, refused: Option<String>) -> Ed
     Edit { action, object, reason, before: None, after: None, refused }
 }
 
+/// A fact about device number N with the volume's name for it.
+fn said(volumes: &[String], fact: &Fact) -> String {
+    let split = fact.key.split_once('.').and_then(|(number, key)| Some((number.parse::<usize>().ok()?, key)));
+    match split.and_then(|(number, key)| Some((volumes.get(number)?, key))) {
+        Some((volume, key)) => format!("{volume} {key} {}", fact.value),
+        None => format!("{} {}", fact.key, fact.value),
+    }
+}
+
 /// The components of a path, last first, without `.` and empty ones.
 fn components(path: &str) -> Vec<String> {
     path.split('/').rev().filter(|name| !name.is_empty() && *name != ".").map(Into::into).collect()
@@ -720,6 +733,46 @@ impl runtime::Tree for Tree {
         let after = Some(target.into());
         self.record(Edit { after, ..edit("make-symlink", &path, reason, refused) }, None);
         Ok(())
+    }
+
+    fn relabel(&mut self, volumes: &[String], facts: &[Fact], reason: &str) -> Answer<u64> {
+        let disk = |id: &String| {
+            let found = self.devices.iter().find(|device| device.volume.id == *id);
+            let missing = || refusal(ErrorKind::NotFound, format!("there is no volume {id}"));
+            found.map(|device| device.disk.clone()).ok_or_else(missing)
+        };
+        let disks = volumes.iter().map(disk).collect::<Answer<Vec<Arc<dyn Disk>>>>()?;
+        for adapter in &self.maps {
+            let asked = Volumes::open(adapter).and_then(|mut map| map.relabel(&disks, facts));
+            if let Err(e) = &asked
+                && e.is_fault()
+            {
+                self.fault.get_or_insert_with(|| e.to_string());
+            }
+            let patches = match answer(asked) {
+                Err(e) if e.kind == ErrorKind::Unsupported => continue,
+                other => other?,
+            };
+            let mut written = 0;
+            for patch in &patches {
+                let Some(disk) = disks.get(patch.device as usize) else { continue };
+                let id = volumes.get(patch.device as usize).map_or("", String::as_str);
+                self.hash.update(format!("relabel\0{id}\0{}\0", patch.offset).as_bytes());
+                self.hash.update(&patch.bytes);
+                disk.write_at(patch.offset, &patch.bytes)
+                    .map_err(|e| refusal(ErrorKind::Failed, e.to_string()))?;
+                written += patch.bytes.len() as u64;
+            }
+            if written > 0 {
+                let pool = facts.iter().find(|fact| fact.key == "pool").map_or("", |fact| &fact.value);
+                let lines: Vec<String> =
+                    facts.iter().filter(|fact| fact.key != "pool").map(|fact| said(volumes, fact)).collect();
+                let edit = edit("relabel", pool, reason, None);
+                self.edits.push(Edit { after: Some(lines.join("\n")), ..edit });
+            }
+            return Ok(written);
+        }
+        Err(refusal(ErrorKind::Unsupported, "no adapter knows labels that say where devices are"))
     }
 
     fn pending(&mut self) -> Vec<String> {

@@ -38,7 +38,7 @@ pub mod contract {
     pub use crate::wit::target_platform::exports::wherry::adapter::target::{
         DiskNeed, FileSink, Machine, NicNeed, Offer, Shipment, Sink, Upload,
     };
-    pub use crate::wit::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+    pub use crate::wit::volume_map::exports::wherry::adapter::volume::{DevicePatch, Layout, Part, Segment};
 
     /// The device of segments whose bytes are zeroes that lie nowhere.
     pub const ZEROES: u32 = u32::MAX;

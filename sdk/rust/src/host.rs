@@ -103,6 +103,9 @@ impl Tree for host::tree::GuestTree {
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()> {
         self.make_symlink(path, target, reason)
     }
+    fn relabel(&self, volumes: &[String], facts: &[crate::Fact], reason: &str) -> Result<u64> {
+        self.relabel(volumes, facts, reason)
+    }
     fn pending(&self) -> Vec<String> {
         self.pending()
     }

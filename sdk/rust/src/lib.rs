@@ -47,7 +47,9 @@ pub mod format {
 }
 /// Types of the `volume-map` world.
 pub mod volume {
-    pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{Layout, Part, Segment};
+    pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{
+        DevicePatch, Layout, Part, Segment,
+    };
     pub use crate::segments::{ZEROES, join, slice, total};
 }
 /// Types of the `filesystem-driver` world.

@@ -13,7 +13,7 @@ use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::host::{HostHttp, HostOutput, report_panics};
 use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Shipment, Sink};
-use crate::volume::Layout;
+use crate::volume::{DevicePatch, Layout};
 use crate::{
     Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Host,
     LivePlatform, MachineDefinition, Meta, Range, Result, Room, SourceOs, TargetPlatform, VolumeMap,
@@ -87,6 +87,10 @@ impl<T: VolumeMap> volume_map::exports::wherry::adapter::volume::Guest for Expor
     fn scan(devices: Vec<HostBlob>) -> Result<Layout> {
         report_panics();
         T::scan(&boxed(devices))
+    }
+    fn relabel(devices: Vec<HostBlob>, facts: Vec<Fact>) -> Result<Vec<DevicePatch>> {
+        report_panics();
+        T::relabel(&boxed(devices), &facts)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::http::{Request, Response};
 use crate::source::{Adaptation, OperatingSystem};
 use crate::target::{Machine, Offer, Shipment, Sink};
-use crate::volume::Layout;
+use crate::volume::{DevicePatch, Layout};
 use crate::{Change, DeviceProfile, EntryPage, Fact, Meta, Patch, Range, Result, Room, Volume};
 
 /// The most bytes one read may ask for.
@@ -91,6 +91,7 @@ pub trait Tree {
     fn remove(&self, path: &str, reason: &str) -> Result<()>;
     fn make_directory(&self, path: &str, like: Option<&Meta>, reason: &str) -> Result<()>;
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()>;
+    fn relabel(&self, volumes: &[String], facts: &[Fact], reason: &str) -> Result<u64>;
     fn pending(&self) -> Vec<String>;
     fn defer(&self, means: &str);
 
@@ -198,6 +199,10 @@ pub trait FormatWriter: Sized + 'static {
 pub trait VolumeMap: 'static {
     /// The parts found on these devices.
     fn scan(devices: &[Box<dyn Blob>]) -> Result<Layout>;
+    /// What has to be written so that labels say where these devices are; facts as in interface `volume`. Most maps keep no places.
+    fn relabel(_devices: &[Box<dyn Blob>], _facts: &[Fact]) -> Result<Vec<DevicePatch>> {
+        Err(crate::Error::unsupported("nothing here says where its devices are"))
+    }
 }
 
 /// World `filesystem-driver`; an implementation is one mounted file system.
