@@ -14,6 +14,7 @@ mod error;
 mod expected;
 mod files;
 mod keys;
+mod labels;
 mod machine;
 mod pack;
 mod password;

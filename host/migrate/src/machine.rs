@@ -346,7 +346,7 @@ impl Machine {
 
     /// The guest's files, nothing mounted yet.
     pub fn tree(&self, adapters: &Adapters) -> Arc<Mutex<Tree>> {
-        Arc::new(Mutex::new(Tree::new(self, adapters.of(Kind::FilesystemDriver).cloned().collect())))
+        Arc::new(Mutex::new(Tree::new(self, adapters)))
     }
 
     /// Ranges of a device's bytes as ranges of the disks they lie on, in every copy: disk, offset, length.

@@ -434,7 +434,7 @@ fn boot_disk(found: &Inspection, os: &OperatingSystem) -> Option<usize> {
 fn settle(found: &Inspection, additions: Additions, adapters: &Adapters) -> Result<(Vec<Edit>, String)> {
     let mut tree = lock(&found.tree);
     tree.sync()?;
-    tree.verify(Tree::new(&found.machine, adapters.of(runtime::Kind::FilesystemDriver).cloned().collect()))?;
+    tree.verify(Tree::new(&found.machine, adapters))?;
     let mut hash = blake3::Hasher::new();
     hash.update(tree.digest().as_bytes());
     hash.update(additions.digest().as_bytes());

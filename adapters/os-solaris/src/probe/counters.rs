@@ -114,11 +114,12 @@ pub fn parse(text: &str) -> Answer {
     Answer { facts: Vec::new(), samples }
 }
 
-/// A line of df(8): device, KiB, of them used, left, share, mount point. What holds no files has none.
+/// A line of df(8): device, KiB, of them used, left, share, mount point. A long device has a line of its own, and what holds no
+/// files has no size.
 fn file_system(line: &str) -> Option<[(&'static str, &str, f64); 2]> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [_, size, used, _, share, path] = words[..] else { return None };
-    let (size, used) = (number(size)?, number(used)?);
-    let holds = size > 0.0 && share.ends_with('%') && path.starts_with('/');
+    let (before, path) = line.split_once('%')?;
+    let mut numbers = before.split_whitespace().rev().skip(2);
+    let (used, size, path) = (number(numbers.next()?)?, number(numbers.next()?)?, path.trim());
+    let holds = size > 0.0 && path.starts_with('/');
     holds.then_some([("filesystem.size", path, size * 1024.0), ("filesystem.used", path, used * 1024.0)])
 }

@@ -77,6 +77,8 @@ lo:0:lo0:rbytes64\t99
 Filesystem            kbytes    used   avail capacity  Mounted on
 /dev/dsk/c0d0s0      10086988 4217310 5768809    43%    /
 /proc                      0       0       0     0%    /proc
+/dev/dsk/c0t600A0B80001111550000123456789ABCd0s6
+                     51642807 4410 51121969     1%    /export/my data
 ";
 
 /// System Administration Guide: Advanced Administration (817-0403), \"Monitoring System Activities\", with a day's end between.
@@ -152,6 +154,7 @@ fn counters_of_solaris_10_and_11() {
     assert_eq!(samples.iter().filter(|sample| sample.metric == "cpu.user").count(), 1, "time, not ticks");
     assert!(!samples.iter().any(|sample| sample.instance == "lo0"));
     assert_eq!(value(&samples, "filesystem.used", "/"), (4_217_310.0 * 1024.0, "B", at));
+    assert_eq!(value(&samples, "filesystem.size", "/export/my data").0, 51_642_807.0 * 1024.0);
     assert!(!samples.iter().any(|sample| sample.instance == "/proc"));
     // A link that has a name of its own is not counted by its card's as well.
     let linked = COUNTERS.replace("lo:0:lo0", "link:0:net0");
