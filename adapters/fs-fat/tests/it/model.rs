@@ -3,7 +3,7 @@
 use crate::lab::{Lab, SHAPES, read};
 use fs_fat::Fat;
 use wherry_sdk::FileSystem;
-use wherry_sdk::testing::filesystem::{Habits, Model, assert_same, contents};
+use wherry_sdk::testing::filesystem::{Habits, Model, assert_same, contents, sequences};
 
 const NAMES: [&str; 14] = [
     "A.TXT",
@@ -59,12 +59,11 @@ fn random_edits_of_every_shape() {
     }
 }
 
-/// After each single change all of them look. WHERRY_SEQUENCES asks for so many sequences of each shape.
+/// After each single change all of them look.
 #[test]
 fn single_changes() {
-    let most = std::env::var("WHERRY_SEQUENCES").map_or(1, |count| count.parse().unwrap());
     for (index, (arguments, kib)) in (50..).zip(SHAPES) {
-        for seed in 0..most {
+        for seed in 0..sequences().unwrap_or(1) {
             sequence((arguments, kib.max(2000)), index * 1000 + seed, (10, 1));
         }
     }
