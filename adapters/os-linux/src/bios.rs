@@ -102,7 +102,10 @@ pub fn install(work: &mut Work<'_>, root: &Root, lent: &Lent) -> Result<()> {
 /// Where the menu is, and the modules that reach it.
 fn modules(work: &mut Work<'_>, root: &Root, menu: &Menu) -> Option<(Place, Vec<&'static str>)> {
     let Some(place) = place(work.guest, root, &menu.folder) else {
-        let message = format!("the file system with {} has no UUID by which GRUB could find it", menu.folder);
+        let message = format!(
+            "the file system with {} has no UUID by which GRUB could find it, or is encrypted",
+            menu.folder
+        );
         work.block("linux.firmware.no-uuid", message, "choose firmware uefi");
         return None;
     };

@@ -142,7 +142,10 @@ fn mounted(work: &mut Work<'_>, root: &Root, volume: &Volume) -> Result<Option<S
 /// Finds the file system with the menu, and hands over to it.
 fn stub(work: &mut Work<'_>, root: &Root, menu: &Menu) -> Option<String> {
     let Some(place) = place(work.guest, root, &menu.folder) else {
-        let message = format!("the file system with {} has no UUID by which GRUB could find it", menu.folder);
+        let message = format!(
+            "the file system with {} has no UUID by which GRUB could find it, or is encrypted",
+            menu.folder
+        );
         work.block("linux.firmware.no-uuid", message, "choose firmware bios");
         return None;
     };

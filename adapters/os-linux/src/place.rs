@@ -16,7 +16,7 @@ pub struct Place {
     pub inside: String,
 }
 
-/// The place of an absolute path without links; none if its file system has no UUID.
+/// The place of an absolute path without links; none if its file system has no UUID, or is encrypted.
 pub fn place(guest: &dyn Tree, root: &Root, path: &str) -> Option<Place> {
     let holds =
         |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -32,8 +32,26 @@ pub fn place(guest: &dyn Tree, root: &Root, path: &str) -> Option<Place> {
     if uuid.is_empty() || !uuid.chars().all(plain) {
         return None;
     }
+    if is_encrypted(guest, &volume) {
+        return None;
+    }
     let path = format!("{}{}", inside.trim_end_matches('/'), path.get(above.len()..)?);
     Some(Place { volume, uuid, path, inside: inside.to_owned() })
+}
+
+/// Whether GRUB would need a passphrase to read it.
+fn is_encrypted(guest: &dyn Tree, volume: &Volume) -> bool {
+    let volumes = guest.volumes();
+    let mut at = Some(volume);
+    for _ in 0..8 {
+        let Some(volume) = at else { break };
+        if volume.kind == "encrypted" {
+            return true;
+        }
+        let parent = find(&volume.facts, "parent");
+        at = parent.and_then(|parent| volumes.iter().find(|volume| volume.id == parent));
+    }
+    false
 }
 
 /// The disk that the root is on, which the new machine starts from.

@@ -186,7 +186,7 @@ struct New {
     /// from the name]
     #[arg(long = "nic", value_name = "MAC,NETWORK")]
     nics: Vec<String>,
-    /// What the target should choose: disk-bus=virtio-scsi, nic-model=e1000e, format=raw ...; may be repeated
+    /// What the target should choose: disk-bus=virtio-scsi, nic-model=e1000e, format=raw, firmware=uefi ...; may be repeated
     #[arg(long = "wish", value_name = "KEY=VALUE", value_parser = pair)]
     wishes: Vec<(String, String)>,
     /// The server that the target asks, as https://HOST[:PORT][,ca=FILE][,fingerprint=SHA256][,verify=no]; repeated: others

@@ -51,19 +51,28 @@ pub fn make(
         let whole = |device: &crate::Device| device.volume.id == one.disk && device.segments.is_empty();
         let number = machine.devices.iter().position(whole).filter(|number| *number < disks.len());
         let number = number.ok_or_else(|| Error::failed(format!("there is no disk {}", one.disk)))?;
+        // One half of a mirror cannot be changed alone.
+        if let Some(whole) = &machine.devices[number].member_of {
+            all.concerns.push(refused(one, &format!("it is a member of {}", whole.id)));
+            continue;
+        }
         let making = Making { machine, number, wanted: one, adapters };
         match making.make(&disks[number], &mut all)? {
             Ok(disk) => disks[number] = disk,
-            Err(why) => all.concerns.push(Concern {
-                id: "disk.no-partition".into(),
-                severity: Severity::Blocking,
-                message: format!("{} gets no {} partition: {why}", one.disk, one.purpose),
-                remedy: Some("make the partition on the source, or choose the source's firmware".into()),
-            }),
+            Err(why) => all.concerns.push(refused(one, &why)),
         }
     }
     all.disks = Some(disks).filter(|_| !all.edits.is_empty());
     Ok(all)
+}
+
+fn refused(wanted: &Partition, why: &str) -> Concern {
+    Concern {
+        id: "disk.no-partition".into(),
+        severity: Severity::Blocking,
+        message: format!("{} gets no {} partition: {why}", wanted.disk, wanted.purpose),
+        remedy: Some("make the partition on the source, or choose the source's firmware".into()),
+    }
 }
 
 /// An answer, or why an adapter did not give it.

@@ -37,6 +37,9 @@ pub fn place<'d>(devices: &'d [Device], disk: &str, patches: &[Patch]) -> Answer
     let missing = || refusal(ErrorKind::NotFound, format!("there is no disk {disk}"));
     let number = devices.iter().position(|device| device.volume.id == disk && device.segments.is_empty());
     let number = number.ok_or_else(missing)?;
+    if let Some(whole) = &devices[number].member_of {
+        return Err(refusal(ErrorKind::Denied, format!("{disk} is a member of {}", whole.id)));
+    }
     if patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() > BYTES_MOST {
         return Err(refusal(ErrorKind::Limit, format!("more than {BYTES_MOST} bytes of boot code")));
     }
@@ -126,6 +129,13 @@ mod tests {
             assert_eq!(may("disk:0", offset, length), Err(ErrorKind::Denied), "{offset}");
         }
         assert_eq!(may("mbr:1", 0, 1), Err(ErrorKind::NotFound));
+        let whole = crate::machine::Whole { id: "md:1".into(), adapter: "volume-md".into() };
+        let member = Device { member_of: Some(whole), ..devices[0].clone() };
+        let patch = Patch { offset: 0, bytes: vec![1] };
+        assert_eq!(
+            place(&[member], "disk:0", &[patch]).map(drop).map_err(|e| e.kind),
+            Err(ErrorKind::Denied)
+        );
         // a gap that a partition contradicts is not believed
         let hostile = device("mbr:1", Some((1024, 1024)), &[("table.gap", "512-2048")]);
         let devices = [devices[0].clone(), hostile];

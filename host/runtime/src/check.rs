@@ -310,3 +310,36 @@ pub(crate) fn shipment(shipment: &c::Shipment) -> Checked {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_partitions_lie_inside_their_disks() {
+        let addition = c::Addition { purpose: "efi-system".into(), least: 10, wanted: 20 };
+        let answer = |offset, length, at| {
+            let patches = vec![c::Patch { offset: at, bytes: vec![0; 4] }];
+            added(&c::Added { offset, length, patches }, &addition, 100).is_ok()
+        };
+        assert!(answer(90, 10, 96) && answer(0, 100, 0));
+        assert!(!answer(91, 10, 0) && !answer(0, 9, 0) && !answer(u64::MAX, 10, 0));
+        assert!(!answer(0, 10, 97) && !answer(0, 10, u64::MAX));
+    }
+
+    #[test]
+    fn few_partitions_are_wanted_at_once() {
+        let one = |least, wanted| c::Partition {
+            disk: "disk:0".into(),
+            purpose: "bios-boot".into(),
+            least,
+            wanted,
+            file_system: None,
+            label: String::new(),
+            reason: "because".into(),
+        };
+        assert!(partitions(&[]).is_ok() && partitions(&[one(1, 1), one(1, 9)]).is_ok());
+        assert!(partitions(&[one(0, 1)]).is_err() && partitions(&[one(2, 1)]).is_err());
+        assert!(partitions(&[one(1, 1), one(1, 1), one(1, 1), one(1, 1), one(1, 1)]).is_err());
+    }
+}

@@ -284,6 +284,12 @@ fn no_room_for_boot_code() {
     // a file system on the whole disk
     let whole = tree(pygrub("512-32256").fact("parent", "none"), vec![lent_bios()]);
     assert_eq!(blocked(&whole, &virtio()), ["blocking linux.firmware.no-gap"]);
+    // GRUB asks for no passphrase here
+    let root = pygrub("512-32256").kind("logical-volume").fact("parent", "luks:1");
+    let luks = MemoryVolume::new("luks:1", &[("parent", "mbr:2")]).kind("encrypted");
+    let below = [("disk.index", "0"), ("table.gap", "512-32256"), ("parent", "disk:0")];
+    let encrypted = tree(root, vec![MemoryVolume::new("mbr:2", &below), luks, lent_bios()]);
+    assert_eq!(blocked(&encrypted, &virtio()), ["blocking linux.boot-loader.no-entry"]);
     // what was lent is no GRUB
     let empty = ["boot.img", "diskboot.img", "kernel.img", "lzma_decompress.img", "moddep.lst"];
     let lent = MemoryVolume::new("drivers:0", &[("fs.kind", "iso9660")]).kind("drivers");
