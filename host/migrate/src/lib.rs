@@ -11,6 +11,7 @@ mod digest;
 mod error;
 mod expected;
 mod files;
+mod labels;
 mod machine;
 mod pack;
 mod password;

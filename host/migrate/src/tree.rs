@@ -2,11 +2,12 @@
 //! every edit recorded with its reason.
 
 use crate::expected::{Expected, Parts};
+use crate::labels;
 use crate::machine::{Device, Machine};
 use crate::shadow::{Object, Shadow, new_meta};
 use crate::supply::{Folder, Supply};
 use block::{Disk, MemoryDisk};
-use runtime::contract::{Change, Entry, ErrorKind, Fact, Kind, Meta, Patch, Room, Volume};
+use runtime::contract::{Change, DevicePatch, Entry, ErrorKind, Fact, Kind, Meta, Patch, Room, Volume};
 use runtime::{Answer, FileSystem, Volumes, refusal};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -191,6 +192,26 @@ impl Tree {
         };
         patches.iter().for_each(|patch| parts.put(patch));
         Ok(Expected::Parts(parts))
+    }
+
+    /// What an adapter wants written into labels; a crash of it is kept.
+    fn labels(
+        &mut self,
+        adapter: &Arc<runtime::Adapter>,
+        disks: &[Arc<dyn Disk>],
+        facts: &[Fact],
+    ) -> Answer<Vec<DevicePatch>> {
+        let asked = Volumes::open(adapter).and_then(|mut map| map.relabel(disks, facts));
+        if let Some(e) = asked.as_ref().err().filter(|e| e.is_fault()) {
+            self.fault.get_or_insert_with(|| e.to_string());
+        }
+        answer(asked)
+    }
+
+    /// Makes the plan void.
+    fn half(&mut self, what: String) -> runtime::contract::Error {
+        self.fault.get_or_insert_with(|| what.clone());
+        refusal(ErrorKind::Failed, what)
     }
 
     fn is_lent(&self, volume: &str) -> bool {
@@ -483,15 +504,6 @@ fn edit(action: &str, object: &str, reason: &str, refused: Option<String>) -> Ed
     Edit { action, object, reason, before: None, after: None, refused }
 }
 
-/// A fact about device number N with the volume's name for it.
-fn said(volumes: &[String], fact: &Fact) -> String {
-    let split = fact.key.split_once('.').and_then(|(number, key)| Some((number.parse::<usize>().ok()?, key)));
-    match split.and_then(|(number, key)| Some((volumes.get(number)?, key))) {
-        Some((volume, key)) => format!("{volume} {key} {}", fact.value),
-        None => format!("{} {}", fact.key, fact.value),
-    }
-}
-
 /// The components of a path, last first, without `.` and empty ones.
 fn components(path: &str) -> Vec<String> {
     path.split('/').rev().filter(|name| !name.is_empty() && *name != ".").map(Into::into).collect()
@@ -742,37 +754,37 @@ impl runtime::Tree for Tree {
             found.map(|device| device.disk.clone()).ok_or_else(missing)
         };
         let disks = volumes.iter().map(disk).collect::<Answer<Vec<Arc<dyn Disk>>>>()?;
-        for adapter in &self.maps {
-            let asked = Volumes::open(adapter).and_then(|mut map| map.relabel(&disks, facts));
-            if let Err(e) = &asked
-                && e.is_fault()
-            {
-                self.fault.get_or_insert_with(|| e.to_string());
-            }
-            let patches = match answer(asked) {
+        let mut none = refusal(ErrorKind::Unsupported, "no adapter knows labels that say where devices are");
+        for adapter in self.maps.clone() {
+            let patches = match self.labels(&adapter, &disks, facts) {
                 Err(e) if e.kind == ErrorKind::Unsupported => continue,
+                Err(e) if e.kind == ErrorKind::NotFound => {
+                    none = e;
+                    continue;
+                }
                 other => other?,
             };
             let mut written = 0;
             for patch in &patches {
                 let Some(disk) = disks.get(patch.device as usize) else { continue };
-                let id = volumes.get(patch.device as usize).map_or("", String::as_str);
-                self.hash.update(format!("relabel\0{id}\0{}\0", patch.offset).as_bytes());
+                self.hash.update(format!("relabel\0{}\0{}\0", patch.device, patch.offset).as_bytes());
                 self.hash.update(&patch.bytes);
-                disk.write_at(patch.offset, &patch.bytes)
-                    .map_err(|e| refusal(ErrorKind::Failed, e.to_string()))?;
+                if let Err(e) = disk.write_at(patch.offset, &patch.bytes) {
+                    return Err(self.half(format!("labels were changed by halves: {e}")));
+                }
                 written += patch.bytes.len() as u64;
             }
             if written > 0 {
+                if !self.labels(&adapter, &disks, facts)?.is_empty() {
+                    return Err(self.half("labels do not say what was written into them".into()));
+                }
+                let after = Some(labels::said(volumes, facts, &patches));
                 let pool = facts.iter().find(|fact| fact.key == "pool").map_or("", |fact| &fact.value);
-                let lines: Vec<String> =
-                    facts.iter().filter(|fact| fact.key != "pool").map(|fact| said(volumes, fact)).collect();
-                let edit = edit("relabel", pool, reason, None);
-                self.edits.push(Edit { after: Some(lines.join("\n")), ..edit });
+                self.edits.push(Edit { after, ..edit("relabel", pool, reason, None) });
             }
             return Ok(written);
         }
-        Err(refusal(ErrorKind::Unsupported, "no adapter knows labels that say where devices are"))
+        Err(none)
     }
 
     fn pending(&mut self) -> Vec<String> {
