@@ -5,6 +5,8 @@ mod adapters;
 mod archive;
 mod devices;
 mod disk;
+mod encrypted;
+mod families;
 mod firmware;
 mod guest;
 mod hostile;
@@ -19,11 +21,23 @@ mod rules;
 mod sandbox;
 mod sectors;
 mod servers;
+mod solaris;
 mod split;
 mod targets;
 mod vsphere;
 mod windows;
 
+#[path = "../../adapters/fs-ufs/tests/it/raw.rs"]
+#[allow(dead_code, reason = "only counted here")]
+mod raw;
+/// The same guests as in the adapter's own tests.
+#[path = "../../adapters/os-solaris/tests/it/guests.rs"]
+#[allow(dead_code, reason = "one of them is enough here")]
+mod solaris_guests;
+/// The same file systems, and their second reader, as in the adapter's own tests.
+#[path = "../../adapters/fs-ufs/tests/it/images.rs"]
+#[allow(dead_code, reason = "one of them is enough here")]
+mod sun_images;
 /// The same simulator as in the adapter's own tests.
 #[path = "../../adapters/target-vmware/tests/it/vcsim.rs"]
 mod vcsim;

@@ -58,10 +58,25 @@ fn lzo(packed: &[u8], length: usize, sector: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A frame, which looks back no further than an extent is long (ZSTD_BTRFS_MAX_INPUT), so that no header takes memory at will.
 fn zstd(packed: &[u8], length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length);
     let mut source = packed;
-    let decoder = ruzstd::decoding::StreamingDecoder::new(&mut source).map_err(bad)?;
+    let decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(&mut source, UNPACKED_MOST);
+    let decoder = decoder.map_err(bad)?;
     decoder.take(length as u64).read_to_end(&mut bytes).map_err(bad)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One byte, stored, in a frame that may look back so far: 1 KiB, 128 MiB, which no extent has.
+    #[test]
+    fn no_frame_takes_memory_at_will() {
+        let frame = |window: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, window, 9, 0, 0, 7];
+        assert_eq!(unpack(3, &frame(0), 1, 4096), Ok(vec![7]));
+        assert!(unpack(3, &frame(17 << 3), 1, 4096).is_err());
+    }
 }

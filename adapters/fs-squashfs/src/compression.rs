@@ -1,13 +1,12 @@
 //! What SquashFS packs blocks with (Linux: `fs/squashfs/*_wrapper.c`).
 
-use crate::bytes::{part, u16_at, u32_at, u64_at};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::io::Read;
 use wherry_sdk::{Error, ErrorKind, Result};
 
 /// KiB that a dictionary of xz may take: mksquashfs takes a block's size, which is at most 1 MiB.
 const XZ_KIB: u32 = 8 << 10;
-/// Bytes that a frame of zstd may look back.
+/// Bytes that a frame of zstd may look back, so that no header takes memory at will.
 const ZSTD_WINDOW: u64 = 8 << 20;
 
 /// How everything in one file system is packed.
@@ -65,10 +64,9 @@ impl Packing {
             }
             Self::Xz => whole(lzma_rust2::XzReader::new_mem_limit(packed, false, XZ_KIB), most),
             Self::Zstd => {
-                if window(packed).is_none_or(|window| window > ZSTD_WINDOW) {
-                    return Err(bad("the frame's header makes no sense"));
-                }
-                whole(ruzstd::decoding::StreamingDecoder::new(packed).map_err(bad)?, most)
+                let decoder =
+                    ruzstd::decoding::StreamingDecoder::new_with_max_window_size(packed, ZSTD_WINDOW);
+                whole(decoder.map_err(bad)?, most)
             }
         }
     }
@@ -94,20 +92,15 @@ fn whole(stream: impl Read, most: usize) -> Result<Vec<u8>> {
     if bytes.len() > most { Err(bad(format!("it has more than {most} bytes"))) } else { Ok(bytes) }
 }
 
-/// The bytes that a frame of zstd needs to look back (RFC 8878, 3.1.1.1), so that no header takes memory at will.
-fn window(packed: &[u8]) -> Option<u64> {
-    let descriptor = *packed.get(4)?;
-    if descriptor & 1 << 5 == 0 {
-        let window = *packed.get(5)?;
-        let base = 1_u64 << (10 + (window >> 3));
-        return Some(base + base / 8 * u64::from(window & 7));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One byte, stored, in a frame that may look back so far: 1 KiB, 128 MiB, which no block has.
+    #[test]
+    fn no_frame_takes_memory_at_will() {
+        let frame = |window: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, window, 9, 0, 0, 7];
+        assert_eq!(Packing::Zstd.unpack(&frame(0), 1), Ok(vec![7]));
+        assert!(Packing::Zstd.unpack(&frame(17 << 3), 1).is_err());
     }
-    // Only one segment: its size is told instead, behind the dictionary's number.
-    let at = 5 + [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
-    Some(match descriptor >> 6 {
-        0 => u64::from(*packed.get(at)?),
-        1 => u64::from(u16_at(part(packed, at, 2), 0)) + 256,
-        2 => u32_at(part(packed, at, 4), 0).into(),
-        _ => u64_at(part(packed, at, 8), 0),
-    })
 }

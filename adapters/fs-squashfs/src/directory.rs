@@ -103,7 +103,7 @@ impl Squash {
         if let Some(at) = stopped {
             (listing, index) = (at.listing, at.index);
         }
-        let end = start.saturating_add(most.max(1).into());
+        let end = start.saturating_add(most.into());
         let mut found = Vec::new();
         while index < end {
             let Some(named) = self.next(&mut listing)? else { return Ok((found, None)) };

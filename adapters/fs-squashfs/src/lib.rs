@@ -21,6 +21,9 @@ use wherry_sdk::{
     Blob, Entry, EntryPage, Error, ErrorKind, FileSystem, Kind, Meta, READ_MOST, Range, Result, Room, fact,
 };
 
+/// Entries in one page of a listing.
+const ENTRIES_MOST: u32 = 1 << 13;
+
 /// A mounted file system.
 pub struct Squash {
     device: Box<dyn Blob>,
@@ -133,6 +136,7 @@ impl FileSystem for Squash {
 
     fn entries(&mut self, path: &str, start: u64, most: u32) -> Result<EntryPage> {
         let directory = self.find(path)?;
+        let most = most.clamp(1, ENTRIES_MOST);
         let (named, next) = self.page(path, &directory, start, most).map_err(|e| e.within(path))?;
         let mut entries = Vec::with_capacity(named.len());
         for one in named {

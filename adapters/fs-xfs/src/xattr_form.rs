@@ -140,6 +140,7 @@ impl Xfs {
         }
         let data = self.held(inode, Which::Data)?;
         if attributes.is_empty() {
+            let data = self.draw_in(inode, data, &Held::Nothing)?;
             return self.set_forks(inode, &data, &Held::Nothing);
         }
         self.disk.superblock.note(features::ATTRIBUTES);
@@ -147,11 +148,27 @@ impl Xfs {
         if let Some(held) = short(attributes).map(Held::Local)
             && fits(inode, &data, &held)
         {
+            let data = self.draw_in(inode, data, &held)?;
             return self.set_forks(inode, &data, &held);
         }
         let held = Held::Mapped(self.long_attributes(inode, attributes)?);
-        let data = if fits(inode, &data, &held) { data } else { self.move_out(inode)? };
+        let data =
+            if fits(inode, &data, &held) { self.draw_in(inode, data, &held)? } else { self.move_out(inode)? };
         self.set_forks(inode, &data, &held)
+    }
+
+    /// A link's target that fits beside the new attributes comes back into the inode: `xfs_repair` takes it for damaged in blocks
+    /// (repair/dinode.c, `process_symlink_extlist`).
+    fn draw_in(&mut self, inode: &mut Inode, data: Held, attributes: &Held) -> Result<Held> {
+        let Held::Mapped(mut extents) = data else { return Ok(data) };
+        if inode.kind() == Kind::Symlink && inode.size() <= inode.room() as u64 {
+            let target = Held::Local(self.target(inode)?);
+            if fits(inode, &target, attributes) {
+                self.cut(inode, Which::Data, &mut extents, 0)?;
+                return Ok(target);
+            }
+        }
+        Ok(Held::Mapped(extents))
     }
 
     /// Makes room in an inode for attributes: what it holds itself goes into blocks.

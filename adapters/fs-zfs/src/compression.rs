@@ -106,7 +106,9 @@ fn lz4(packed: &[u8], length: usize) -> Result<Vec<u8>> {
 fn zstd(packed: &[u8], length: usize) -> Result<Vec<u8>> {
     let frame = part(packed, 8, big(packed, 0, 4) as usize);
     let mut source = ZSTD_MAGIC.as_slice().chain(frame);
-    let decoder = ruzstd::decoding::StreamingDecoder::new(&mut source).map_err(bad)?;
+    let decoder =
+        ruzstd::decoding::StreamingDecoder::new_with_max_window_size(&mut source, LENGTH_MOST as u64);
+    let decoder = decoder.map_err(bad)?;
     let mut bytes = Vec::with_capacity(length);
     decoder.take(length as u64).read_to_end(&mut bytes).map_err(bad)?;
     Ok(bytes)
@@ -125,5 +127,13 @@ mod tests {
         assert!(lzjb(&[1, 0, 1], 4).is_err());
         assert!(unpack(3, vec![], 512).is_err() && unpack(99, vec![], 512).is_err());
         assert_eq!(unpack(4, vec![], 3), Ok(vec![0; 3]));
+    }
+
+    /// One byte, stored, in a frame that may look back so far: 1 KiB, 128 MiB, which no block has.
+    #[test]
+    fn no_frame_takes_memory_at_will() {
+        let frame = |window: u8| vec![0, 0, 0, 6, 0, 0, 0, 0, 0, window, 9, 0, 0, 7];
+        assert_eq!(unpack(16, frame(0), 1), Ok(vec![7]));
+        assert!(unpack(16, frame(17 << 3), 1).is_err());
     }
 }

@@ -31,6 +31,30 @@ const KNOWN: &[&str] = &[
     "com.klarasystems:vdev_zaps_v2",
     "org.zfsonlinux:longname",
 ];
+/// Features that only concern who writes, of which this adapter knows what they do to the space maps.
+const KNOWN_TO_WRITE: &[&str] = &[
+    "com.delphix:async_destroy",
+    "com.delphix:empty_bpobj",
+    "com.delphix:spacemap_histogram",
+    "com.delphix:enabled_txg",
+    "com.delphix:bookmarks",
+    "com.delphix:obsolete_counts",
+    "com.delphix:zpool_checkpoint",
+    "com.delphix:spacemap_v2",
+    "com.delphix:log_spacemap",
+    "com.delphix:livelist",
+    "com.delphix:redaction_list_spill",
+    "com.joyent:filesystem_limits",
+    "com.datto:resilver_defer",
+    "com.fudosecurity:block_cloning",
+    "com.truenas:block_cloning_endian",
+    "com.klarasystems:fast_dedup",
+    "org.zfsonlinux:allocation_classes",
+    "org.zfsonlinux:userobj_accounting",
+    "org.zfsonlinux:project_quota",
+    "org.openzfs:device_rebuild",
+    "org.openzfs:zilsaxattr",
+];
 /// Checksums that are not computed here: blocks that have them are read as they are.
 const NOT_VERIFIED: &[&str] = &["org.illumos:skein", "org.illumos:edonr"];
 
@@ -40,6 +64,8 @@ pub struct Features {
     pub active: Vec<String>,
     /// Of those, algorithms of checksums that are not verified.
     pub not_verified: Vec<String>,
+    /// One that only concerns who writes is not known: what the space maps say may be not all.
+    pub later: bool,
 }
 
 /// Refuses versions that are not known.
@@ -76,6 +102,8 @@ impl Pool<'_> {
                 }
                 if needed {
                     check(&name)?;
+                } else {
+                    features.later |= ![KNOWN, KNOWN_TO_WRITE].concat().contains(&name.as_str());
                 }
                 if NOT_VERIFIED.contains(&name.as_str()) {
                     features.not_verified.push(name.rsplit(':').next().unwrap_or_default().to_owned());

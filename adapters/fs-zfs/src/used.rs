@@ -98,7 +98,7 @@ pub struct Maps {
     last: Option<(u64, u64, Rc<Bitmap>)>,
     /// What is in no metaslab's own map yet; none if that is not known. Nothing was read yet: none.
     log: Option<Option<Allocations>>,
-    /// Whether all is used, because there is an intent log, whose blocks the space maps need not have.
+    /// Whether all is used: there is an intent log, whose blocks the space maps need not have, or a feature of a later writer.
     all: Option<bool>,
 }
 
@@ -142,7 +142,7 @@ impl State<'_> {
         let mut list = Ranges::new(start..self.pool.size(), most);
         let all = match maps.all {
             Some(all) => all,
-            None => self.has_log(),
+            None => self.features.later || self.has_log(),
         };
         maps.all = Some(all);
         if all {

@@ -275,8 +275,5 @@ pub fn is_name(name: &str) -> bool {
 }
 
 fn is_driver(name: &str) -> bool {
-    ["virtio-net", "e1000", "e1000e", "vmxnet3", "hyperv-net", "xen-netfront", "rtl8139", "tulip", "pcnet"]
-        .iter()
-        .filter_map(|model| modules::network(model))
-        .any(|(_, driver)| driver == name)
+    modules::CARDS.into_iter().filter_map(modules::network).any(|(_, driver)| driver == name)
 }

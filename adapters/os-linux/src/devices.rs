@@ -1,6 +1,7 @@
 //! The guest's volumes under the names its own tables use, and the names that will hold on other hardware.
 
-use wherry_sdk::{Volume, find};
+use crate::files::text;
+use wherry_sdk::{Tree, Volume, find};
 
 /// A volume as a configuration file may name it.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,12 @@ pub struct Device {
     disk: Option<u32>,
     number: Option<u32>,
     lvm: Option<(String, String)>,
+    /// The UUID of the LUKS header that it is the plain text of.
+    luks: Option<String>,
+    /// The UUID of the array, as mdadm shows it, and the names that the kernel gives it.
+    array: Option<(String, Vec<String>)>,
+    /// Made of other devices: it has neither a disk's name nor a partition's number.
+    mapped: bool,
     /// What is in it cannot be seen.
     encrypted: bool,
 }
@@ -24,6 +31,8 @@ pub struct Devices {
     all: Vec<Device>,
     /// a disk's name without its partition, the number of the disk
     learned: Vec<(String, u32)>,
+    /// names of devices that are made of others, and their ids
+    mapped: Vec<(String, String)>,
 }
 
 /// Which names a reader of a table understands, from the most to the least desirable.
@@ -87,7 +96,7 @@ impl Naming {
         let uuid = device.uuid.as_ref().filter(|_| self.uuid).map(|uuid| format!("UUID={uuid}"));
         let partuuid = device.partuuid.first().filter(|_| self.partuuid);
         uuid.or_else(|| partuuid.map(|uuid| format!("PARTUUID={uuid}"))).or_else(|| {
-            let disk = device.disk.filter(|_| device.lvm.is_none())?;
+            let disk = device.disk.filter(|_| !device.mapped)?;
             self.bus.device(disk, device.number)
         })
     }
@@ -96,14 +105,66 @@ impl Naming {
 impl Devices {
     /// The devices of these volumes; facts of a disk hold for its partitions.
     pub fn new(volumes: &[Volume]) -> Self {
-        Self { all: volumes.iter().map(|volume| device(volume, volumes)).collect(), learned: Vec::new() }
+        let all = volumes.iter().map(|volume| device(volume, volumes)).collect();
+        Self { all, learned: Vec::new(), mapped: Vec::new() }
+    }
+
+    /// The devices of these volumes under the names that the mounted system gives to those that are made of others.
+    pub fn of(guest: &dyn Tree, volumes: &[Volume]) -> Self {
+        let mut new = Self::new(volumes);
+        let read = |path| text(guest, path).unwrap_or_default();
+        new.name_opened(&read("/etc/crypttab"));
+        ["/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"].iter().for_each(|path| new.name_arrays(&read(path)));
+        new
+    }
+
+    /// crypttab(5): name, device. dracut(8) and Anaconda call it by its UUID.
+    fn name_opened(&mut self, table: &str) {
+        let mut mapped = Vec::new();
+        for line in table.lines() {
+            let mut words = line.split_whitespace();
+            let Some(name) = words.next().filter(|word| !word.starts_with('#')) else { continue };
+            let Some(uuid) = words.next().and_then(|spec| self.resolve(spec)?.uuid.clone()) else { continue };
+            let opened = self.all.iter().find(|device| device.luks.as_ref() == Some(&uuid));
+            mapped.extend(opened.map(|device| (format!("/dev/mapper/{name}"), device.id.clone())));
+        }
+        let usual = |device: &Device| {
+            Some((format!("/dev/mapper/luks-{}", device.luks.as_ref()?), device.id.clone()))
+        };
+        mapped.extend(self.all.iter().filter_map(usual));
+        self.mapped.extend(mapped);
+    }
+
+    /// mdadm.conf(5): `ARRAY /dev/md0 UUID=...`; where it names none, the names that the array itself asks for.
+    fn name_arrays(&mut self, table: &str) {
+        let mut mapped = Vec::new();
+        for line in table.lines() {
+            let mut words = line.split_whitespace();
+            if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("ARRAY")) {
+                continue;
+            }
+            let Some(name) = words.next().filter(|name| name.starts_with("/dev/")) else { continue };
+            let uuid = words.find_map(|word| {
+                let (key, value) = word.split_once('=')?;
+                key.eq_ignore_ascii_case("uuid").then_some(value)
+            });
+            let same = |device: &&Device| {
+                device.array.as_ref().zip(uuid).is_some_and(|((own, _), uuid)| own.eq_ignore_ascii_case(uuid))
+            };
+            mapped.extend(self.all.iter().find(same).map(|device| (name.to_owned(), device.id.clone())));
+        }
+        for device in &self.all {
+            let names = device.array.iter().flat_map(|(_, names)| names);
+            mapped.extend(names.map(|name| (name.clone(), device.id.clone())));
+        }
+        self.mapped.extend(mapped);
     }
 
     /// The guest calls this volume so, as is known from elsewhere: the disk's name is worth remembering.
     pub fn learn(&mut self, spec: &str, id: &str) {
         let Some((stem, number)) = unstable_parts(spec) else { return };
         let Some(device) = self.all.iter().find(|device| device.id == id) else { return };
-        if let Some(disk) = device.disk.filter(|_| device.number == number && device.lvm.is_none()) {
+        if let Some(disk) = device.disk.filter(|_| device.number == number && !device.mapped) {
             self.learned.push((stem, disk));
         }
     }
@@ -112,10 +173,14 @@ impl Devices {
     pub fn resolve(&self, spec: &str) -> Option<&Device> {
         if let Some((stem, number)) = unstable_parts(spec) {
             let disk = self.disk(&stem)?;
-            let same = |d: &&Device| d.lvm.is_none() && d.disk == Some(disk) && d.number == number;
+            let same = |d: &&Device| !d.mapped && d.disk == Some(disk) && d.number == number;
             return self.all.iter().find(same);
         }
-        tagged(spec, &self.all).or_else(|| logical(spec, &self.all))
+        let named = || {
+            let id = self.mapped.iter().find(|(name, _)| name == spec).map(|(_, id)| id)?;
+            self.all.iter().find(|device| device.id == *id)
+        };
+        tagged(spec, &self.all).or_else(|| logical(spec, &self.all)).or_else(named)
     }
 
     /// The disk that a name without its partition means.
@@ -144,13 +209,13 @@ impl Devices {
 
     /// What the kernel will call a disk or a partition.
     pub fn kernel_name(&self, device: &Device, bus: Bus) -> Option<String> {
-        bus.device(device.disk.filter(|_| device.lvm.is_none())?, device.number)
+        bus.device(device.disk.filter(|_| !device.mapped)?, device.number)
     }
 
     /// Whether every partition and logical volume shows its UUID and is no lid on others, so that one that is not found is not
     /// there.
     pub fn all_known(&self) -> bool {
-        let mut parts = self.all.iter().filter(|device| device.number.is_some() || device.lvm.is_some());
+        let mut parts = self.all.iter().filter(|device| device.number.is_some() || device.mapped);
         parts.all(|device| device.uuid.is_some() && !device.encrypted)
     }
 }
@@ -171,6 +236,12 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
         let id = id.trim_start_matches("0x").to_ascii_lowercase();
         partuuid.push(format!("{id}-{number:02x}"));
     }
+    let lvm = text("lvm.vg").zip(text("lvm.lv"));
+    let kind = find(&volume.facts, "fs.kind");
+    let opened = |volume: &Volume| {
+        find(&volume.facts, "luks.uuid").is_some_and(|uuid| Some(uuid) == text("fs.uuid").as_deref())
+    };
+    let sealed = matches!(kind, Some("crypto_LUKS" | "bitlocker"));
     Device {
         id: volume.id.clone(),
         uuid: text("fs.uuid"),
@@ -179,9 +250,27 @@ fn device(volume: &Volume, all: &[Volume]) -> Device {
         partlabel: text("partition.label"),
         disk: inherited("disk.index").and_then(|n| n.parse().ok()),
         number,
-        lvm: text("lvm.vg").zip(text("lvm.lv")),
-        encrypted: matches!(find(&volume.facts, "fs.kind"), Some("crypto_LUKS" | "bitlocker")),
+        mapped: lvm.is_some() || !["disk", "partition"].contains(&volume.kind.as_str()),
+        lvm,
+        luks: text("luks.uuid"),
+        array: text("md.uuid").map(|uuid| (uuid, array_names(volume))),
+        encrypted: sealed && !all.iter().any(opened),
     }
+}
+
+/// The names that an array's superblock asks for: its minor number of old, `HOST:NAME` since version 1 (md(4), mdadm(8) "DEVICE NAMES").
+fn array_names(volume: &Volume) -> Vec<String> {
+    let number = |name: &str| name.bytes().all(|c| c.is_ascii_digit()) && !name.is_empty();
+    let minor = find(&volume.facts, "md.minor").filter(|minor| number(minor));
+    let name = find(&volume.facts, "md.name").map(|name| name.rsplit(':').next().unwrap_or(name));
+    let mut names: Vec<String> = minor.map(|minor| format!("/dev/md{minor}")).into_iter().collect();
+    for name in name.into_iter().filter(|name| !name.is_empty()) {
+        names.push(format!("/dev/md/{name}"));
+        if number(name) {
+            names.push(format!("/dev/md{name}"));
+        }
+    }
+    names
 }
 
 /// `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=` and the links of the same meaning.
@@ -341,6 +430,48 @@ mod tests {
         let part = |kind| volume("a", &[("partition.number", "1"), ("fs.uuid", "u"), ("fs.kind", kind)]);
         let known = |kind| Devices::new(&[part(kind)]).all_known();
         assert_eq!((known("swap"), known("crypto_LUKS"), known("bitlocker")), (true, false, false));
+    }
+
+    #[test]
+    fn devices_made_of_others_have_the_names_of_tables() {
+        let on_device =
+            |id: &str, facts: &[(&str, &str)]| Volume { kind: "logical-volume".into(), ..volume(id, facts) };
+        let mut all = Devices::new(&[
+            volume("disk:0", &[("disk.index", "0")]),
+            volume(
+                "p",
+                &[
+                    ("disk.index", "0"),
+                    ("partition.number", "3"),
+                    ("fs.kind", "crypto_LUKS"),
+                    ("fs.uuid", "l-1"),
+                ],
+            ),
+            on_device("luks:l-1", &[("disk.index", "0"), ("luks.uuid", "l-1"), ("fs.uuid", "u-1")]),
+            on_device("a", &[("md.uuid", "1:2:3:4"), ("md.name", "old-host:7"), ("fs.uuid", "u-2")]),
+            on_device("b", &[("md.uuid", "5:6:7:8"), ("md.minor", "1"), ("fs.uuid", "u-3")]),
+            on_device("c", &[("md.uuid", "a:b:c:d"), ("md.name", "h:data"), ("fs.uuid", "u-4")]),
+        ]);
+        all.name_opened("# name device\nsda3_crypt /dev/sda3 none luks\nother UUID=x none\n");
+        all.name_arrays("DEVICE partitions\nARRAY /dev/md0 level=raid1 num-devices=2 uuid=5:6:7:8\nARRAY /dev/md9 UUID=0:0:0:0\n");
+        for (spec, id) in [
+            ("/dev/mapper/sda3_crypt", Some("luks:l-1")),
+            ("/dev/mapper/luks-l-1", Some("luks:l-1")),
+            ("/dev/mapper/other", None),
+            ("/dev/sda3", Some("p")),
+            ("/dev/sda", Some("disk:0")),
+            ("/dev/md0", Some("b")),
+            ("/dev/md1", Some("b")),
+            ("/dev/md7", Some("a")),
+            ("/dev/md/7", Some("a")),
+            ("/dev/md/data", Some("c")),
+            ("/dev/md9", None),
+        ] {
+            assert_eq!(all.resolve(spec).map(|device| device.id.as_str()), id, "{spec}");
+        }
+        let opened = all.resolve("/dev/mapper/sda3_crypt").unwrap();
+        assert_eq!(all.kernel_name(opened, Bus::VirtioBlk), None);
+        assert!(all.all_known());
     }
 
     #[test]

@@ -330,8 +330,14 @@ impl Drivers<'_, '_> {
                     "kernel {} has no module {module}, so that it will have no network",
                     kernel.name()
                 );
-                let remedy = "choose another card with wish.nic-model, such as e1000, or install the module in the guest";
-                self.work.warn("linux.network.module-missing", message, remedy);
+                let remedy = match kernel.cards() {
+                    cards if cards.is_empty() => "install the module in the guest".to_owned(),
+                    cards => format!(
+                        "choose another card with wish.nic-model ({}), or install the module in the guest",
+                        cards.join(", ")
+                    ),
+                };
+                self.work.warn("linux.network.module-missing", message, &remedy);
             }
         }
     }

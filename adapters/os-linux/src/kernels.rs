@@ -32,6 +32,8 @@ pub struct Kernel {
     pub modules: Option<String>,
     loadable: BTreeSet<String>,
     built_in: BTreeSet<String>,
+    /// Its module ata_piix is not for IDE (before 2.6.20, `ATA_ENABLE_PATA` of ata_piix.c): by `modules.alias`.
+    sata_only: bool,
     configuration: Option<String>,
 }
 
@@ -58,7 +60,9 @@ impl Kernel {
                 .or_else(|| text(guest, &format!("{}/config", modules.as_deref()?)))
         });
         let (loadable, built_in) = (list("modules.dep"), list("modules.builtin"));
-        Self { path: path.to_owned(), release, modules, loadable, built_in, configuration }
+        let aliases = modules.as_ref().map(|folder| guest.read_all(&format!("{folder}/modules.alias"), LIST));
+        let sata_only = aliases.and_then(Result::ok).is_some_and(|aliases| is_sata_only(&aliases));
+        Self { path: path.to_owned(), release, modules, loadable, built_in, sata_only, configuration }
     }
 
     /// For people: the release, or else the path.
@@ -104,15 +108,26 @@ impl Kernel {
         let sets = modules::storage(disk_bus);
         // IDE as it is built into kernels before libata names disks otherwise, and is preferred by them
         let built_in = |set: &&&[&'static str]| self.drivers(set, Driver::BuiltIn).len() == set.len();
-        let whole = |set: &&&[&'static str]| self.drivers(set, Driver::Missing).is_empty();
+        let idle = |set: &[&'static str]| {
+            self.sata_only && set.contains(&"ata_piix") && self.driver("ata_piix") == Driver::Module
+        };
+        let whole = |set: &&&[&'static str]| self.drivers(set, Driver::Missing).is_empty() && !idle(set);
         let found = sets.iter().find(built_in).or_else(|| sets.iter().find(whole));
-        found.or_else(|| sets.first()).copied().unwrap_or_default()
+        found.or_else(|| sets.iter().find(|set| !idle(set))).copied().unwrap_or_default()
     }
 
     /// Disk buses for which it has every driver.
     pub fn buses(&self) -> Vec<&'static str> {
         let has = |bus: &&str| self.drivers(self.storage(bus), Driver::Missing).is_empty();
         modules::BUSES.into_iter().filter(has).collect()
+    }
+
+    /// Models of network cards whose driver it has.
+    pub fn cards(&self) -> Vec<&'static str> {
+        let has = |model: &&str| {
+            modules::network(model).is_some_and(|(module, _)| self.driver(module) != Driver::Missing)
+        };
+        modules::CARDS.into_iter().filter(has).collect()
     }
 }
 
@@ -144,6 +159,14 @@ fn named_release(guest: &dyn Tree, path: &str) -> Option<String> {
         text(guest, &format!("/usr/lib/modules/{release}/pkgbase")).is_some_and(|base| base.trim() == name)
     });
     named.next()
+}
+
+/// Whether ata_piix asks for none of the IDE controllers that hypervisors emulate, PIIX3 and PIIX4, but for others.
+fn is_sata_only(aliases: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(aliases);
+    let own = || text.lines().filter(|line| line.ends_with(" ata_piix"));
+    let ide = ["pci:v00008086d00007010", "pci:v00008086d00007111"];
+    own().next().is_some() && !own().any(|line| ide.iter().any(|id| line.contains(id)))
 }
 
 /// Module names in `modules.dep` or `modules.builtin`: `kernel/drivers/block/virtio_blk.ko.xz: ...`.
@@ -185,7 +208,34 @@ mod tests {
         let drivers = ["nvme", "virtio_pci", "virtio_blk", "virtio_scsi"].map(|module| kernel.driver(module));
         assert_eq!(drivers, [Driver::Module, Driver::BuiltIn, Driver::BuiltIn, Driver::Missing]);
         assert_eq!(kernel.buses(), ["virtio-blk", "nvme"]);
+        assert!(kernel.cards().is_empty());
         assert_eq!(Kernel::read(&tree, "/boot/vmlinuz-lts").release.as_deref(), Some("6.6.1-lts"));
         assert_eq!(Kernel::read(&tree, "/boot/none").release, None);
+    }
+
+    /// The module is there, but before 2.6.20 for SATA only: IDE has drivers of its own, if any.
+    #[test]
+    fn ata_piix_of_old_kernels() {
+        for (chip, old, wanted, can) in [
+            ("7111", "", ["ata_piix", "sd_mod"], true),
+            ("24D1", "", ["piix", "ide_disk"], false),
+            ("24D1", "k/piix.ko:\nk/ide-disk.ko:\n", ["piix", "ide_disk"], true),
+        ] {
+            let folder = "/lib/modules/2.6.16";
+            let root = MemoryVolume::new("r", &[("fs.kind", "ext3")])
+                .file(&format!("{folder}/modules.dep"), format!("k/ata_piix.ko:\nk/sd_mod.ko:\n{old}"))
+                .file(
+                    &format!("{folder}/modules.alias"),
+                    format!("alias pci:v00008086d0000{chip}sv*sd*bc*sc*i* ata_piix\n"),
+                );
+            let tree = MemoryTree::new(vec![root]);
+            tree.mount("r", "/").expect("mounts");
+            let kernel = Kernel::of_release(&tree, "", Some("2.6.16".into()));
+            assert_eq!(
+                (kernel.storage("ide"), kernel.buses().contains(&"ide")),
+                (&wanted[..], can),
+                "{chip}"
+            );
+        }
     }
 }

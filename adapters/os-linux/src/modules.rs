@@ -1,7 +1,7 @@
 //! Which kernel modules drive the target's devices. Names and configuration symbols are those of the Linux source.
 
 /// Modules that reach the boot disk: sets of which any is enough, the better first. Old kernels have other drivers for
-/// the same hardware: those of IDE before libata, XenSource's before 2.6.23, LSI's before 2.6.13.
+/// the same hardware: those of IDE before libata had them, XenSource's before 2.6.23, LSI's before 2.6.13.
 pub fn storage(disk_bus: &str) -> &'static [&'static [&'static str]] {
     match disk_bus {
         "virtio-blk" => &[&["virtio_pci", "virtio_blk"]],
@@ -33,6 +33,10 @@ pub const BUSES: [&str; 11] = [
     "hyperv-scsi",
     "xen",
 ];
+
+/// Models of network cards that an operator can wish for, the faster first.
+pub const CARDS: [&str; 9] =
+    ["virtio-net", "vmxnet3", "hyperv-net", "xen-netfront", "e1000e", "e1000", "rtl8139", "pcnet", "tulip"];
 
 /// The module for a NIC model, and the driver's name as udev shows it.
 pub fn network(nic_model: &str) -> Option<(&'static str, &'static str)> {

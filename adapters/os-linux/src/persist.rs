@@ -147,24 +147,25 @@ fn extended(text: &str, name: &str, wanted: &[&str]) -> Option<String> {
     Some(lines.concat())
 }
 
-/// Alpine names groups of drivers, which are files in `features.d`.
+/// Alpine names groups of drivers, which are files in `features.d` (mkinitfs: `features.d/*.modules`): sd_mod and virtio_scsi are
+/// in that for SCSI, Xen's disks in none.
 fn mkinitfs(work: &mut Work<'_>) -> Result<()> {
-    let feature = match work.profile.disk_bus.as_str() {
-        "virtio-blk" | "virtio-scsi" => "virtio",
-        "nvme" => "nvme",
-        "ahci" | "ide" => "ata",
-        _ => "scsi",
+    let features: &[&str] = match work.profile.disk_bus.as_str() {
+        "virtio-blk" => &["virtio"],
+        "virtio-scsi" => &["virtio", "scsi"],
+        "nvme" => &["nvme"],
+        "ahci" | "ide" => &["ata", "scsi"],
+        "xen" => &["xen-blkfront"],
+        _ => &["scsi"],
     };
-    if exists(work.guest, &format!("/etc/mkinitfs/features.d/{feature}.modules")) {
-        return list(work, "/etc/mkinitfs/mkinitfs.conf", "features", &[feature]);
+    let there = |feature: &&str| exists(work.guest, &format!("/etc/mkinitfs/features.d/{feature}.modules"));
+    let (there, missing): (Vec<&str>, Vec<&str>) = features.iter().copied().partition(there);
+    for feature in missing {
+        let message = format!("mkinitfs has no feature {feature} for the new disk controller");
+        let remedy = "put the modules' paths into a file in /etc/mkinitfs/features.d in the guest, and its name into mkinitfs.conf";
+        work.warn("linux.initramfs.not-kept", message, remedy);
     }
-    let message = format!("mkinitfs has no feature {feature} for the new disk controller");
-    work.warn(
-        "linux.initramfs.not-kept",
-        message,
-        "add the modules to /etc/mkinitfs/features.d in the guest",
-    );
-    Ok(())
+    if there.is_empty() { Ok(()) } else { list(work, "/etc/mkinitfs/mkinitfs.conf", "features", &there) }
 }
 
 #[cfg(test)]

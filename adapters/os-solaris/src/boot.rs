@@ -6,9 +6,10 @@
 //! `svc:/system/boot-archive` compares them, and stops where another file than those of `filelist.safe` differs.
 
 use crate::archive::ARCHIVES;
-use crate::devices::{self, Driver, Place};
+use crate::devices::{self, Driver};
 use crate::files::{exists, text};
 use crate::menu;
+use crate::place::{self, Place};
 use crate::work::Work;
 use wherry_sdk::Result;
 
@@ -34,7 +35,7 @@ pub fn adapt(work: &mut Work<'_>) -> Result<Option<Place>> {
         work.block("solaris.boot.disk-unknown", message, "give the whole disk, not a part of it");
         return Ok(None);
     };
-    let Some(place) = devices::place(work.profile, disk) else {
+    let Some(place) = place::place(work.profile, disk) else {
         unknown_place(work);
         return Ok(None);
     };
@@ -78,7 +79,10 @@ fn driver(work: &mut Work<'_>) -> bool {
         }
     }
     let modern = devices::drives_modern(&work.aliases, &bus) == Some(false);
-    if modern && work.profile.machine == "q35" {
+    // on the root bus QEMU's devices are transitional
+    let on_root =
+        wherry_sdk::find(&work.profile.facts, "disk.0.slot").is_some_and(|slot| !slot.contains('/'));
+    if modern && work.profile.machine == "q35" && !on_root {
         let message = format!(
             "{} drives only transitional virtio disks, and libvirt puts those of q35 where they are not",
             work.release.product

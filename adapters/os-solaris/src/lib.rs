@@ -2,19 +2,23 @@
 
 mod adapt;
 mod aliases;
-mod archive;
+pub mod archive;
 mod boot;
 pub mod cpio;
 mod devices;
 mod files;
+pub mod gzip;
 pub mod hsfs;
 mod identify;
+pub mod image;
 mod instances;
 mod menu;
 mod metadevices;
 mod mounts;
 mod names;
 mod network;
+mod place;
+pub mod probe;
 mod release;
 mod storage;
 mod vfstab;

@@ -4,9 +4,9 @@
 //! of the new ones before the system starts. devfsadm takes a controller's number from links that are there
 //! (disk_link.c, `MATCH_PARENT`), so the names that are chosen here stay.
 
-use crate::devices::{self, Place};
 use crate::files::{names, text};
 use crate::names::{self as logical, Name};
+use crate::place::{self, Place};
 use crate::work::Work;
 use crate::{metadevices, vfstab};
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ fn places(
             u32::try_from(number)
                 .ok()
                 .filter(|_| in_order)
-                .and_then(|number| devices::place(work.profile, number))
+                .and_then(|number| place::place(work.profile, number))
         };
         match place {
             Some(place) => drop(places.insert(disk, place)),

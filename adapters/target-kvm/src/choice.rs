@@ -1,7 +1,8 @@
 //! What the operator may wish for, and the device profile that follows from it.
 
 use crate::machine;
-use wherry_sdk::guest::Guest;
+use crate::place::Place;
+use wherry_sdk::guest::{Guest, Solaris};
 use wherry_sdk::platform::{
     check_name, check_size, firmware_assumed, offered, other_architecture, same_macs, unknown_wishes, wished,
 };
@@ -30,9 +31,16 @@ pub struct Choice {
     pub windows: Option<(u32, u32)>,
 }
 
-/// What a guest gets that nobody wishes anything for: disk bus, card, board. A Windows has drivers of its own for these.
+/// What a guest gets that nobody wishes anything for: disk bus, card, board. A Windows has drivers of its own for these, and so
+/// has a Solaris.
 fn usual(machine: &Machine) -> [&'static str; 3] {
-    match Guest::of(machine).windows.map(|windows| windows.kernel) {
+    let guest = Guest::of(machine);
+    match guest.solaris() {
+        Some(Solaris::Ten) => return ["ide", "e1000", "i440fx"],
+        Some(_) => return ["ahci", "e1000", "q35"],
+        None => {}
+    }
+    match guest.windows.map(|windows| windows.kernel) {
         None => [DISK_BUSES[0], NIC_MODELS[0], MACHINES[0]],
         Some((..=4, _)) => ["ide", "pcnet", "i440fx"],
         Some((5, _)) => ["ide", "rtl8139", "i440fx"],
@@ -85,6 +93,12 @@ pub fn offer(machine: &Machine) -> Offer {
     let mut facts = vec![fact("serial-console", SERIAL_CONSOLE)];
     let slots = machine::nic_slots(machine.nics.len()).enumerate();
     facts.extend(slots.map(|(n, slot)| fact(format!("nic.{n}.slot"), format!("0000:00:{slot:02x}.0"))));
+    // more than there is room for is refused
+    let disks = machine.disks.iter().take(machine::DISKS_MOST).enumerate();
+    facts.extend(disks.map(|(number, need)| {
+        let place = Place::of(disk_bus, board, number);
+        fact(format!("disk.{}.slot", need.index), place.told(disk_bus))
+    }));
     let profile = DeviceProfile {
         firmware: firmware.into(),
         disk_bus: disk_bus.into(),

@@ -1,7 +1,9 @@
 //! The libvirt domain definition (libvirt.org/formatdomain.html).
 
+use crate::choice::Choice;
 use crate::escape::option;
 use crate::machine::{Disk, Nic, Plan, SECTOR, nic_slots};
+use crate::place::{self, Place};
 use crate::script::DISCARD;
 use wherry_sdk::platform::xml;
 
@@ -16,10 +18,7 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
     lines.extend(operating_system(plan));
     lines.extend(features(plan));
     lines.push("  <devices>".into());
-    if plan.choice.disk_bus == "virtio-scsi" {
-        let controller = |index| format!("    <controller type='scsi' index='{index}' model='virtio-scsi'/>");
-        lines.extend((0..plan.disks.len().div_ceil(SCSI_UNITS)).map(controller));
-    }
+    lines.extend(controllers(plan));
     if !nvme(plan) {
         let disks = plan.disks.iter().enumerate();
         lines.extend(disks.flat_map(|(number, disk)| disk_lines(plan, directory, number, disk)));
@@ -38,8 +37,23 @@ pub fn definition(plan: &Plan, directory: &str) -> String {
 
 const QEMU_NAMESPACE: &str = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
 
-/// Disks that libvirt puts on one controller; for more it would add controllers of its own choice.
-const SCSI_UNITS: usize = 15;
+/// The disks' controllers, each in its place.
+fn controllers(plan: &Plan) -> Vec<String> {
+    let Choice { disk_bus, machine, .. } = &plan.choice;
+    let words = match disk_bus.as_str() {
+        "virtio-scsi" => "type='scsi' model='virtio-scsi'",
+        "ahci" => "type='sata'",
+        _ => "type='ide'",
+    };
+    let lines = |place: &Place| {
+        [
+            format!("    <controller {words} index='{}'>", place.controller),
+            format!("      {}", place.pci()),
+            "    </controller>".into(),
+        ]
+    };
+    place::controllers(disk_bus, machine, plan.disks.len()).iter().flat_map(lines).collect()
+}
 
 /// Windows keeps local time in the machine's clock, and from Vista on knows Hyper-V's ways of being a guest, which KVM has.
 /// What is older than XP cannot count the features of today's processors.
@@ -134,6 +148,8 @@ fn disk_lines(plan: &Plan, directory: &str, number: usize, disk: &Disk) -> Vec<S
         lines.push(format!("      <blockio logical_block_size='{size}' physical_block_size='{size}'/>"));
     }
     lines.extend(disk.boot.map(|turn| format!("      <boot order='{turn}'/>")));
+    let Choice { disk_bus, machine, .. } = &plan.choice;
+    lines.push(format!("      {}", Place::of(disk_bus, machine, number).address(disk_bus)));
     lines.push("    </disk>".into());
     lines
 }
@@ -177,7 +193,11 @@ fn nvme_lines(plan: &Plan, directory: &str) -> Vec<String> {
         arguments.push("-drive".to_owned());
         arguments.push(format!("if=none,id=wherry{number},format={format},{DISCARD},file={path}"));
         arguments.push("-device".to_owned());
-        arguments.push(format!("nvme,drive=wherry{number},serial=wherry-{number}{}{boot}", disk.sectors()));
+        let slot = Place::of("nvme", &plan.choice.machine, number).slot;
+        arguments.push(format!(
+            "nvme,drive=wherry{number},serial=wherry-{number},addr={slot:#x}{}{boot}",
+            disk.sectors()
+        ));
     }
     let argument = |text: &String| format!("    <qemu:arg value='{}'/>", xml(text));
     let mut lines = vec!["  <qemu:commandline>".to_owned()];

@@ -7,6 +7,7 @@ mod choice;
 mod domain;
 mod escape;
 mod machine;
+mod place;
 mod script;
 
 use choice::Choice;

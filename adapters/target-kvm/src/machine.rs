@@ -9,6 +9,8 @@ use wherry_sdk::{Error, ErrorKind, Result};
 /// What both boards take without an interrupt remapping unit (qemu-system-x86_64(1), `-smp`).
 pub const CPUS_MOST: u32 = 255;
 const NICS_MOST: usize = 8;
+/// On the bus that has room for most.
+pub const DISKS_MOST: usize = 60;
 /// Bytes of a sector where nothing else is said, and of a large one.
 pub const SECTOR: u32 = 512;
 const LARGE_SECTOR: u32 = 4096;
@@ -150,7 +152,7 @@ pub fn check_nics(machine: &Machine) -> Result<()> {
 /// Whether the devices have room: each disk on virtio-blk or NVMe takes a PCI slot, as does each card.
 pub fn check_room(machine: &Machine, disk_bus: &str) -> Result<()> {
     let most = match disk_bus {
-        "virtio-scsi" => 60,
+        "virtio-scsi" => DISKS_MOST,
         "ahci" => 24,
         // Two channels of two disks each.
         "ide" => 4,

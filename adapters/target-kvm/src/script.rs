@@ -1,7 +1,9 @@
 //! The start script for plain QEMU (`qemu-system-x86_64(1)`).
 
+use crate::choice::Choice;
 use crate::escape::{option, shell};
 use crate::machine::{Disk, Plan, nic_slots};
+use crate::place::{self, Place};
 
 /// OVMF's code and its empty variables, as Debian and Fedora install them.
 const OVMF: &[(&str, &str)] = &[
@@ -10,17 +12,11 @@ const OVMF: &[(&str, &str)] = &[
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
 ];
 
-/// Ports of one AHCI controller.
-const AHCI_PORTS: usize = 6;
-
 /// What the guest discards or fills with zeroes gives its room back.
 pub const DISCARD: &str = "discard=unmap,detect-zeroes=unmap";
 
-/// PCI slots beside those of the cards: always the same, so that names in the guest stay when disks come and go. The
-/// boards have devices of their own in 0, 1, 2 and 31.
+/// A PCI slot that no board, card or disk has.
 const RNG_SLOT: usize = 3;
-const CONTROLLER_SLOT: usize = 4;
-const DISK_SLOT: usize = 16;
 
 /// A POSIX shell script that starts `plan`, its disks in `directory`.
 pub fn start(plan: &Plan, directory: &str) -> String {
@@ -102,26 +98,31 @@ fn arguments(plan: &Plan, directory: &str) -> Vec<String> {
 }
 
 fn controllers(plan: &Plan) -> Vec<String> {
-    match plan.choice.disk_bus.as_str() {
-        "virtio-scsi" => vec![format!("-device virtio-scsi-pci,id=scsi0,addr={CONTROLLER_SLOT:#x}")],
-        "ahci" => {
-            let count = plan.disks.len().div_ceil(AHCI_PORTS);
-            let controller =
-                |number| format!("-device ich9-ahci,id=ahci{number},addr={:#x}", CONTROLLER_SLOT + number);
-            (0..count).map(controller).collect()
-        }
-        _ => Vec::new(),
-    }
+    let Choice { disk_bus, machine, .. } = &plan.choice;
+    let device = match disk_bus.as_str() {
+        "virtio-scsi" => "virtio-scsi-pci,id=scsi",
+        "ahci" => "ich9-ahci,id=ahci",
+        _ => return Vec::new(),
+    };
+    let mut places = place::controllers(disk_bus, machine, plan.disks.len());
+    places.retain(|place| disk_bus != "ahci" || !place::is_built_in(machine, place.controller));
+    places
+        .iter()
+        .map(|place| format!("-device {device}{},addr={:#x}", place.controller, place.slot))
+        .collect()
 }
 
 fn drive(plan: &Plan, number: usize, disk: &Disk) -> String {
-    let slot = DISK_SLOT + number;
-    let device = match plan.choice.disk_bus.as_str() {
-        "virtio-scsi" => format!("scsi-hd,bus=scsi0.0,drive=disk{number}"),
-        "ahci" => {
-            format!("ide-hd,bus=ahci{}.{},drive=disk{number}", number / AHCI_PORTS, number % AHCI_PORTS)
+    let Choice { disk_bus, machine, .. } = &plan.choice;
+    let place = Place::of(disk_bus, machine, number);
+    let Place { slot, controller, channel, unit, .. } = place;
+    let device = match disk_bus.as_str() {
+        "virtio-scsi" => format!("scsi-hd,bus=scsi0.0,scsi-id={unit},lun=0,drive=disk{number}"),
+        "ahci" if place::is_built_in(machine, controller) => {
+            format!("ide-hd,bus=ide.{unit},drive=disk{number}")
         }
-        "ide" => format!("ide-hd,bus=ide.{},unit={},drive=disk{number}", number / 2, number % 2),
+        "ahci" => format!("ide-hd,bus=ahci{controller}.{unit},drive=disk{number}"),
+        "ide" => format!("ide-hd,bus=ide.{channel},unit={unit},drive=disk{number}"),
         "nvme" => format!("nvme,drive=disk{number},serial=wherry-{number},addr={slot:#x}"),
         _ => format!("virtio-blk-pci,drive=disk{number},addr={slot:#x}"),
     };

@@ -107,15 +107,23 @@ pub fn offer(machine: &Machine) -> Offer {
         nic_model: nic_model.into(),
         architecture: ARCHITECTURE.into(),
         machine: format!("vmx-{version}"),
-        facts: paths(machine, nic_model),
+        facts: places(machine, disk_bus, nic_model),
     };
     Offer { profile, concerns }
 }
 
-/// Where the cards will be. A server chooses that by itself.
-fn paths(machine: &Machine, nic_model: &str) -> Vec<Fact> {
+/// Where cards and disks will be. A server chooses that by itself.
+fn places(machine: &Machine, disk_bus: &str, nic_model: &str) -> Vec<Fact> {
+    if is_live(machine) {
+        return Vec::new();
+    }
     let path = |n: usize| Some(fact(format!("nic.{n}.path"), vmx::path(nic_model, n)?));
-    if is_live(machine) { Vec::new() } else { (0..machine.nics.len()).filter_map(path).collect() }
+    let mut facts: Vec<Fact> = (0..machine.nics.len()).filter_map(path).collect();
+    let disks = machine::places(machine, disk_bus).into_iter();
+    facts.extend(disks.filter_map(|(index, controller, unit)| {
+        Some(fact(format!("disk.{index}.slot"), vmx::disk_slot(disk_bus, controller, unit)?))
+    }));
+    facts
 }
 
 /// The version of the virtual hardware that was wished for, else 13; none: no such version.

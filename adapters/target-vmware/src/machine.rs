@@ -4,7 +4,7 @@ use crate::choice::Choice;
 use wherry_sdk::platform::{
     check_cards, check_name, check_size, disk_file, identity, is_disk_file, sector_size,
 };
-use wherry_sdk::target::{Machine, NicNeed};
+use wherry_sdk::target::{DiskNeed, Machine, NicNeed};
 use wherry_sdk::{Error, ErrorKind, Fact, Result, fact, find};
 
 /// What hardware 13 gives a machine (VMware's configuration maximums).
@@ -101,11 +101,22 @@ impl Plan {
     }
 }
 
+/// Controller and unit of each disk, by its index.
+pub fn places(machine: &Machine, disk_bus: &str) -> Vec<(u32, usize, usize)> {
+    let mut order: Vec<_> = machine.disks.iter().collect();
+    order.sort_by_key(|need| !need.bootable);
+    let place = |(turn, need): (usize, &&DiskNeed)| {
+        let (controller, unit) = place(turn, disk_bus);
+        (need.index, controller, unit)
+    };
+    order.iter().enumerate().map(place).collect()
+}
+
 /// Firmware starts from the first disk of the first controller.
 fn disks(machine: &Machine, choice: &Choice) -> Vec<Disk> {
     let mut order: Vec<_> = machine.disks.iter().enumerate().collect();
     order.sort_by_key(|(_, need)| !need.bootable);
-    let disk = |(turn, (position, need)): (usize, &(usize, &wherry_sdk::target::DiskNeed))| {
+    let disk = |(turn, (position, need)): (usize, &(usize, &DiskNeed))| {
         let (controller, unit) = place(turn, &choice.disk_bus);
         let (index, file, size) = (need.index, disk_file(machine, *position, "vmdk"), need.virtual_size);
         Disk { index, file, size, controller, unit }

@@ -1,6 +1,6 @@
 //! What VMware calls the guest's system, and which devices that system has drivers for.
 
-use wherry_sdk::guest::{Guest, Windows};
+use wherry_sdk::guest::{Guest, Solaris, Windows};
 
 /// Identifiers of the vSphere API come with the virtual hardware that first had them, or with a later one: by "Since" in its
 /// reference, API 6.5 is hardware 13, 6.7 is 14, 7.0 is 17, 7.0.1 is 18, 8.0 is 20. None that came before is left out for older
@@ -41,6 +41,9 @@ const WINDOWS_NARROW: [((u32, u32), bool, &str); 11] = [
     ((0, 0), false, "winNTGuest"),
 ];
 
+/// The hardware that knows Solaris 11 (vSphere 5.0).
+const SOLARIS_11_SINCE: u32 = 8;
+
 /// Any other Linux.
 const OTHER: &str = "otherLinux64Guest";
 
@@ -73,8 +76,20 @@ pub fn identifier(guest: &Guest<'_>, hardware: u32) -> String {
     if let Some(windows) = guest.windows {
         return windows_identifier(&windows, guest.is_wide, hardware).into();
     }
+    if let Some(solaris) = guest.solaris() {
+        return solaris_identifier(solaris, guest.is_wide, hardware).into();
+    }
     let found = if guest.id.is_empty() { "otherGuest64".into() } else { distribution(guest, hardware) };
     if guest.is_wide { found } else { narrow(&found) }
+}
+
+/// VMware has none for illumos, which is nearest to Solaris 11.
+fn solaris_identifier(solaris: Solaris, is_wide: bool, hardware: u32) -> &'static str {
+    match solaris {
+        Solaris::Eleven | Solaris::Illumos if is_wide && hardware >= SOLARIS_11_SINCE => "solaris11_64Guest",
+        _ if is_wide => "solaris10_64Guest",
+        _ => "solaris10Guest",
+    }
 }
 
 fn distribution(guest: &Guest<'_>, hardware: u32) -> String {
@@ -140,6 +155,16 @@ pub fn word(identifier: &str) -> String {
 
 /// Disk buses that the guest has drivers of its own for, the best first; then those that need others.
 pub fn buses(guest: &Guest<'_>) -> &'static [&'static str] {
+    match guest.solaris() {
+        Some(Solaris::Ten | Solaris::Eleven) => {
+            return &["lsi-scsi", "ide", "lsi-sas", "ahci", "nvme", "buslogic", "pvscsi"];
+        }
+        // mpt, the driver of LSI's controllers, is not in every distribution
+        Some(Solaris::Illumos) => {
+            return &["ahci", "ide", "lsi-scsi", "lsi-sas", "pvscsi", "nvme", "buslogic"];
+        }
+        None => {}
+    }
     match guest.windows {
         Some(windows) if windows.kernel < (6, 0) => &["ide", "buslogic", "lsi-scsi"],
         Some(_) => &["lsi-sas", "ahci", "nvme", "pvscsi", "lsi-scsi", "ide"],
@@ -150,6 +175,9 @@ pub fn buses(guest: &Guest<'_>) -> &'static [&'static str] {
 
 /// Cards likewise.
 pub fn cards(guest: &Guest<'_>) -> &'static [&'static str] {
+    if guest.solaris().is_some() {
+        return &["e1000", "pcnet", "e1000e", "vmxnet3"];
+    }
     match guest.windows {
         Some(windows) if windows.kernel < (6, 0) && !guest.is_wide => &["pcnet", "e1000"],
         Some(windows) if windows.kernel < (5, 2) => &["pcnet", "e1000"],
@@ -228,6 +256,11 @@ mod tests {
             (linux("opensuse-leap", 15, true), 13, "opensuse-64"),
             (linux("amzn", 2023, true), 20, "amazonlinux2-64"),
             (linux("alpine", 3, true), 13, "otherlinux-64"),
+            (linux("solaris", 10, true), 13, "solaris10-64"),
+            (linux("solaris", 10, false), 13, "solaris10"),
+            (linux("solaris", 11, true), 13, "solaris11-64"),
+            (linux("solaris", 11, true), 7, "solaris10-64"),
+            (linux("omnios", 0, true), 13, "solaris11-64"),
             (linux("", 0, true), 13, "other-64"),
             (linux("", 0, false), 13, "other"),
         ];

@@ -13,6 +13,31 @@ const BRIDGE_SLOT: usize = 0x11;
 /// `pciSlotNumber` of the first place behind that bridge.
 const BRIDGED: usize = 32;
 
+/// Where VMware puts the first bridge that PCI Express devices are behind, which is the bridge 4; and `pciSlotNumber` of the first
+/// place behind that.
+const EXPRESS_SLOT: usize = 0x15;
+const EXPRESS: usize = 160;
+/// Where it puts the first SCSI controller that is not of PCI Express.
+const SCSI_SLOT: usize = 0x10;
+
+/// The place of the first controller, as `pciSlotNumber`, and as the profile says it; none where VMware chooses.
+fn controller_slot(disk_bus: &str) -> Option<(usize, String)> {
+    match disk_bus {
+        "lsi-scsi" | "buslogic" => Some((SCSI_SLOT, format!("{SCSI_SLOT:02x}.0"))),
+        "lsi-sas" | "pvscsi" => Some((EXPRESS, format!("{EXPRESS_SLOT:02x}.0/00.0"))),
+        _ => None,
+    }
+}
+
+/// What the profile says of a disk's place: that of the first controller is written down.
+pub fn disk_slot(disk_bus: &str, controller: usize, unit: usize) -> Option<String> {
+    if disk_bus == "ide" {
+        return Some(format!("07.1 channel={controller} unit={unit}"));
+    }
+    let (_, place) = controller_slot(disk_bus).filter(|_| controller == 0)?;
+    Some(format!("{place} target={unit} lun=0"))
+}
+
 /// The place of a card behind the bridge. Those of PCI Express are elsewhere.
 fn slot(nic_model: &str, number: usize) -> Option<usize> {
     ["e1000", "pcnet"].contains(&nic_model).then_some(1 + number)
@@ -51,6 +76,10 @@ pub fn configuration(plan: &Plan, key: &str) -> String {
         lines.push(yes(&format!("pciBridge{bridge}.present")));
         lines.push(entry(&format!("pciBridge{bridge}.virtualDev"), "pcieRootPort"));
         lines.push(entry(&format!("pciBridge{bridge}.functions"), "8"));
+        if bridge == BRIDGES[0] && controller_slot(&choice.disk_bus).is_some_and(|(slot, _)| slot == EXPRESS)
+        {
+            lines.push(entry(&format!("pciBridge{bridge}.pciSlotNumber"), EXPRESS_SLOT));
+        }
     }
     lines.push(entry("floppy0.present", "FALSE"));
     lines.extend(disks(plan));
@@ -104,6 +133,8 @@ fn disks(plan: &Plan) -> Vec<String> {
             // IDE controllers are always there.
             lines.extend((kind != "ide").then(|| yes(&format!("{kind}{controller}.present"))));
             lines.extend(model.map(|model| entry(&format!("{kind}{controller}.virtualDev"), model)));
+            let slot = controller_slot(&plan.choice.disk_bus).filter(|_| *controller == 0);
+            lines.extend(slot.map(|(slot, _)| entry(&format!("{kind}{controller}.pciSlotNumber"), slot)));
         }
         lines.push(yes(&format!("{kind}{controller}:{unit}.present")));
         lines.push(entry(&format!("{kind}{controller}:{unit}.fileName"), file));

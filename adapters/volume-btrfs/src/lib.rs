@@ -61,6 +61,8 @@ fn describe(members: &[Member], layout: &mut Layout) {
         fact("btrfs.uuid", first.shown_uuid()),
         fact("btrfs.devices", first.devices),
         fact("members", positions.join(",")),
+        // its superblock looks like that of one more member
+        fact("holds", "file-system"),
     ];
     layout.parts.push(Part { id, kind: "logical-volume".into(), segments, facts });
 }

@@ -148,6 +148,10 @@ impl Copy {
             return Err(bad(format!("sectors of {sector} bytes make no sense")));
         }
         let offset = number(segment, &["offset"])?;
+        // Both copies of the header are before the data.
+        if offset < 2 * self.length {
+            return Err(Error::unsupported("its data are on another device (a detached header)"));
+        }
         let length = match string(segment, &["size"])? {
             "dynamic" => rest(offset, size, sector)?,
             _ => number(segment, &["size"])?,

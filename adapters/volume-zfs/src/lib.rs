@@ -6,9 +6,10 @@
 
 mod member;
 mod pool;
+mod relabel;
 
-use wherry_sdk::volume::Layout;
-use wherry_sdk::{Blob, Result, VolumeMap};
+use wherry_sdk::volume::{DevicePatch, Layout};
+use wherry_sdk::{Blob, Fact, Result, VolumeMap};
 
 /// ZFS' pools.
 pub struct Zfs;
@@ -20,6 +21,10 @@ impl VolumeMap for Zfs {
             pool::describe(&members, &mut layout);
         }
         Ok(layout)
+    }
+
+    fn relabel(devices: &[Box<dyn Blob>], facts: &[Fact]) -> Result<Vec<DevicePatch>> {
+        relabel::relabel(devices, facts)
     }
 }
 

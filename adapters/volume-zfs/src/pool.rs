@@ -123,5 +123,6 @@ fn facts(newest: &Label, members: &[&Member], tops: &Tops<'_>) -> Vec<Fact> {
         fact("zfs.guid", newest.pool),
         fact("zfs.vdevs", kinds.join(",")),
         fact("members", positions.join(",")),
+        fact("holds", "file-system"),
     ]
 }

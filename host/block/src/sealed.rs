@@ -16,6 +16,10 @@ const KEY_MOST: usize = 64;
 const STRIPES_MOST: usize = 100_000;
 /// cryptsetup takes at most 4 GiB for a passphrase, in KiB.
 const MEMORY_MOST: u32 = 4 << 20;
+/// Rounds of PBKDF2 for one key: minutes, where cryptsetup takes 2 seconds. A hostile header must not keep a processor for days.
+const ITERATIONS_MOST: u32 = 500_000_000;
+/// The same for Argon2: KiB times passes. cryptsetup's own are some 4 GiB.
+const WORK_MOST: u64 = 256 << 20;
 /// More slots or digests than a header has room for.
 const SLOTS_MOST: usize = 64;
 
@@ -28,6 +32,8 @@ pub struct Sealed {
     first: u64,
     slots: Vec<Slot>,
     digests: Vec<Digest>,
+    /// Why a slot was left out.
+    left_out: Option<Error>,
 }
 
 /// A key, encrypted with a key that a passphrase becomes.
@@ -150,18 +156,25 @@ impl<'a> Words<'a> {
 
 impl Sealed {
     /// From the facts of a part of kind `encrypted`: `cipher`, `cipher.slot` and `cipher.digest`; the latter two may be there several times.
+    /// A slot that cannot be tried is left out; that is an error only where there is no other.
     pub fn parse<'a>(facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
-        let (mut whole, mut slots, mut digests) = (None, Vec::new(), Vec::new());
+        let (mut whole, mut slots, mut digests, mut left_out) = (None, Vec::new(), Vec::new(), None);
         for (key, value) in facts {
             let words = Words::of(value);
             match key {
                 "cipher" => whole = Some(words),
-                "cipher.slot" if slots.len() < SLOTS_MOST => slots.push(slot(&words)?),
+                "cipher.slot" if slots.len() < SLOTS_MOST => match slot(&words) {
+                    Ok(slot) => slots.push(slot),
+                    Err(e) => left_out = Some(e),
+                },
                 "cipher.digest" if digests.len() < SLOTS_MOST => digests.push(digest(&words)?),
                 _ => {}
             }
         }
         let words = whole.ok_or_else(|| Error::new("what cipher it is under is not told"))?;
+        if let Some(e) = left_out.take_if(|_| slots.is_empty()) {
+            return Err(e);
+        }
         Ok(Self {
             cipher: words.text("name")?.into(),
             key: words.number("key", 16, KEY_MOST)?,
@@ -169,13 +182,15 @@ impl Sealed {
             first: words.number("first", 0, u64::MAX)?,
             slots,
             digests,
+            left_out,
         })
     }
 
     /// The key, if the passphrase (or the content of a key file) opens one of the slots; `device` is the one that the header is on.
     /// A slot that cannot be tried is an error only if no other opens.
     pub fn unlock(&self, device: &dyn Disk, passphrase: &[u8]) -> Result<Option<Key>> {
-        let mut trouble = None;
+        let mut trouble =
+            self.left_out.as_ref().map(|e| Error::new(format!("a key slot was not tried: {e}")));
         for slot in &self.slots {
             match self.try_slot(slot, device, passphrase) {
                 Ok(None) => {}
@@ -210,15 +225,16 @@ impl Sealed {
 }
 
 fn slot(words: &Words<'_>) -> Result<Slot> {
+    let memory = || words.number("memory", 8, MEMORY_MOST);
     let way = match words.text("way")? {
         "pbkdf2" => Way::Pbkdf2 {
             hash: Hash::by_name(words.text("hash")?)?,
-            iterations: words.number("iterations", 1, u32::MAX)?,
+            iterations: words.number("iterations", 1, ITERATIONS_MOST)?,
         },
         name @ ("argon2i" | "argon2id") => Way::Argon2 {
             algorithm: if name == "argon2i" { Algorithm::Argon2i } else { Algorithm::Argon2id },
-            passes: words.number("passes", 1, u32::MAX)?,
-            memory: words.number("memory", 8, MEMORY_MOST)?,
+            passes: words.number("passes", 1, (WORK_MOST / u64::from(memory()?)) as u32)?,
+            memory: memory()?,
             lanes: words.number("lanes", 1, 64)?,
         },
         other => return Err(Error::new(format!("keys by {other} cannot be made here"))),
@@ -240,7 +256,7 @@ fn digest(words: &Words<'_>) -> Result<Digest> {
     Ok(Digest {
         slots,
         hash: Hash::by_name(words.text("hash")?)?,
-        iterations: words.number("iterations", 1, u32::MAX)?,
+        iterations: words.number("iterations", 1, ITERATIONS_MOST)?,
         salt: words.bytes("salt")?,
         value: words.bytes("value")?,
     })
@@ -291,6 +307,7 @@ mod tests {
         for (key, from, to, message) in [
             ("cipher", "key=64", "key=65", "key is no number"),
             ("cipher", "name=", "gone=", "name is missing"),
+            ("cipher.slot", "iterations=1", "iterations=4000000000", "iterations is no number"),
             ("cipher.slot", "stripes=2", "stripes=9999999", "stripes is no number"),
             ("cipher.slot", "salt=00ff", "salt=0", "salt is not in hexadecimal"),
             ("cipher.slot", "way=pbkdf2", "way=scrypt", "keys by scrypt"),
@@ -305,6 +322,28 @@ mod tests {
             assert!(told.to_string().contains(message), "{told}");
         }
         assert!(Sealed::parse([]).is_err());
+    }
+
+    #[test]
+    fn a_slot_that_cannot_be_tried_does_not_hide_the_others() {
+        let odd = SLOT.replace("split=sha256", "split=whirlpool");
+        let disk = MemoryDisk::new(vec![0; 1024]);
+        let good =
+            Sealed::parse([("cipher", WHOLE), ("cipher.slot", SLOT), ("cipher.digest", DIGEST)]).unwrap();
+        let mut own = vec![0; 64];
+        Hash::Sha256.derive(b"x", &[0, 0xff], 1, &mut own);
+        let mut area = vec![0; 512];
+        SectorCipher::new("aes-xts-plain64", &own, 512).unwrap().decrypt(0, &mut area);
+        let mut value = vec![0; 32];
+        Hash::Sha256.derive(&merge(&area[..128], 64, good.slots[0].split).0, &[0], 1, &mut value);
+        let digest: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = DIGEST.replace("value=00", &format!("value={digest}"));
+        let facts =
+            [("cipher", WHOLE), ("cipher.slot", &odd), ("cipher.slot", SLOT), ("cipher.digest", &digest)];
+        let sealed = Sealed::parse(facts).unwrap();
+        assert!(sealed.unlock(&disk, b"x").unwrap().is_some());
+        let told = sealed.unlock(&disk, b"y").err().unwrap();
+        assert!(told.to_string().contains("whirlpool"), "{told}");
     }
 
     #[test]

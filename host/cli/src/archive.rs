@@ -22,6 +22,8 @@ pub struct CaptureArguments {
     /// The archive: a directory, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX
     #[arg(long, value_name = "ARCHIVE")]
     to: String,
+    #[command(flatten)]
+    lent: crate::Lent,
     /// The machine's name [default: the guest's hostname]
     #[arg(long)]
     name: Option<String>,
@@ -207,6 +209,7 @@ pub fn capture(asked: &CaptureArguments, adapters: &Adapters, show: Show) -> Res
     let started = Instant::now();
     let wanted = Capture {
         disks: asked.disks.clone(),
+        keys: asked.lent.keys.clone(),
         archive: asked.to.clone(),
         name: asked.name.clone(),
         tags: asked.tags.clone(),

@@ -24,6 +24,7 @@ pub fn convert(asked: &Convert, adapters: &Adapters, format: Format, log: Format
     };
     let copy = Copy {
         from,
+        keys: asked.lent.keys.clone(),
         to: asked.to.clone(),
         options: asked.set.iter().map(set).collect(),
         used_only: asked.used_only,
@@ -47,7 +48,7 @@ pub fn sync(
     show: Show,
 ) -> Result<()> {
     let changed = changed.cloned();
-    let copy = Copy { from: disk.into(), to: to.into(), options: Vec::new(), used_only: false, changed };
+    let copy = Copy { from: disk.into(), to: to.into(), changed, ..Copy::default() };
     copied(&copy, &migrate::Transfer { update: true, ..speed.how() }, adapters, show)
 }
 

@@ -9,13 +9,13 @@ use std::path::Path;
 
 /// What is in a directory of a guest.
 pub fn list(
-    disks: &[String],
+    (disks, keys): (&[String], &[String]),
     path: &str,
     volume: Option<&str>,
     adapters: &Adapters,
     format: Format,
 ) -> Result<()> {
-    let entries = Files::open(disks, volume, adapters)?.list(path)?;
+    let entries = Files::open(disks, keys, volume, adapters)?.list(path)?;
     match format {
         Format::Json => put(&serde_json::to_string_pretty(&entries)?),
         Format::Text => entries.iter().for_each(show),
@@ -47,13 +47,13 @@ fn show(entry: &Entry) {
 
 /// Copies a file or a directory out of a guest.
 pub fn copy(
-    disk: &str,
+    (disks, keys): (&[String], &[String]),
     (path, to): (&str, &Path),
     volume: Option<&str>,
     adapters: &Adapters,
     format: Format,
 ) -> Result<()> {
-    let written = Files::open(&[disk.to_owned()], volume, adapters)?.copy(path, to)?;
+    let written = Files::open(disks, keys, volume, adapters)?.copy(path, to)?;
     match format {
         Format::Json => put(&serde_json::json!({ "path": path, "to": to, "bytes": written }).to_string()),
         Format::Text => say!("{path} to {} ({})", to.display(), bytes(written)),

@@ -8,8 +8,8 @@ use runtime::Adapters;
 use serde_json::{Map, Value, json};
 
 /// What is on these disks; whether an adapter failed so that something may be missing.
-pub fn run(disks: &[String], adapters: &Adapters, format: Format) -> Result<bool> {
-    let found = migrate::inspect(disks, adapters)?;
+pub fn run(disks: &[String], keys: &[String], adapters: &Adapters, format: Format) -> Result<bool> {
+    let found = migrate::inspect(disks, keys, adapters)?;
     match format {
         Format::Json => put(&serde_json::to_string_pretty(&answer(&found))?),
         Format::Text => show(&found),

@@ -58,6 +58,8 @@ enum Verb {
         /// or a machine: ovf:PATH or ova:PATH[,system=ID][,manifest=ignore]
         #[arg(required = true, value_name = "DISK")]
         disks: Vec<String>,
+        #[command(flatten)]
+        lent: Lent,
     },
     /// Says what a migration would change and move, and what speaks against it; writes nothing
     Plan(Move),
@@ -113,6 +115,11 @@ enum Verb {
         /// In this volume alone, such as mbr:1 [default: the whole system]
         #[arg(long)]
         volume: Option<String>,
+        /// Another disk of the same machine; may be repeated
+        #[arg(long = "with", value_name = "DISK")]
+        others: Vec<String>,
+        #[command(flatten)]
+        lent: Lent,
     },
     /// Copies a file or a directory out of a guest
     Cp {
@@ -125,6 +132,11 @@ enum Verb {
         /// In this volume alone, such as mbr:1 [default: the whole system]
         #[arg(long)]
         volume: Option<String>,
+        /// Another disk of the same machine; may be repeated
+        #[arg(long = "with", value_name = "DISK")]
+        others: Vec<String>,
+        #[command(flatten)]
+        lent: Lent,
     },
     /// Looks at single disks
     Disk {
@@ -193,6 +205,16 @@ struct New {
     /// A directory or ISO with vendors' drivers for a Windows guest, or GRUB for a Linux guest on other firmware; may be repeated
     #[arg(long = "drivers", value_name = "PATH")]
     drivers: Vec<PathBuf>,
+    #[command(flatten)]
+    lent: Lent,
+}
+
+/// What the operator lends for the time of one command.
+#[derive(Args)]
+struct Lent {
+    /// What opens an encrypted device: luks:UUID=FILE, or luks:UUID to be asked for the passphrase; may be repeated
+    #[arg(long = "key", value_name = "DEVICE[=FILE]")]
+    keys: Vec<String>,
 }
 
 #[derive(Args)]
@@ -256,6 +278,8 @@ struct Convert {
     /// Leave out what no file system uses: deleted files read as zeroes in the copy
     #[arg(long)]
     used_only: bool,
+    #[command(flatten)]
+    lent: Lent,
     #[command(flatten)]
     speed: Speed,
 }
@@ -405,7 +429,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let show = archive::Show { format, log: arguments.log_format };
     let blocked = |blocks: bool| if blocks { 3 } else { 0 };
     match &arguments.verb {
-        Verb::Inspect { disks } => Ok(if inspect::run(disks, &adapters, format)? { 4 } else { 0 }),
+        Verb::Inspect { disks, lent } => {
+            Ok(if inspect::run(disks, &lent.keys, &adapters, format)? { 4 } else { 0 })
+        }
         Verb::Plan(asked) => plan::plan(&asked.disks, &asked.new, &adapters, format).map(blocked),
         Verb::Migrate { asked, speed } => {
             let (disks, new) = (&asked.disks, &asked.new);
@@ -433,12 +459,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
                 .map(blocked)
         }
         Verb::Archive { verb } => archive::run(verb, &adapters, show),
-        Verb::Ls { disk, path, volume } => {
-            let disks = [disk.clone()];
-            files::list(&disks, path, volume.as_deref(), &adapters, format).map(|()| 0)
+        Verb::Ls { disk, path, volume, others, lent } => {
+            let disks = machine(disk, others);
+            files::list((&disks, &lent.keys), path, volume.as_deref(), &adapters, format).map(|()| 0)
         }
-        Verb::Cp { disk, path, to, volume } => {
-            files::copy(disk, (path, to), volume.as_deref(), &adapters, format).map(|()| 0)
+        Verb::Cp { disk, path, to, volume, others, lent } => {
+            let disks = machine(disk, others);
+            files::copy((&disks, &lent.keys), (path, to), volume.as_deref(), &adapters, format).map(|()| 0)
         }
         Verb::Convert(asked) => disk::convert(asked, &adapters, format, arguments.log_format).map(|()| 0),
         Verb::Serve(asked) => serve::run(asked, &adapters, format).map(|()| 0),
@@ -456,6 +483,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
         Verb::Completions { .. } | Verb::Man => Ok(0),
     }
+}
+
+/// All disks of a machine.
+fn machine(first: &str, others: &[String]) -> Vec<String> {
+    std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect()
 }
 
 /// The first interrupt asks for an orderly stop, the second ends the program; either way the same command goes on.

@@ -28,6 +28,7 @@ fn request(disks: &[String], asked: &New) -> Request {
         wishes: facts(&asked.wishes),
         options: facts(&asked.guest),
         drivers: asked.drivers.clone(),
+        keys: asked.lent.keys.clone(),
         servers: migrate::Servers {
             named: asked.servers.clone(),
             authority: asked.ca.clone(),

@@ -104,6 +104,7 @@ mod tests {
             segments: place.map(segment).into_iter().collect(),
             copies: Vec::new(),
             member_of: None,
+            holds_file_system: false,
             driver: None,
             file_system_size: 0,
         }

@@ -18,6 +18,8 @@ use workload::Severity;
 pub struct Capture {
     /// `FORMAT:PATH` of each disk.
     pub disks: Vec<String>,
+    /// What opens encrypted devices, as in a plan.
+    pub keys: Vec<String>,
     /// The archive's address.
     pub archive: String,
     /// The machine's name; the guest's own if none is said.
@@ -45,7 +47,7 @@ pub struct Capture {
 /// Captures. When this returns, the snapshot is complete and durable.
 pub fn capture(asked: &Capture, adapters: &Adapters, watch: archive::Tell<'_>) -> Result<Snapshot> {
     let archive = open_archive(&asked.archive)?;
-    let found = inspect(&asked.disks, adapters)?;
+    let found = inspect(&asked.disks, &asked.keys, adapters)?;
     let defined = found.definition.iter().flat_map(|definition| &definition.concerns);
     let blocking = found.sources.iter().flat_map(|source| &source.concerns).chain(defined);
     let blocking: Vec<&str> = blocking

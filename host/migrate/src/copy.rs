@@ -2,6 +2,7 @@
 
 use crate::changes::changes;
 use crate::device::Wanted;
+use crate::keys::Keys;
 use crate::machine::Machine;
 use crate::plan::masked;
 use crate::run::{Arrived, Event, Transfer, arrive};
@@ -21,10 +22,12 @@ use workload::{Concern, Fact, Severity};
 const SECTOR_SIZE: &str = "sector-size";
 
 /// What is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Copy {
     /// `FORMAT:PATH` of the disk.
     pub from: String,
+    /// What opens encrypted devices, as in a plan: so that what no file system in them uses can be left out.
+    pub keys: Vec<String>,
     /// `FORMAT:PATH` of the copy: a new file, or with the format raw a device or an export that was granted.
     pub to: String,
     /// What the new format's adapter is told (its README lists it).
@@ -51,7 +54,7 @@ pub fn copy(
     let Some((format, path)) = source::split(&asked.to).filter(|(_, path)| !path.is_empty()) else {
         return Err(Error::usage(format!("`{}` is no FORMAT:PATH, such as qcow2:copy.qcow2", asked.to)));
     };
-    let disk = if asked.used_only { used(&source, adapters) } else { source.disk.clone() };
+    let disk = if asked.used_only { used(&source, &asked.keys, adapters)? } else { source.disk.clone() };
     let identity = format!("{} {format} {:?} {}", source.identity, asked.options, asked.used_only);
     let mut options = how.options(identity, adapters);
     let path = Path::new(path);
@@ -112,9 +115,9 @@ fn image(
     Ok((image, Some(Concern { id, severity, message, remedy: Some(remedy) })))
 }
 
-fn used(source: &Source, adapters: &Adapters) -> Arc<dyn Disk> {
-    let machine = Machine::open(vec![source.disk.clone()], adapters);
-    masked(&machine, adapters).pop().unwrap_or_else(|| source.disk.clone())
+fn used(source: &Source, keys: &[String], adapters: &Adapters) -> Result<Arc<dyn Disk>> {
+    let machine = Machine::open(vec![source.disk.clone()], &Keys::lend(keys)?, adapters)?;
+    Ok(masked(&machine, adapters).pop().unwrap_or_else(|| source.disk.clone()))
 }
 
 /// An older copy of the disk, brought up to date.

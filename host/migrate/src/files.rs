@@ -53,8 +53,13 @@ fn kind(kind: Kind) -> &'static str {
 
 impl Files {
     /// The files of the system on these disks, or of one volume (`mbr:1`, `lvm:vg/root`) alone.
-    pub fn open(disks: &[String], volume: Option<&str>, adapters: &Adapters) -> Result<Self> {
-        let found = inspect(disks, adapters)?;
+    pub fn open(
+        disks: &[String],
+        keys: &[String],
+        volume: Option<&str>,
+        adapters: &Adapters,
+    ) -> Result<Self> {
+        let found = inspect(disks, keys, adapters)?;
         if let Some(volume) = volume {
             let tree = found.machine.tree(adapters);
             told(lock(&tree).mount(volume, "/"), volume)?;

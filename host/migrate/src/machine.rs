@@ -1,16 +1,18 @@
 //! A machine's devices: disks under an overlay, and what volume and file system adapters find in them.
 
 use crate::convert::concern_of;
+use crate::keys::Keys;
 use crate::supply::Supply;
 use crate::tree::Tree;
-use block::{Disk, Mirrored, Overlay, Piece, Segments, Zeroes};
+use crate::{Error, Result};
+use block::{Disk, Mirrored, Overlay, Piece, Sealed, Segments, Zeroes};
 use runtime::contract::{Fact, Part, Segment, Volume, ZEROES};
 use runtime::{Adapters, FileSystem, Kind, Volumes};
 use std::sync::{Arc, Mutex};
 use workload::{Concern, Severity};
 
-/// How often volume adapters are asked again: partitions, LVM in them, and one to spare.
-const ROUNDS: usize = 4;
+/// How often volume adapters are asked again: partitions, an array of them, encryption, LVM in it, and some to spare.
+const ROUNDS: usize = 8;
 /// More devices than any machine has.
 const DEVICES_MOST: usize = 4096;
 
@@ -27,6 +29,8 @@ pub struct Device {
     pub copies: Vec<Vec<Segment>>,
     /// What this one is only a member of: nothing else on it is looked at.
     pub member_of: Option<Whole>,
+    /// The adapter that found it says that it holds a file system and nothing else: no volume adapter is shown it.
+    pub holds_file_system: bool,
     /// The adapter that knows its file system.
     pub driver: Option<String>,
     /// Bytes of the device that the file system spans.
@@ -54,6 +58,8 @@ pub struct Machine {
     pub concerns: Vec<Concern>,
     /// Whether an adapter trapped, ran into a limit or answered nonsense: what it would have found is missing.
     pub faults: bool,
+    /// Ids of the encrypted devices that an adapter understands, opened or not.
+    encrypted: Vec<String>,
 }
 
 fn fact(key: &str, value: impl ToString) -> Fact {
@@ -61,8 +67,9 @@ fn fact(key: &str, value: impl ToString) -> Fact {
 }
 
 impl Machine {
-    /// Puts an overlay over each disk and lets the adapters look, until nothing new appears.
-    pub fn open(disks: Vec<Arc<dyn Disk>>, adapters: &Adapters) -> Self {
+    /// Puts an overlay over each disk and lets the adapters look, until nothing new appears. What is encrypted is opened with the
+    /// operator's keys; one that opens nothing is an error.
+    pub fn open(disks: Vec<Arc<dyn Disk>>, keys: &Keys, adapters: &Adapters) -> Result<Self> {
         let overlays: Vec<Arc<Overlay>> =
             disks.into_iter().map(|disk| Arc::new(Overlay::new(disk))).collect();
         let whole = |(index, overlay): (usize, &Arc<Overlay>)| Device {
@@ -76,29 +83,40 @@ impl Machine {
             segments: Vec::new(),
             copies: Vec::new(),
             member_of: None,
+            holds_file_system: false,
             driver: None,
             file_system_size: 0,
         };
         let devices = overlays.iter().enumerate().map(whole).collect();
-        let mut machine =
-            Self { overlays, devices, supplies: Vec::new(), concerns: Vec::new(), faults: false };
+        let mut machine = Self {
+            overlays,
+            devices,
+            supplies: Vec::new(),
+            concerns: Vec::new(),
+            faults: false,
+            encrypted: Vec::new(),
+        };
         for _ in 0..ROUNDS {
-            if !machine.scan(adapters) {
+            if !machine.scan(keys, adapters)? {
                 break;
             }
         }
+        keys.without_device(&machine.encrypted)?;
         machine.probe(adapters);
-        machine
+        Ok(machine)
     }
 
     /// One round of all volume adapters; whether something new was found.
-    fn scan(&mut self, adapters: &Adapters) -> bool {
+    fn scan(&mut self, keys: &Keys, adapters: &Adapters) -> Result<bool> {
         let mut found = false;
         // What an earlier round missed, such as a volume group's second device, this one may find.
         self.concerns.clear();
         for adapter in adapters.of(Kind::VolumeMap) {
             let id = &adapter.manifest.id;
-            let own = |device: &Device| device.member_of.as_ref().is_none_or(|whole| whole.adapter == *id);
+            let own = |device: &Device| {
+                device.member_of.as_ref().is_none_or(|whole| whole.adapter == *id)
+                    && !device.holds_file_system
+            };
             let shown: Vec<usize> = (0..self.devices.len()).filter(|at| own(&self.devices[*at])).collect();
             let disks: Vec<Arc<dyn Disk>> = shown.iter().map(|at| self.devices[*at].disk.clone()).collect();
             match Volumes::open(adapter).and_then(|mut volumes| volumes.scan(&disks)) {
@@ -107,7 +125,7 @@ impl Machine {
                     let (copies, parts): (Vec<Part>, Vec<Part>) =
                         layout.parts.into_iter().partition(|part| part.kind == "copy");
                     let before = self.devices.len();
-                    parts.into_iter().for_each(|part| self.add_part(part, id, &shown));
+                    parts.into_iter().try_for_each(|part| self.add_part(part, id, &shown, keys))?;
                     found |= self.devices.len() > before;
                     copies.into_iter().for_each(|part| self.add_copy(part, before, &shown));
                     self.forget_members();
@@ -115,7 +133,7 @@ impl Machine {
                 Err(e) => self.trouble("volumes.unreadable", &e),
             }
         }
-        found
+        Ok(found)
     }
 
     /// An adapter that fails or crashes ends its own call; the others go on, and it is told.
@@ -138,22 +156,28 @@ impl Machine {
     }
 
     /// A part that an adapter names, with devices by their position in `shown`.
-    fn add_part(&mut self, mut part: Part, adapter: &str, shown: &[usize]) {
+    fn add_part(&mut self, mut part: Part, adapter: &str, shown: &[usize], keys: &Keys) -> Result<()> {
         if self.devices.iter().any(|device| device.volume.id == part.id) || self.devices.len() >= DEVICES_MOST
         {
-            return;
+            return Ok(());
         }
         for member in members(&part).into_iter().filter_map(|member| shown.get(member)) {
             self.devices[*member].member_of = Some(Whole { id: part.id.clone(), adapter: adapter.into() });
         }
         place(&mut part.segments, shown);
-        // Nobody lends a key yet: what is encrypted shows only as what `fs-luks` says of the device that it lies on.
-        if part.segments.is_empty() || part.kind == "encrypted" {
-            return;
+        if part.segments.is_empty() {
+            return Ok(());
         }
+        let mut disk = self.compose(&part.segments);
+        if part.kind == "encrypted" {
+            let Some(plain) = self.decrypted(&part, disk, keys)? else { return Ok(()) };
+            disk = plain;
+        }
+        let kind = if part.kind == "encrypted" { "decrypted".into() } else { part.kind };
         let size = part.segments.iter().map(|segment| segment.length).sum();
         let mut facts = part.facts;
-        facts.retain(|fact| fact.key != "members");
+        let holds_file_system = facts.iter().any(|fact| fact.key == "holds" && fact.value == "file-system");
+        facts.retain(|fact| !["members", "holds"].contains(&&*fact.key) && !fact.key.starts_with("cipher"));
         if let Some(first) = part.segments.iter().find(|segment| segment.device != ZEROES) {
             let parent = &self.devices[first.device as usize].volume;
             facts.extend(parent.facts.iter().filter(|fact| fact.key == "disk.index").cloned());
@@ -161,14 +185,56 @@ impl Machine {
         }
         facts.extend(self.against_edits(&part.segments));
         self.devices.push(Device {
-            volume: Volume { id: part.id, kind: part.kind, size, facts },
-            disk: self.compose(&part.segments),
+            volume: Volume { id: part.id, kind, size, facts },
+            disk,
             segments: part.segments,
             copies: Vec::new(),
             member_of: None,
+            holds_file_system,
             driver: None,
             file_system_size: 0,
         });
+        Ok(())
+    }
+
+    /// The plain text of an encrypted part, if the operator lent what opens it.
+    fn decrypted(&mut self, part: &Part, under: Arc<dyn Disk>, keys: &Keys) -> Result<Option<Arc<dyn Disk>>> {
+        if !self.encrypted.contains(&part.id) {
+            self.encrypted.push(part.id.clone());
+        }
+        let told = |e: block::Error| Error::failed(format!("{}: {e}", part.id));
+        let facts = part.facts.iter().map(|fact| (fact.key.as_str(), fact.value.as_str()));
+        let sealed = Sealed::parse(facts);
+        let lies = part.segments.iter().find(|segment| segment.device != ZEROES);
+        let Some(head) = lies.map(|segment| self.devices[segment.device as usize].disk.clone()) else {
+            return Ok(None);
+        };
+        let id = &part.id;
+        let opened = match &sealed {
+            Ok(sealed) => keys.open(id, sealed, &*head, under)?,
+            Err(_) => None,
+        };
+        if let Some(plain) = opened {
+            return Ok(Some(Arc::new(plain)));
+        }
+        let why = sealed.err().map(|e| format!(", and cannot be opened here: {}", told(e).message));
+        self.add_concern(Concern {
+            id: "volumes.encrypted".into(),
+            severity: Severity::Warning,
+            message: format!(
+                "{id} is encrypted: nothing in it is seen or changed{}",
+                why.clone().unwrap_or_default()
+            ),
+            remedy: Some(match why {
+                None => format!(
+                    "lend what opens it: --key {id}=FILE, or --key {id} to be asked for the passphrase"
+                ),
+                Some(_) => {
+                    "the machine starts only if its system has the new machine's drivers already".into()
+                }
+            }),
+        });
+        Ok(None)
     }
 
     /// Why nothing can be edited that lies on these segments: what the first device says against it.
@@ -280,7 +346,7 @@ impl Machine {
 
     /// The guest's files, nothing mounted yet.
     pub fn tree(&self, adapters: &Adapters) -> Arc<Mutex<Tree>> {
-        Arc::new(Mutex::new(Tree::new(self, adapters.of(Kind::FilesystemDriver).cloned().collect())))
+        Arc::new(Mutex::new(Tree::new(self, adapters)))
     }
 
     /// Ranges of a device's bytes as ranges of the disks they lie on, in every copy: disk, offset, length.

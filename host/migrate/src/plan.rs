@@ -3,6 +3,7 @@
 use crate::addition::{self, Additions};
 use crate::convert::{concern_of, facts_of, facts_to, profile_of, system_of};
 use crate::definition::{self, Definition};
+use crate::keys::Keys;
 use crate::machine::Machine;
 use crate::servers::Servers;
 use crate::source::Source;
@@ -55,6 +56,8 @@ pub struct Request {
     pub options: Vec<Fact>,
     /// Directories and images with vendors' drivers for it.
     pub drivers: Vec<PathBuf>,
+    /// What opens encrypted devices: `luks:UUID=FILE`, or `luks:UUID`, which asks for the passphrase.
+    pub keys: Vec<String>,
     /// The servers that the target may ask.
     pub servers: Servers,
 }
@@ -164,17 +167,25 @@ fn sound<T>(answer: runtime::Result<T>, tree: &Arc<Mutex<Tree>>) -> Result<T> {
 }
 
 /// Opens the disks and lets every adapter look.
-pub fn inspect(disks: &[String], adapters: &Adapters) -> Result<Inspection> {
-    let mut found = look(disks, &[], adapters)?;
+pub fn inspect(disks: &[String], keys: &[String], adapters: &Adapters) -> Result<Inspection> {
+    let keys = Keys::lend(keys)?;
+    let mut found = look(disks, Lent { drivers: &[], keys: &keys }, adapters)?;
     let mounts = lock(&found.tree).concerns();
     found.concerns.extend(mounts);
     Ok(found)
 }
 
-fn look(disks: &[String], drivers: &[PathBuf], adapters: &Adapters) -> Result<Inspection> {
+/// What the operator lends.
+#[derive(Clone, Copy)]
+struct Lent<'a> {
+    drivers: &'a [PathBuf],
+    keys: &'a Keys,
+}
+
+fn look(disks: &[String], lent: Lent<'_>, adapters: &Adapters) -> Result<Inspection> {
     let (sources, definition) = definition::open(disks, adapters)?;
     let disks = sources.iter().map(|source| source.disk.clone()).collect();
-    examine(sources, definition, disks, drivers, adapters)
+    examine(sources, definition, disks, lent, adapters)
 }
 
 /// Lets every adapter look at the disks, which are the sources', or those with what was added to them.
@@ -182,11 +193,11 @@ fn examine(
     sources: Vec<Source>,
     definition: Option<Definition>,
     disks: Vec<Arc<dyn Disk>>,
-    drivers: &[PathBuf],
+    lent: Lent<'_>,
     adapters: &Adapters,
 ) -> Result<Inspection> {
-    let mut machine = Machine::open(disks, adapters);
-    let supplies = drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
+    let mut machine = Machine::open(disks, lent.keys, adapters)?;
+    let supplies = lent.drivers.iter().enumerate().map(|(n, path)| Supply::open(n, path, adapters));
     machine.supplies = supplies.collect::<Result<_>>()?;
     let mut concerns: Vec<Concern> =
         definition.iter().flat_map(|definition| definition.concerns.clone()).collect();
@@ -212,7 +223,9 @@ fn examine(
 /// Plans by doing it in overlays.
 pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
     let destination = Destination::parse(&request.to, &request.servers, adapters)?;
-    let mut found = look(&request.disks, &request.drivers, adapters)?;
+    let keys = Keys::lend(&request.keys)?;
+    let lent = Lent { drivers: &request.drivers, keys: &keys };
+    let mut found = look(&request.disks, lent, adapters)?;
     let own = found.system.as_ref().and_then(|(os, _)| os.hostname.clone());
     let defined = found.definition.as_ref().and_then(|definition| definition.name.clone());
     let name = name(request.name.as_deref(), [defined, own])?;
@@ -232,7 +245,7 @@ pub fn plan(request: &Request, adapters: &Adapters) -> Result<Plan> {
         additions = addition::make(&found.sources, &found.machine, &wanted, adapters)?;
     }
     if let Some(disks) = additions.disks.take() {
-        found = examine(found.sources, found.definition, disks, &request.drivers, adapters)?;
+        found = examine(found.sources, found.definition, disks, lent, adapters)?;
         machine = describe(request, &found, &name, &nics, &destination);
         offer = target.profile(&machine)?;
     }
@@ -421,7 +434,7 @@ fn boot_disk(found: &Inspection, os: &OperatingSystem) -> Option<usize> {
 fn settle(found: &Inspection, additions: Additions, adapters: &Adapters) -> Result<(Vec<Edit>, String)> {
     let mut tree = lock(&found.tree);
     tree.sync()?;
-    tree.verify(Tree::new(&found.machine, adapters.of(runtime::Kind::FilesystemDriver).cloned().collect()))?;
+    tree.verify(Tree::new(&found.machine, adapters))?;
     let mut hash = blake3::Hasher::new();
     hash.update(tree.digest().as_bytes());
     hash.update(additions.digest().as_bytes());

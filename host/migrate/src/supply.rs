@@ -43,6 +43,7 @@ impl Supply {
                 segments: Vec::new(),
                 copies: Vec::new(),
                 member_of: None,
+                holds_file_system: false,
                 driver: Some(adapter.manifest.id.clone()),
                 file_system_size: identity.size,
             }));

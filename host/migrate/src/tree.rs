@@ -3,6 +3,7 @@
 
 use crate::boot_code;
 use crate::expected::{Expected, Parts};
+use crate::labels;
 use crate::machine::{Device, Machine};
 use crate::shadow::{Object, Shadow, new_meta};
 use crate::supply::{Folder, Supply};
@@ -46,6 +47,8 @@ pub struct Tree {
     devices: Vec<Device>,
     supplies: Vec<Supply>,
     drivers: Vec<Arc<runtime::Adapter>>,
+    /// Those that know how devices are joined.
+    maps: Vec<Arc<runtime::Adapter>>,
     mounts: Vec<Mount>,
     opened: Vec<Opened>,
     /// What was changed, in order.
@@ -81,11 +84,13 @@ macro_rules! ask {
 
 impl Tree {
     /// A tree over a machine's devices with nothing mounted.
-    pub fn new(machine: &Machine, drivers: Vec<Arc<runtime::Adapter>>) -> Self {
+    pub fn new(machine: &Machine, adapters: &runtime::Adapters) -> Self {
+        let of = |kind| adapters.of(kind).cloned().collect();
         Self {
             devices: machine.devices.clone(),
             supplies: machine.supplies.clone(),
-            drivers,
+            drivers: of(runtime::Kind::FilesystemDriver),
+            maps: of(runtime::Kind::VolumeMap),
             mounts: Vec::new(),
             opened: Vec::new(),
             edits: Vec::new(),
@@ -739,6 +744,32 @@ impl runtime::Tree for Tree {
         self.edits.push(Edit { after, ..edit("write-boot-code", disk, reason, None) });
         self.boot_code.extend(patches.into_iter().map(|patch| (disk.to_owned(), patch)));
         Ok(())
+    }
+
+    fn relabel(&mut self, volumes: &[String], facts: &[Fact], reason: &str) -> Answer<u64> {
+        let disk = |id: &String| {
+            let found = self.devices.iter().find(|device| device.volume.id == *id);
+            let missing = || refusal(ErrorKind::NotFound, format!("there is no volume {id}"));
+            found.map(|device| device.disk.clone()).ok_or_else(missing)
+        };
+        let disks = volumes.iter().map(disk).collect::<Answer<Vec<Arc<dyn Disk>>>>()?;
+        let mut written = 0;
+        for patch in labels::patches(&self.maps, &disks, facts, &mut self.fault)? {
+            let Some((disk, id)) = disks.get(patch.device as usize).zip(volumes.get(patch.device as usize))
+            else {
+                continue;
+            };
+            self.hash.update(format!("relabel\0{id}\0{}\0", patch.offset).as_bytes());
+            self.hash.update(&patch.bytes);
+            disk.write_at(patch.offset, &patch.bytes)
+                .map_err(|e| refusal(ErrorKind::Failed, e.to_string()))?;
+            written += patch.bytes.len() as u64;
+        }
+        if written > 0 {
+            let (pool, after) = labels::shown(volumes, facts);
+            self.edits.push(Edit { after: Some(after), ..edit("relabel", pool, reason, None) });
+        }
+        Ok(written)
     }
 
     fn pending(&mut self) -> Vec<String> {

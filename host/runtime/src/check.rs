@@ -66,6 +66,23 @@ pub(crate) fn partitions(wanted: &[c::Partition]) -> Checked {
     }
 }
 
+/// Patches lie inside their devices.
+pub(crate) fn device_patches(patches: &[c::DevicePatch], lengths: &[u64]) -> Checked {
+    for patch in patches {
+        let end = patch.offset.checked_add(patch.bytes.len() as u64);
+        let length = lengths.get(patch.device as usize);
+        if length.zip(end).is_none_or(|(length, end)| end > *length) {
+            return refuse(format!(
+                "{} bytes at {} lie outside device {}",
+                patch.bytes.len(),
+                patch.offset,
+                patch.device
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Ranges, used or changed, lie inside the device, in order, none before `start`.
 pub(crate) fn used(ranges: &[c::Range], start: u64, most: u32, length: u64) -> Checked {
     count("ranges", ranges.len(), most)?;

@@ -347,6 +347,16 @@ impl Volumes {
         self.room.believe(call, check::added(&added, addition, device.length()))?;
         Ok(added)
     }
+
+    /// What has to be written so that these devices' labels say where they are; it lies within them.
+    pub fn relabel(&mut self, devices: &[Arc<dyn Disk>], facts: &[c::Fact]) -> Result<Vec<c::DevicePatch>> {
+        let lent = devices.iter().map(|d| self.room.lend(d.clone(), false)).collect::<Result<Vec<_>>>()?;
+        let volume = self.world.wherry_adapter_volume();
+        let patches = self.room.ask("volume.relabel", |s| volume.call_relabel(s, &lent, facts))?;
+        let lengths: Vec<u64> = devices.iter().map(|device| device.length()).collect();
+        self.room.believe("volume.relabel", check::device_patches(&patches, &lengths))?;
+        Ok(patches)
+    }
 }
 
 /// A mounted file system.

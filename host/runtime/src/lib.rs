@@ -41,7 +41,7 @@ pub mod contract {
         DiskNeed, FileSink, Machine, NicNeed, Offer, Shipment, Sink, Upload,
     };
     pub use crate::wit::volume_map::exports::wherry::adapter::volume::{
-        Added, Addition, Layout, Part, Segment,
+        Added, Addition, DevicePatch, Layout, Part, Segment,
     };
 
     /// The device of segments whose bytes are zeroes that lie nowhere.

@@ -15,7 +15,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wit::files::{Entry, Meta, Room};
 use wit::http::{Request, Response};
 use wit::tree::{Change, Volume};
-use wit::types::{Error, ErrorKind, Patch, Range};
+use wit::types::{Error, ErrorKind, Fact, Patch, Range};
 
 /// An answer in the contract's own terms.
 pub type Answer<T> = Result<T, Error>;
@@ -53,6 +53,7 @@ pub trait Tree: Send {
     fn make_directory(&mut self, path: &str, like: Option<Meta>, reason: &str) -> Answer<()>;
     fn make_symlink(&mut self, path: &str, target: &str, reason: &str) -> Answer<()>;
     fn write_boot_code(&mut self, disk: &str, patches: Vec<Patch>, reason: &str) -> Answer<()>;
+    fn relabel(&mut self, volumes: &[String], facts: &[Fact], reason: &str) -> Answer<u64>;
     fn pending(&mut self) -> Vec<String>;
     fn defer(&mut self, means: &str);
 }
@@ -312,6 +313,7 @@ tree_calls! {
     make_directory(path: String => &path, like: Option<Meta> => like, reason: String => &reason) -> Answer<()>;
     make_symlink(path: String => &path, target: String => &target, reason: String => &reason) -> Answer<()>;
     write_boot_code(disk: String => &disk, patches: Vec<Patch> => patches, reason: String => &reason) -> Answer<()>;
+    relabel(volumes: Vec<String> => &volumes, facts: Vec<Fact> => &facts, reason: String => &reason) -> Answer<u64>;
     pending() -> Vec<String>;
     defer(means: String => &means) -> ();
 }

@@ -27,6 +27,21 @@ pub struct Windows {
     pub is_server: bool,
 }
 
+/// A kind of Solaris, by the drivers that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Solaris {
+    /// Solaris 10 and what is older.
+    Ten,
+    /// Solaris 11, and OpenSolaris, from which it comes.
+    Eleven,
+    /// A distribution of illumos.
+    Illumos,
+}
+
+/// Distributions of illumos, by their ids.
+const ILLUMOS: [&str; 8] =
+    ["openindiana", "omnios", "smartos", "tribblix", "nexenta", "dilos", "xstreamos", "illumos"];
+
 /// Architectures of 32 bits.
 const X86_NARROW: [&str; 5] = ["i386", "i486", "i586", "i686", "x86"];
 
@@ -83,6 +98,17 @@ impl<'a> Guest<'a> {
     }
 }
 
+impl Guest<'_> {
+    /// Which Solaris it is, if it is one.
+    pub fn solaris(&self) -> Option<Solaris> {
+        match self.id {
+            "solaris" if self.version.0 < 11 => Some(Solaris::Ten),
+            "solaris" | "opensolaris" => Some(Solaris::Eleven),
+            id => ILLUMOS.contains(&id).then_some(Solaris::Illumos),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +148,16 @@ mod tests {
         guest(&debian, |it| assert_eq!((it.windows, it.id, it.version), (None, "debian", (12, 0))));
         let rhel = [("os.id", "rhel"), ("os.version", "9.4"), ("os.architecture", "i686")];
         guest(&rhel, |it| assert_eq!((it.version, it.is_wide), ((9, 4), false)));
+        for (id, version, kind) in [
+            ("solaris", "10", Solaris::Ten),
+            ("solaris", "11.4", Solaris::Eleven),
+            ("opensolaris", "2009.06", Solaris::Eleven),
+            ("omnios", "r151046", Solaris::Illumos),
+        ] {
+            let facts = [("os.family", "solaris"), ("os.id", id), ("os.version", version)];
+            guest(&facts, |it| assert_eq!((it.solaris(), it.windows), (Some(kind), None), "{id}"));
+        }
+        guest(&debian, |it| assert_eq!(it.solaris(), None));
         guest(&[], |it| assert_eq!((it.windows, it.id, it.is_wide), (None, "", true)));
         guest(&[("os.family", "windows"), ("os.product", "Windows")], |it| assert_eq!(it.windows, None));
     }

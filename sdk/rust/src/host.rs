@@ -106,6 +106,10 @@ impl Tree for host::tree::GuestTree {
     fn write_boot_code(&self, disk: &str, patches: &[Patch], reason: &str) -> Result<()> {
         self.write_boot_code(disk, patches, reason)
     }
+
+    fn relabel(&self, volumes: &[String], facts: &[crate::Fact], reason: &str) -> Result<u64> {
+        self.relabel(volumes, facts, reason)
+    }
     fn pending(&self) -> Vec<String> {
         self.pending()
     }

@@ -48,7 +48,7 @@ pub mod format {
 /// Types of the `volume-map` world.
 pub mod volume {
     pub use crate::bindings::volume_map::exports::wherry::adapter::volume::{
-        Added, Addition, Layout, Part, Segment,
+        Added, Addition, DevicePatch, Layout, Part, Segment,
     };
     pub use crate::segments::{ZEROES, join, slice, total};
 }

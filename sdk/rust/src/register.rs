@@ -13,7 +13,7 @@ use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::host::{HostHttp, HostOutput, report_panics};
 use crate::source::{Adaptation, OperatingSystem, Partition};
 use crate::target::{Machine, Offer, Shipment, Sink};
-use crate::volume::{Added, Addition, Layout};
+use crate::volume::{Added, Addition, DevicePatch, Layout};
 use crate::{
     Blob, DeviceProfile, DiskFormat, EntryPage, Fact, FileSystem, FormatReader, FormatWriter, Host,
     LivePlatform, MachineDefinition, Meta, Range, Result, Room, SourceOs, TargetPlatform, VolumeMap,
@@ -91,6 +91,10 @@ impl<T: VolumeMap> volume_map::exports::wherry::adapter::volume::Guest for Expor
     fn add_partition(device: HostBlob, addition: Addition) -> Result<Added> {
         report_panics();
         T::add_partition(&device, &addition)
+    }
+    fn relabel(devices: Vec<HostBlob>, facts: Vec<Fact>) -> Result<Vec<DevicePatch>> {
+        report_panics();
+        T::relabel(&boxed(devices), &facts)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::format::{Ending, Extent, ImageFacts, Part, Shape, Unit};
 use crate::http::{Request, Response};
 use crate::source::{Adaptation, OperatingSystem, Partition};
 use crate::target::{Machine, Offer, Shipment, Sink};
-use crate::volume::{Added, Addition, Layout};
+use crate::volume::{Added, Addition, DevicePatch, Layout};
 use crate::{Change, DeviceProfile, EntryPage, Fact, Meta, Patch, Range, Result, Room, Volume};
 
 /// The most bytes one read may ask for.
@@ -92,6 +92,7 @@ pub trait Tree {
     fn make_directory(&self, path: &str, like: Option<&Meta>, reason: &str) -> Result<()>;
     fn make_symlink(&self, path: &str, target: &str, reason: &str) -> Result<()>;
     fn write_boot_code(&self, disk: &str, patches: &[Patch], reason: &str) -> Result<()>;
+    fn relabel(&self, volumes: &[String], facts: &[Fact], reason: &str) -> Result<u64>;
     fn pending(&self) -> Vec<String>;
     fn defer(&self, means: &str);
 
@@ -202,6 +203,10 @@ pub trait VolumeMap: 'static {
     /// Room for a new partition; only partition tables take any.
     fn add_partition(_device: &dyn Blob, _addition: &Addition) -> Result<Added> {
         Err(crate::Error::new(crate::ErrorKind::NotFound, "this adapter makes no partitions"))
+    }
+    /// What has to be written so that labels say where these devices are; facts as in interface `volume`. Most maps keep no places.
+    fn relabel(_devices: &[Box<dyn Blob>], _facts: &[Fact]) -> Result<Vec<DevicePatch>> {
+        Err(crate::Error::unsupported("nothing here says where its devices are"))
     }
 }
 

@@ -15,10 +15,6 @@ fn refuse<T>(kind: ErrorKind, message: String) -> Result<T> {
     Err(Error::new(kind, message))
 }
 
-fn now() -> i64 {
-    i64::try_from(now_unix()).unwrap_or(i64::MAX)
-}
-
 /// The names in a path.
 pub fn names(path: &str) -> Result<Vec<&str>> {
     components(path, |name| name.len() <= NAME_MOST)
@@ -69,9 +65,13 @@ impl Ufs<'_> {
         result
     }
 
+    fn now(&self) -> i64 {
+        self.time.unwrap_or_else(|| i64::try_from(now_unix()).unwrap_or(i64::MAX))
+    }
+
     fn touch(&mut self, inode: &mut Inode) -> Result<()> {
-        inode.set_time(24, now());
-        inode.set_time(32, now());
+        inode.set_time(24, self.now());
+        inode.set_time(32, self.now());
         self.put_inode(inode)
     }
 
@@ -177,7 +177,7 @@ impl Ufs<'_> {
         inode.set_mode(bits | mode);
         inode.set_links(1);
         for at in [16, 24, 32] {
-            inode.set_time(at, now());
+            inode.set_time(at, self.now());
         }
         inode.set_owner(like.map_or(0, |like| like.uid), like.map_or(0, |like| like.gid));
         if let Some(like) = like {
@@ -212,7 +212,7 @@ impl Ufs<'_> {
         let kind = inode.kind();
         if kind != Kind::Directory && inode.links() > 1 {
             inode.set_links(inode.links() - 1);
-            inode.set_time(32, now());
+            inode.set_time(32, self.now());
             return self.put_inode(&inode);
         }
         self.cut(&mut inode)?;
@@ -284,7 +284,7 @@ impl Ufs<'_> {
             self.set_name(&mut inode, b"..", parent.number)?;
         }
         self.touch(&mut above)?;
-        inode.set_time(32, now());
+        inode.set_time(32, self.now());
         self.put_inode(&inode)
     }
 
@@ -311,7 +311,7 @@ impl Ufs<'_> {
         inode.set_mode(kind | meta.mode as u16 & 0o7777);
         inode.set_owner(meta.uid, meta.gid);
         inode.set_time(24, meta.mtime);
-        inode.set_time(32, now());
+        inode.set_time(32, self.now());
         self.put_inode(&inode)
     }
 }

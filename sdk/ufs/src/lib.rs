@@ -12,6 +12,7 @@ mod order;
 mod superblock;
 mod used;
 
+pub use directory::Bytes;
 use directory::Listing;
 use group::Group;
 use inode::{Inode, ROOT};
@@ -39,6 +40,7 @@ pub struct Ufs<'a> {
     listings: HashMap<u32, Rc<Listing>>,
     writing: Writing,
     doubt: Option<String>,
+    time: Option<i64>,
 }
 
 /// What a device holds; none if it is not UFS.
@@ -93,6 +95,7 @@ impl<'a> Ufs<'a> {
             listings: HashMap::new(),
             writing: Writing::new(writable),
             doubt: None,
+            time: None,
         };
         let root = fs.inode(ROOT)?;
         if root.kind() != Kind::Directory {
@@ -112,6 +115,12 @@ impl<'a> Ufs<'a> {
             }
         }
         Ok(fs)
+    }
+
+    /// Changes leave this time (seconds since 1970), not the present one, so that the same change leaves the same bytes.
+    #[must_use]
+    pub fn at(self, time: i64) -> Self {
+        Self { time: Some(time), ..self }
     }
 
     /// Solaris has no kinds in its directories, and keeps its state where the BSDs have other fields.

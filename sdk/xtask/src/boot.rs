@@ -60,8 +60,8 @@ impl Guest {
     pub fn log_in(&mut self) -> Result<()> {
         self.console.send("root\n")?;
         self.console.wait_for("# ")?;
-        // Kernel messages would stand between a command's lines.
-        self.ask("dmesg -n 1").map(drop)
+        // Kernel messages would stand between a command's lines, and colours in them.
+        self.ask("dmesg -n 1; unalias -a").map(drop)
     }
 
     /// What a shell command printed; an error if it failed.
@@ -96,7 +96,7 @@ const DRIVERS: &str = "d=$(lsblk -nslo NAME,TYPE $(findmnt -nvo SOURCE /) | awk 
     while [ $d != / ]; do [ -e $d/driver ] && basename $(readlink $d/driver); d=$(dirname $d); done";
 /// DHCP may still be under way when the prompt comes.
 const NETWORK: &str = "for i in $(seq 60); do ip -br -4 address show enp0s25 2>/dev/null | grep . && break; sleep 1; done; \
-    ip -br link";
+    ip -br link | cat";
 
 impl Answers {
     /// Asks a guest at its login prompt.

@@ -2,7 +2,7 @@
 
 use crate::image::{Kind, Layout};
 use crate::loops::Loop;
-use crate::{lvm, mirror, progress, quiet, root};
+use crate::{luks, lvm, mirror, progress, quiet, root};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -36,6 +36,8 @@ const DELETED: u64 = 12;
 const BIOS_GRUB: &str = "/usr/lib/grub/i386-pc";
 const BIOS_MODULES: &[&str] =
     &["biosdisk", "part_msdos", "ext2", "xfs", "btrfs", "normal", "configfile", "linux", "serial"];
+/// Without what SYSLINUX 6 and GRUB legacy do not read of what mke2fs makes today.
+const PLAINER: &str = "^64bit,^metadata_csum";
 /// Of the package syslinux-common.
 const SYSLINUX_MBR: &str = "/usr/lib/syslinux/mbr/mbr.bin";
 const EFI_GRUB: &str = "/usr/lib/grub/x86_64-efi";
@@ -93,7 +95,9 @@ pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
         FileSystem { checker: Ext4, offset: volumes.root, size: volumes.root_size }
     };
     match kind.layout {
-        Layout::Plain | Layout::Deleted | Layout::Extlinux => vec![one(Ext4, 1, kind.size - 1)],
+        Layout::Plain | Layout::Deleted | Layout::Extlinux | Layout::GrubLegacy => {
+            vec![one(Ext4, 1, kind.size - 1)]
+        }
         Layout::Xfs => vec![one(Xfs, 1, kind.size - 1)],
         Layout::Btrfs => vec![one(Btrfs, 1, kind.size - 1)],
         Layout::Pygrub => {
@@ -110,6 +114,8 @@ pub fn file_systems(kind: &Kind) -> Vec<FileSystem> {
             let root = volume(LVM_SECOND * MIB, (kind.size - LVM_SECOND) * MIB);
             vec![one(Ext4, 1, LVM_SECOND - 1), root]
         }
+        // What is encrypted, the guest's own fsck looks at.
+        Layout::Luks => vec![one(Ext4, 1, LVM_SECOND - 1)],
         Layout::Md => {
             let half = |start: u64| volume(start * MIB + mirror::DATA, MD_SIZE * MIB - mirror::DATA);
             vec![one(Ext4, 1, LVM_SECOND - 1), half(LVM_SECOND), half(MD_THIRD)]
@@ -162,11 +168,25 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
             mirror::create(disk, [first, second], MD_SIZE * MIB)?;
             bios_loader(disk, "(hd0,msdos1)/grub")?;
         }
+        Layout::Luks => {
+            partition(disk, SPLIT)?;
+            separate_boot(disk, tree)?;
+            let plain = disk.with_extension("plain");
+            let size = (kind.size - LVM_SECOND) * MIB - luks::HEADER;
+            File::create(&plain)?.set_len(size)?;
+            physical_volume(&plain, tree, 0, size)?;
+            luks::seal(&plain, disk, LVM_SECOND)?;
+            bios_loader(disk, "(hd0,msdos1)/grub")?;
+        }
         Layout::Extlinux => {
             partition(disk, PLAIN)?;
-            // SYSLINUX 6 does not read all that mke2fs makes today.
-            ext4(disk, "root", tree, MIB, kind.size - 1, &["-O", "^64bit,^metadata_csum"])?;
+            ext4(disk, "root", tree, MIB, kind.size - 1, &["-O", PLAINER])?;
             extlinux(disk, (kind.size - 1) * MIB)?;
+        }
+        Layout::GrubLegacy => {
+            partition(disk, PLAIN)?;
+            ext4(disk, "root", tree, MIB, kind.size - 1, &["-O", PLAINER])?;
+            grub_legacy(disk, tree)?;
         }
         Layout::SystemdBoot => {
             partition(disk, SYSTEMD_BOOT)?;
@@ -203,13 +223,18 @@ pub fn assemble(kind: &Kind, tree: &Path, disk: &Path) -> Result<()> {
 }
 
 fn partition(disk: &Path, table: &str) -> Result<()> {
-    let mut sfdisk = Command::new("/sbin/sfdisk").arg("-q").arg(disk).stdin(Stdio::piped()).spawn()?;
-    sfdisk.stdin.take().context("sfdisk takes no input")?.write_all(table.as_bytes())?;
-    let status = sfdisk.wait()?;
-    if !status.success() {
-        bail!("sfdisk ended with {status}");
+    fed(Command::new("/sbin/sfdisk").arg("-q").arg(disk), table).map(drop)
+}
+
+/// What a command that is told these lines prints.
+fn fed(command: &mut Command, lines: &str) -> Result<String> {
+    let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    running.stdin.take().context("no input is taken")?.write_all(lines.as_bytes())?;
+    let output = running.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{:?} ended with {}", command.get_program(), output.status);
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// GRUB legacy's menu in the place of all that GRUB 2 has in `/boot/grub`.
@@ -281,6 +306,19 @@ fn extlinux(disk: &Path, size: u64) -> Result<()> {
     mounted.end()?;
     let code = fs::read(SYSLINUX_MBR)?;
     write_at(&mut open(disk)?, 0, code.get(..440).context("SYSLINUX' mbr.bin is too short")?)
+}
+
+/// GRUB legacy by the guest's own shell, run in its tree: a program of 32 bits, whose libraries are there.
+fn grub_legacy(disk: &Path, tree: &Path) -> Result<()> {
+    fs::hard_link(disk, tree.join("disk"))?;
+    fs::write(tree.join("device.map"), "(hd0) /disk\n")?;
+    let mut shell = Command::new("chroot");
+    shell.arg(tree).args(["/usr/sbin/grub", "--batch", "--no-floppy", "--device-map=/device.map"]);
+    let said = fed(&mut shell, "root (hd0,0)\nsetup (hd0)\nquit\n")?;
+    if !said.contains("... succeeded\nDone.") {
+        bail!("GRUB legacy was not installed:\n{said}");
+    }
+    Ok(())
 }
 
 /// A file system that files of random bytes were removed from, as an unlink without a trim leaves it.

@@ -1,5 +1,6 @@
 //! Source disks: real Debian systems, each tied to the hardware of the machine it came from.
 
+use crate::tree::{BIONIC, BOOKWORM, RESOLUTE, Suite, TRIXIE};
 use crate::{disk, packages, root, shown, tree};
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -24,6 +25,10 @@ pub enum Layout {
     Verity,
     /// As plain, started by EXTLINUX.
     Extlinux,
+    /// As plain, started by GRUB legacy.
+    GrubLegacy,
+    /// MBR, a small `/boot`, a partition that LUKS encrypts, with a physical volume in it.
+    Luks,
     /// MBR, one partition from sector 63 on with GRUB legacy's menu and no loader: its host read the menu (PyGrub).
     Pygrub,
     /// GPT, an EFI system partition with systemd-boot and its kernels, the root file system.
@@ -42,22 +47,53 @@ pub struct Kind {
     /// Size in MiB.
     pub size: u64,
     pub layout: Layout,
+    /// What it is an installation of.
+    pub suite: &'static Suite,
 }
 
 /// Every recipe; the first is the demo's.
-pub const KINDS: [Kind; 12] = [
-    Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain },
-    Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi },
-    Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm },
-    Kind { name: "dracut", packages: &["dracut"], size: 1536, layout: Layout::Plain },
-    Kind { name: "deleted", packages: &[], size: 4096, layout: Layout::Deleted },
-    Kind { name: "xfs", packages: &["xfsprogs"], size: 1536, layout: Layout::Xfs },
-    Kind { name: "btrfs", packages: &["btrfs-progs"], size: 1536, layout: Layout::Btrfs },
-    Kind { name: "md", packages: &["lvm2", "mdadm"], size: 3072, layout: Layout::Md },
-    Kind { name: "verity", packages: &[], size: 1792, layout: Layout::Verity },
-    Kind { name: "extlinux", packages: &["extlinux"], size: 1536, layout: Layout::Extlinux },
-    Kind { name: "systemd-boot", packages: &["systemd-boot"], size: 1536, layout: Layout::SystemdBoot },
-    Kind { name: "pygrub", packages: &[], size: 1536, layout: Layout::Pygrub },
+pub const KINDS: [Kind; 17] = [
+    Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain, suite: &BOOKWORM },
+    Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi, suite: &BOOKWORM },
+    Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm, suite: &BOOKWORM },
+    Kind { name: "dracut", packages: &["dracut"], size: 1536, layout: Layout::Plain, suite: &BOOKWORM },
+    Kind { name: "deleted", packages: &[], size: 4096, layout: Layout::Deleted, suite: &BOOKWORM },
+    Kind { name: "xfs", packages: &["xfsprogs"], size: 1536, layout: Layout::Xfs, suite: &BOOKWORM },
+    Kind { name: "btrfs", packages: &["btrfs-progs"], size: 1536, layout: Layout::Btrfs, suite: &BOOKWORM },
+    Kind { name: "md", packages: &["lvm2", "mdadm"], size: 3072, layout: Layout::Md, suite: &BOOKWORM },
+    Kind { name: "verity", packages: &[], size: 1792, layout: Layout::Verity, suite: &BOOKWORM },
+    Kind {
+        name: "luks",
+        packages: &["lvm2", "cryptsetup-initramfs"],
+        size: 1856,
+        layout: Layout::Luks,
+        suite: &BOOKWORM,
+    },
+    Kind {
+        name: "extlinux",
+        packages: &["extlinux"],
+        size: 1536,
+        layout: Layout::Extlinux,
+        suite: &BOOKWORM,
+    },
+    Kind {
+        name: "systemd-boot",
+        packages: &["systemd-boot"],
+        size: 1536,
+        layout: Layout::SystemdBoot,
+        suite: &BOOKWORM,
+    },
+    Kind {
+        name: "grub-legacy",
+        packages: &["grub-legacy"],
+        size: 1536,
+        layout: Layout::GrubLegacy,
+        suite: &BOOKWORM,
+    },
+    Kind { name: "trixie", packages: &[], size: 1536, layout: Layout::Plain, suite: &TRIXIE },
+    Kind { name: "bionic", packages: &[], size: 1536, layout: Layout::Plain, suite: &BIONIC },
+    Kind { name: "resolute", packages: &[], size: 2048, layout: Layout::Plain, suite: &RESOLUTE },
+    Kind { name: "pygrub", packages: &[], size: 1536, layout: Layout::Pygrub, suite: &BOOKWORM },
 ];
 
 impl Kind {
@@ -83,7 +119,7 @@ pub fn build(kind: &Kind) -> Result<PathBuf> {
     let lock = File::create(work.join("lock"))?;
     lock.lock().context("cannot lock .work/lock")?;
     let disk = kind.path();
-    let recipe = format!("{kind:?}\n{}{}", tree::recipe(), disk::recipe());
+    let recipe = format!("{kind:?}\n{}{}", tree::recipe(kind.suite), disk::recipe());
     let stamp = disk.with_extension("recipe");
     if disk.exists() && fs::read_to_string(&stamp).is_ok_and(|made| made == recipe) {
         println!("{} is there already", shown(&disk));

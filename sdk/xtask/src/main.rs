@@ -11,6 +11,7 @@ mod fuzz;
 mod image;
 mod kernel;
 mod loops;
+mod luks;
 mod lvm;
 mod matrix;
 mod mirror;

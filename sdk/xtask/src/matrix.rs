@@ -5,7 +5,7 @@ use crate::console::Show;
 use crate::disk::{FileSystem, file_systems};
 use crate::firmware::{self, Firmware};
 use crate::image::{Kind, Layout};
-use crate::{packages, quiet, root, shown, wherry};
+use crate::{luks, packages, quiet, root, shown, wherry};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 22] = [
+const HEAVY: [Case; 27] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "virtio-blk"),
     case("ext4", "nvme"),
@@ -55,7 +55,12 @@ const HEAVY: [Case; 22] = [
     case("xfs", "virtio-blk"),
     case("md", "virtio-scsi"),
     case("verity", "virtio-blk"),
+    case("luks", "virtio-blk"),
+    case("trixie", "virtio-blk"),
+    case("bionic", "nvme"),
+    case("resolute", "nvme"),
     case("extlinux", "virtio-blk"),
+    case("grub-legacy", "virtio-scsi"),
     case("systemd-boot", "nvme"),
     to("ext4", "virtio-blk", Firmware::Uefi),
     to("lvm", "virtio-scsi", Firmware::Uefi),
@@ -129,6 +134,9 @@ impl Case {
         migrate.arg("migrate").arg(format!("raw:{}", kind.path().display()));
         migrate.arg("--to").arg(format!("kvm:{}", folder.display()));
         migrate.args(["--name", "guest", "--wish", &format!("disk-bus={}", self.bus)]);
+        if kind.layout == Layout::Luks {
+            migrate.args(["--key", &luks::lent(&folder)?]);
+        }
         if let Some(firmware) = self.firmware {
             firmware.ask(&mut migrate);
         }
@@ -159,10 +167,15 @@ impl Case {
             other => bail!("nothing is known of disks on {other}"),
         };
         let device = match kind.layout {
-            Layout::Lvm | Layout::Md => "/dev/mapper/vg0-root".into(),
+            Layout::Lvm | Layout::Md | Layout::Luks => "/dev/mapper/vg0-root".into(),
             Layout::Uefi | Layout::SystemdBoot | Layout::Verity => format!("{disk}{partition}2"),
             Layout::Btrfs => format!("{disk}{partition}1[/@rootfs]"),
-            Layout::Plain | Layout::Deleted | Layout::Xfs | Layout::Extlinux | Layout::Pygrub => {
+            Layout::Plain
+            | Layout::Deleted
+            | Layout::Xfs
+            | Layout::Extlinux
+            | Layout::GrubLegacy
+            | Layout::Pygrub => {
                 format!("{disk}{partition}1")
             }
         };

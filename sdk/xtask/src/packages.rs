@@ -88,6 +88,7 @@ pub const IMAGE: &[Need] = &[
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
     ("/sbin/mke2fs", "e2fsprogs"),
     ("/sbin/sfdisk", "fdisk"),
+    ("/sbin/cryptsetup", "cryptsetup-bin"),
     ("/usr/bin/grub-mkimage", "grub-common"),
     ("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"),
     ("/usr/lib/grub/x86_64-efi/kernel.img", "grub-efi-amd64-bin"),

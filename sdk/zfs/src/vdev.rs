@@ -55,7 +55,13 @@ impl Vdev {
             guid: number("guid"),
             ashift: number("ashift"),
             asize: number("asize"),
-            parity: if list.text("type") == Some("raidz") { list.number("nparity").unwrap_or(1) } else { 0 },
+            parity: match list.text("type") {
+                // What makes no sense is none, so that nothing can be missing.
+                Some("raidz") => {
+                    list.number("nparity").map_or(1, |parity| if parity > 3 { 0 } else { parity })
+                }
+                _ => 0,
+            },
             is_log: number("is_log") != 0,
             metaslab_array: number("metaslab_array"),
             metaslab_shift: number("metaslab_shift"),
@@ -113,6 +119,29 @@ impl Vdev {
         match &self.path {
             Some(path) => format!("{path} ({})", self.guid),
             None => self.guid.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nvlist::Value;
+
+    #[test]
+    fn parity_that_makes_no_sense_replaces_nothing() {
+        let child = |guid| List(vec![("guid".into(), Value::Number(guid))]);
+        let vdev = |parity| {
+            Vdev::parse(&List(vec![
+                ("type".into(), Value::Text("raidz".into())),
+                ("nparity".into(), Value::Number(parity)),
+                ("children".into(), Value::Lists(vec![child(1), child(2), child(3)])),
+            ]))
+        };
+        let one = |guid| guid == 1;
+        assert!(vdev(2).is_readable(&one));
+        for parity in [0, 1, 4, u64::MAX - 1, u64::MAX] {
+            assert!(!vdev(parity).is_readable(&one), "{parity}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use wherry_sdk::filesystem::Identity;
 use wherry_sdk::testing::filesystem::{
-    Content, Files, Habits, Model, assert_same, attributes, from_adapter, from_directory,
+    Content, Files, Habits, Model, assert_same, attributes, from_adapter, from_directory, sequences,
 };
 use wherry_sdk::testing::{FileBlob, MemoryBlob, Mount, Random, noise, run};
 use wherry_sdk::{Blob, EntryPage, ErrorKind, FileSystem, Kind, Meta, Range, Result, Room};
@@ -242,15 +242,21 @@ fn snapshots_stay_as_they_are() {
 /// After each single change, `btrfs check` finds nothing.
 #[test]
 fn single_changes() {
-    for (seed, name) in [(7, "default"), (8, "small-nodes"), (9, "old")] {
-        let Some(mut bench) = Bench::new(find(name), FLAT, "", seed) else { return };
-        let path = bench.image.beside("step");
-        run(Command::new("cp").args(["--sparse=always"]).arg(&bench.image.path).arg(&path));
-        for _ in 0..40 {
-            bench.model.step(&mut bench.fs);
-            bench.fs.sync().unwrap();
-            bench.device.apply(&path).unwrap();
-            check(&path);
+    let few = |flavour: &Flavour| ["default", "small-nodes", "old"].contains(&flavour.name);
+    for seed in 0..sequences().unwrap_or(1) {
+        let all = (1..).zip(FLAVOURS);
+        for (index, flavour) in all.filter(|(_, flavour)| sequences().is_some() || few(flavour)) {
+            let Some(mut bench) = Bench::new(flavour, FLAT, "", 1000 * index + seed) else { return };
+            let path = bench.image.beside("step");
+            run(Command::new("cp").args(["--sparse=always"]).arg(&bench.image.path).arg(&path));
+            for change in 0..40 {
+                eprintln!("{}, seed {seed}, change {change}", flavour.name);
+                bench.model.step(&mut bench.fs);
+                bench.fs.sync().unwrap();
+                bench.device.apply(&path).unwrap();
+                check(&path);
+            }
+            bench.verify(&format!("{}, seed {seed}", flavour.name));
         }
     }
 }

@@ -6,5 +6,6 @@ mod edits;
 mod exercise;
 mod hostile;
 mod images;
+mod log;
 mod reading;
 mod several;

@@ -5,7 +5,7 @@ use crate::tools::{check, debugfs, dump, mounted, tool};
 use crate::tree::{compared, dumped, from_adapter, from_directory};
 use fs_ext4::Ext4;
 use std::path::Path;
-use wherry_sdk::testing::filesystem::{Content, Files, Habits, Model, assert_same, read_all};
+use wherry_sdk::testing::filesystem::{Content, Files, Habits, Model, assert_same, read_all, sequences};
 use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, noise, run, run_to};
 use wherry_sdk::{ErrorKind, FileSystem, Kind, Meta, now_unix};
 
@@ -156,6 +156,24 @@ fn random_edits_of_even_flavours() {
 #[test]
 fn random_edits_of_odd_flavours() {
     random_edits(FLAVOURS.iter().skip(1).step_by(2));
+}
+
+/// After each single change `e2fsck` finds nothing.
+#[test]
+fn single_changes() {
+    let layouts = FLAVOURS.iter().filter(|flavour| flavour.writable);
+    for (number, flavour) in (500..).zip(layouts.take(if sequences().is_some() { usize::MAX } else { 3 })) {
+        for sequence in 0..sequences().unwrap_or(1) {
+            let mut bench = Bench::new(flavour, number + 100 * sequence);
+            let path = bench.image.copy("step");
+            for _ in 0..40 {
+                bench.model.step(&mut bench.fs);
+                bench.fs.sync().unwrap();
+                bench.device.apply(&path).unwrap();
+                check(&path);
+            }
+        }
+    }
 }
 
 #[test]

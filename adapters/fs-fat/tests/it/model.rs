@@ -3,7 +3,7 @@
 use crate::lab::{Lab, SHAPES, read};
 use fs_fat::Fat;
 use wherry_sdk::FileSystem;
-use wherry_sdk::testing::filesystem::{Habits, Model, assert_same, contents};
+use wherry_sdk::testing::filesystem::{Habits, Model, assert_same, contents, sequences};
 
 const NAMES: [&str; 14] = [
     "A.TXT",
@@ -22,7 +22,8 @@ const NAMES: [&str; 14] = [
     "loader",
 ];
 
-fn sequence(arguments: &[&str], kib: u64, seed: u64) {
+/// Rounds of so many changes.
+fn sequence((arguments, kib): (&[&str], u64), seed: u64, (rounds, changes): (u32, u32)) {
     let lab = Lab::new(arguments, kib);
     let (blob, mut fat) = lab.mount();
     let habits = Habits {
@@ -35,9 +36,9 @@ fn sequence(arguments: &[&str], kib: u64, seed: u64) {
         time_most: i64::MAX,
     };
     let mut model = Model::new(&mut fat, seed, habits);
-    for round in 0..3 {
+    for round in 0..rounds {
         let (blob, mut fat) = lab.mount();
-        for _ in 0..60 {
+        for _ in 0..changes {
             model.step(&mut fat);
         }
         let (what, expected) = (format!("seed {seed}, round {round}"), contents(model.files.clone()));
@@ -53,7 +54,17 @@ fn random_edits_of_every_shape() {
     for (index, (arguments, kib)) in (0..).zip(SHAPES) {
         for seed in 0..3 {
             // The smallest volume would be full: FAT12 gets more room here.
-            sequence(arguments, kib.max(2000), index * 100 + seed);
+            sequence((arguments, kib.max(2000)), index * 100 + seed, (3, 60));
+        }
+    }
+}
+
+/// After each single change all of them look.
+#[test]
+fn single_changes() {
+    for (index, (arguments, kib)) in (50..).zip(SHAPES) {
+        for seed in 0..sequences().unwrap_or(1) {
+            sequence((arguments, kib.max(2000)), index * 1000 + seed, (10, 1));
         }
     }
 }

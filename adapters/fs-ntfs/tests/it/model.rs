@@ -6,7 +6,7 @@ use crate::tools;
 use crate::tree::{from_adapter, from_directory};
 use fs_ntfs::Ntfs;
 use std::collections::{BTreeMap, BTreeSet};
-use wherry_sdk::testing::filesystem::{Content, Files, Habits, Model, assert_same};
+use wherry_sdk::testing::filesystem::{Content, Files, Habits, Model, assert_same, sequences};
 use wherry_sdk::testing::{FileBlob, MemoryBlob, Random, kernel};
 use wherry_sdk::{FileSystem, Kind, Meta};
 
@@ -169,10 +169,9 @@ fn large_sectors() {
     }
 }
 
-/// 100 changes at a time. WHERRY_SEQUENCES asks for more than what is worth the time in every run.
+/// 100 changes at a time.
 fn every(flavour: &Flavour, seed: u64) {
-    let sequences = std::env::var("WHERRY_SEQUENCES").map_or(5, |count| count.parse().unwrap());
-    for seed in seed..seed + sequences {
+    for seed in seed..seed + sequences().unwrap_or(5) {
         sequence(&empty(flavour), flavour, seed, 100, 1);
     }
 }

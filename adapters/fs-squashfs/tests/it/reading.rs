@@ -31,6 +31,18 @@ fn everything_is_as_linux_sees_it() {
     }
 }
 
+/// A page has an end of its own, whatever is asked for.
+#[test]
+fn no_page_is_as_large_as_one_likes() {
+    let image = make(&FLAVOURS[0], "mkdir many; cd many; touch $(seq 9000)");
+    let mut fs = Squash::mount(Box::new(FileBlob::open(&image.path).unwrap()), false).unwrap();
+    let page = fs.entries("/many", 0, u32::MAX).unwrap();
+    assert_eq!((page.entries.len(), page.next), (8192, Some(8192)));
+    let rest = fs.entries("/many", 8192, u32::MAX).unwrap();
+    assert_eq!((rest.entries.len(), rest.next), (808, None));
+    assert_eq!(fs.entries("/many", 0, 0).unwrap().entries.len(), 1);
+}
+
 #[test]
 fn pages_and_errors() {
     let image = make(&FLAVOURS[0], FILL);

@@ -18,7 +18,8 @@ pub struct Flavour {
     size: u64,
 }
 
-const fn flavour(name: &'static str, order: &'static str, options: &'static str, size: u64) -> Flavour {
+/// A flavour: order of bytes, options of makefs, megabytes.
+pub const fn flavour(name: &'static str, order: &'static str, options: &'static str, size: u64) -> Flavour {
     Flavour { name, order, options, size }
 }
 

@@ -1,6 +1,6 @@
 //! Volumes of a special kind: chunks of inodes that are there in part, quotas, another UUID.
 
-use crate::images::{Image, check, empty, find, populate};
+use crate::images::{FLAVOURS, Image, check, empty, find, populate};
 use crate::sequence::sequence;
 use fs_xfs::Xfs;
 use std::fs;
@@ -140,4 +140,30 @@ fn the_checker_sees() {
     bytes[512 + 55] ^= 1;
     fs::write(&image.path, bytes).unwrap();
     run_to(Command::new("/sbin/xfs_repair").args(["-n", "-f"]).arg(&image.path), &[1]);
+}
+
+/// Targets move out for attributes, and back when these go: `xfs_repair` wants no target in blocks that would fit.
+#[test]
+fn targets_move_with_attributes() {
+    for flavour in FLAVOURS {
+        let image = empty(flavour, 64 << 20);
+        let device = FileBlob::open(&image.path).unwrap();
+        let mut fs = Xfs::mount(Box::new(device.clone()), true).unwrap();
+        for length in [8, 60, 120, 150, 300] {
+            let (path, target) = (format!("/link-{length}"), "t".repeat(length));
+            fs.make_symlink(&path, &target, None).unwrap();
+            for value in [100, 0, 230, 40, 3000, 20, 0] {
+                let mut meta = fs.stat(&path).unwrap();
+                meta.attributes.clear();
+                if value > 0 {
+                    meta.attributes.push(("trusted.more".into(), vec![7; value]));
+                }
+                fs.set_meta(&path, &meta).unwrap();
+                fs.sync().unwrap();
+                device.apply(&image.path).unwrap();
+                check(&image.path);
+                assert_eq!(fs.read_link(&path).unwrap(), target, "{}", flavour.name);
+            }
+        }
+    }
 }

@@ -51,6 +51,25 @@ fn an_intent_log() {
     assert_eq!(sum(&mut with), size);
 }
 
+/// What a feature that is not known does to the space maps nobody can tell.
+#[test]
+fn a_feature_of_a_later_writer() {
+    let pool = Pool::unpack("single");
+    let device = Overlay::new(std::fs::read(&pool.devices[0]).unwrap());
+    let size = device.size as u64;
+    let sum = |fs: &mut Driver| used(fs, size, 10_000).unwrap().iter().map(|range| range.length).sum::<u64>();
+    let renamed = |_: u8, bytes: &mut Vec<u8>| {
+        let name = b"histogram";
+        if let Some(at) = bytes.windows(name.len()).position(|window| window == name) {
+            bytes[at] = b'H';
+        }
+    };
+    let mut known = Driver::mount(Box::new(device.clone()), false).unwrap();
+    let mut later = Driver::mount_damaged(Box::new(device), Box::new(renamed)).unwrap().unwrap();
+    assert!(sum(&mut known) < size / 2);
+    assert_eq!(sum(&mut later), size);
+}
+
 /// A copy of the used ranges, with noise everywhere else, is the same pool.
 #[test]
 fn a_copy_of_what_is_used() {

@@ -1,9 +1,9 @@
 //! Who made an image, what in it loads drivers, and what in it waits for the old hardware.
 
-use super::index::normal;
+use super::index::{module_name, normal};
 use super::rootfs::Rootfs;
 use crate::devices;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wherry_sdk::{Error, Result};
 
 /// The programs that make initramfs images, as far as their images are told apart.
@@ -11,7 +11,7 @@ use wherry_sdk::{Error, Result};
 pub enum Family {
     /// Debian's initramfs-tools: `/conf/modules`
     InitramfsTools,
-    /// dracut: `/etc/cmdline.d`
+    /// dracut: `/etc/cmdline.d`, in version 004 `/etc/cmdline`
     Dracut,
     /// Arch's mkinitcpio: `/config`
     Mkinitcpio,
@@ -19,13 +19,13 @@ pub enum Family {
     Mkinitfs,
     /// Red Hat's mkinitrd until RHEL 5, whose `/init` loads by insmod
     Nash,
-    /// SUSE's mkinitrd: a shell script, and udev
+    /// SUSE's mkinitrd: a shell script, and udev, which loads drivers since SLES 11 only
     SuseMkinitrd,
     /// ALT's make-initrd: `/etc/initrd/modules-preudev`
     MakeInitrd,
     /// booster, which has its own index of modules
     Booster,
-    /// Any other; it will do where udev loads the drivers.
+    /// Any other; it will do where a rule of udev loads the drivers.
     Unknown,
 }
 
@@ -43,6 +43,11 @@ const UDEV: &[&str] = &[
 ];
 /// Our file among dracut's command line fragments.
 const DRACUT_LIST: &str = "etc/cmdline.d/99-wherry.conf";
+/// What versions 004 to 008 read instead, whose hooks are in the root: RHEL 6, Amazon Linux 1.
+const OLD_DRACUT_LIST: &str = "etc/cmdline";
+/// In SLES 10's `/init` the line by which udev looks at what is there: drivers are loaded by lines of their own.
+const TRIGGER: &str = "/sbin/udevtrigger";
+const DRACUT: &[&str] = &["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"];
 
 /// Files that are added or replaced, by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -55,10 +60,7 @@ impl Family {
         let says = |text: &[u8]| init.windows(text.len()).any(|window| window == text);
         if any(&["conf/initramfs.conf", "conf/arch.conf"]) && any(&["scripts/functions"]) {
             Self::InitramfsTools
-        } else if any(&["lib/dracut", "usr/lib/dracut", "var/lib/dracut/hooks", "etc/dracut/hooks"])
-            || any(&["lib/dracut-lib.sh"])
-        {
-            // version 004, RHEL 6's, has its hooks in the root
+        } else if any(DRACUT) || any(&["lib/dracut-lib.sh"]) {
             Self::Dracut
         } else if any(&["config"]) && any(&["buildconfig", "hooks", "init_functions"]) {
             Self::Mkinitcpio
@@ -96,8 +98,15 @@ impl Family {
 
     /// Whether drivers are loaded for the devices that are found (`MODALIAS`).
     pub fn loads_by_device(self, rootfs: &Rootfs) -> bool {
-        // Alpine's script hands every modalias in /sys to modprobe.
-        self == Self::Mkinitfs || self != Self::Booster && UDEV.iter().any(|path| rootfs.exists(path))
+        let udev = || UDEV.iter().any(|path| rootfs.exists(path));
+        match self {
+            // Alpine's script hands every modalias in /sys to modprobe.
+            Self::Mkinitfs => true,
+            Self::Booster => false,
+            // SLES 10's has no rule for it (mkinitrd, branch SLE10-SP4); 80-drivers.rules came with SLES 11
+            Self::SuseMkinitrd | Self::Unknown => udev() && rules_load(rootfs),
+            _ => udev(),
+        }
     }
 
     /// The files of this family that name modules to load, with `modules` added; empty if they do already,
@@ -108,6 +117,9 @@ impl Family {
             Self::InitramfsTools => list(rootfs, "conf/modules", modules, &mut files)?,
             Self::Mkinitfs => list(rootfs, "etc/modules", modules, &mut files)?,
             Self::MakeInitrd => list(rootfs, "etc/initrd/modules-preudev", modules, &mut files)?,
+            Self::Dracut if !DRACUT.iter().any(|path| rootfs.exists(path)) => {
+                arguments(rootfs, OLD_DRACUT_LIST, modules, &mut files)?;
+            }
             Self::Dracut => {
                 let line = format!("rd.driver.pre={}\n", modules.join(","));
                 if !modules.is_empty() && rootfs.content(DRACUT_LIST) != Some(line.as_bytes()) {
@@ -124,6 +136,7 @@ impl Family {
                     list(rootfs, "etc/modules-load.d/wherry.conf", modules, &mut files)?;
                 }
             }
+            Self::SuseMkinitrd if !self.loads_by_device(rootfs) => script(rootfs, modules, &mut files)?,
             Self::Nash | Self::SuseMkinitrd | Self::Booster | Self::Unknown => {}
         }
         Ok(files)
@@ -133,6 +146,7 @@ impl Family {
     pub fn refusal(self, rootfs: &Rootfs) -> Option<String> {
         let reason = match self {
             Self::Booster => "it has its own index of modules, which is not extended here",
+            Self::SuseMkinitrd if triggers(rootfs) => return None,
             Self::Unknown | Self::SuseMkinitrd if !self.loads_by_device(rootfs) => {
                 "nothing in it is known to load drivers"
             }
@@ -169,6 +183,51 @@ fn list(rootfs: &Rootfs, path: &str, modules: &[String], files: &mut Files) -> R
         modules.iter().filter(|module| !listed(module)).map(|m| format!("{m}\n")).collect();
     if !missing.is_empty() {
         files.insert(path.to_owned(), (ended(old) + &missing.concat()).into_bytes());
+    }
+    Ok(())
+}
+
+/// Adds `rdloaddriver=MODULE` for each module to a file of kernel arguments (dracut 004, `parse-kernel.sh`: one module each).
+fn arguments(rootfs: &Rootfs, path: &str, modules: &[String], files: &mut Files) -> Result<()> {
+    let old = old(rootfs, path)?;
+    let words: Vec<String> = modules.iter().map(|module| format!("rdloaddriver={module}")).collect();
+    let missing: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !old.split_whitespace().any(|one| one == *word))
+        .collect();
+    if !missing.is_empty() {
+        files.insert(path.to_owned(), format!("{}{}\n", ended(old), missing.join(" ")).into_bytes());
+    }
+    Ok(())
+}
+
+/// Whether one of udev's rules in the image loads the driver of a device.
+fn rules_load(rootfs: &Rootfs) -> bool {
+    let says = |content: &[u8]| String::from_utf8_lossy(content).contains("MODALIAS");
+    let mut rules = rootfs.nodes().filter(|(path, _)| path.contains("udev/rules.d/"));
+    rules.any(|(path, _)| rootfs.content(path).is_some_and(says))
+}
+
+/// Whether SLES 10's script is there, with the line that lines can be put before.
+fn triggers(rootfs: &Rootfs) -> bool {
+    let init = String::from_utf8_lossy(rootfs.content("init").unwrap_or_default());
+    init.lines().any(|line| line == TRIGGER)
+}
+
+/// Has SLES 10's script load the modules that its maker did not put into the image.
+fn script(rootfs: &Rootfs, modules: &[String], files: &mut Files) -> Result<()> {
+    if !triggers(rootfs) {
+        return Ok(());
+    }
+    let old = old(rootfs, "init")?;
+    let there: BTreeSet<String> = rootfs.nodes().filter_map(|(path, _)| module_name(path)).collect();
+    let loads = |module: &String| old.lines().any(|line| line.trim() == format!("modprobe {module}"));
+    let missing = modules.iter().filter(|module| !there.contains(*module) && !loads(module));
+    let lines: String = missing.map(|module| format!("modprobe {module}\n")).collect();
+    if !lines.is_empty() {
+        let line = format!("{TRIGGER}\n");
+        files.insert("init".to_owned(), old.replacen(&line, &format!("{lines}{line}"), 1).into_bytes());
     }
     Ok(())
 }

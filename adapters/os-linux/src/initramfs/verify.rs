@@ -84,8 +84,14 @@ impl Promise<'_> {
         }
         let get =
             |name: &str| Ok(self.merged.content(&format!("{}/{name}", installed.folder)).map(<[u8]>::to_vec));
-        for index in [Index::from_texts(&get), Index::from_tries(&get)] {
-            let index = index.map_err(|error| error.message)?.ok_or("an index would be missing")?;
+        let forms = [Index::from_texts(&get), Index::from_tries(&get)];
+        let forms = forms.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.message)?;
+        let indexes: Vec<Index> = forms.iter().flatten().cloned().collect();
+        // an image to which no module is added may have the form alone that its own tools read
+        if indexes.is_empty() || !self.added.is_empty() && indexes.len() < forms.len() {
+            return Err("an index would be missing".to_owned());
+        }
+        for index in indexes {
             if let Some(module) = all.iter().find(|module| !in_order(&index, module)) {
                 return Err(format!("the modules that {module} needs would load in the wrong order"));
             }

@@ -123,6 +123,7 @@ golden! {
     rhel_4: legacy::rhel_4,
     rhel_5: legacy::rhel_5,
     rhel_6: legacy::rhel_6,
+    sles_10: legacy::sles_10,
     sles_11: legacy::sles_11,
     xen_pv: legacy::xen_pv,
     lilo: legacy::lilo,

@@ -307,6 +307,12 @@ fn what_cannot_be_is_said() {
         reason(look(&bare.pack(), &guest(), &["nvme"])).contains("nothing in it is known to load drivers")
     );
     bare.file("sbin/udevd", "");
+    bare.file("etc/udev/rules.d/50-udev-default.rules", "KERNEL==\"null\", MODE=\"0666\"\n");
+    assert!(
+        reason(look(&bare.pack(), &guest(), &["nvme"])).contains("nothing in it is known to load drivers")
+    );
+    let rule = "ENV{MODALIAS}==\"?*\", RUN{builtin}+=\"kmod load\"\n";
+    bare.file("lib/udev/rules.d/80-drivers.rules", rule);
     assert_eq!(segment(look(&bare.pack(), &guest(), &["nvme"])).family, "an unknown program");
 
     let barred = Base::new(true).initramfs_tools().modules(OLD);

@@ -46,7 +46,7 @@ fn loading(names: &[&str]) -> String {
 
 /// 2.6.9 with virtio (4.8 and later) on VMware: udev in the image, LVM, kudzu's modprobe.conf.
 pub fn rhel_4() -> Guest {
-    let kernel = Kernel { release: "2.6.9-89.EL", sets: vec![SCSI, VIRTIO, LSI, DM] };
+    let kernel = Kernel { release: "2.6.9-89.EL", sets: vec![SCSI, VIRTIO, LSI, CARDS, DM] };
     let drivers = [
         "scsi_mod",
         "sd_mod",
@@ -96,7 +96,7 @@ pub fn rhel_4() -> Guest {
 
 /// 2.6.18 on VMware; a label as root, IDE built in.
 pub fn rhel_5() -> Guest {
-    let kernel = Kernel { release: "2.6.18-398.el5", sets: vec![SCSI, VIRTIO, ATA, LSI, DM] };
+    let kernel = Kernel { release: "2.6.18-398.el5", sets: vec![SCSI, VIRTIO, ATA, LSI, CARDS, DM] };
     let drivers =
         ["jbd", "ext3", "scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi"];
     let init = format!(
@@ -168,6 +168,50 @@ pub fn rhel_6() -> Guest {
     Guest { tree: tree(root, Vec::new()), firmware: "bios" }
 }
 
+/// 2.6.16 on VMware: one script, which loads each driver by a line; udev's rules in the image load none but sd_mod.
+pub fn sles_10() -> Guest {
+    let kernel =
+        Kernel { release: "2.6.16.60-0.85.1-default", sets: vec![SCSI, VIRTIO, OLD_ATA, LSI, CARDS, DM] };
+    let keeps = ["scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi", "jbd", "ext3"];
+    let folder = format!("lib/modules/{}", kernel.release);
+    let inside: Vec<(String, Vec<u8>)> = kernel
+        .files(|name| keeps.contains(&name))
+        .into_iter()
+        .map(|(path, bytes)| (format!("{folder}/{path}"), bytes))
+        .collect();
+    let init = "#! /bin/bash\nudev_timeout=30\necho \"Starting udevd\"\n/sbin/udevd --daemon\n\necho \"Creating devices\"\n\
+                /sbin/udevtrigger\n/sbin/udevsettle --timeout=$udev_timeout\n\necho \"Loading mptspi\"\nmodprobe mptspi $params\n\
+                if ! udev_discover_root ; then\n    PATH=$PATH PS1='$ ' /bin/sh -i\nfi\n";
+    let mut files: Vec<(&str, &[u8])> = vec![
+        ("init", init.as_bytes()),
+        ("sbin/udevd", b"udevd"),
+        ("etc/udev/rules.d/50-udev-default.rules", b"SUBSYSTEM==\"scsi_device\", ACTION==\"add\", SYSFS{device/type}==\"0|7|14\", RUN+=\"/sbin/modprobe sd_mod\"\n"),
+    ];
+    files.extend(inside.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
+    let release = kernel.release;
+    let root = kernel
+        .install(MemoryVolume::new("mbr:1", ROOT), "/lib")
+        .file("/etc/SuSE-release", "SUSE Linux Enterprise Server 10 (x86_64)\nVERSION = 10\nPATCHLEVEL = 4\n")
+        .file("/etc/fstab", "/dev/sda1 / ext3 acl,user_xattr 1 1\nproc /proc proc defaults 0 0\n")
+        .file("/sbin/mkinitrd", "#!/bin/bash\n")
+        .file("/etc/sysconfig/kernel", "INITRD_MODULES=\"mptspi processor thermal fan jbd ext3\"\n")
+        .file("/etc/sysconfig/network/ifcfg-eth-id-00:50:56:00:00:01", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n")
+        .file(&format!("/boot/vmlinuz-{release}"), vmlinuz(release))
+        .file(&format!("/boot/initrd-{release}"), image(&files))
+        .file("/boot/grub/stage2", "")
+        .file(
+            "/boot/grub/menu.lst",
+            menu(
+                "SUSE Linux Enterprise Server 10 SP4",
+                release,
+                "root=/dev/sda1 splash=silent showopts",
+                &format!("boot/initrd-{release}"),
+            )
+            .replace(" /vmlinuz", " /boot/vmlinuz"),
+        );
+    Guest { tree: tree(root, Vec::new()), firmware: "bios" }
+}
+
 /// 3.0 on VMware: SUSE's mkinitrd, links by identifier everywhere, GRUB legacy, a file of its own for the next command line.
 pub fn sles_11() -> Guest {
     let kernel = Kernel { release: "3.0.101-108-default", sets: today() };
@@ -184,6 +228,10 @@ pub fn sles_11() -> Guest {
         ("config/mount.sh", b"[ \"$rootdev\" ] || rootdev='/dev/disk/by-id/scsi-36000c29-part1'\n"),
         ("config/start.sh", b""),
         ("sbin/udevd", b"udevd"),
+        (
+            "lib/udev/rules.d/80-drivers.rules",
+            b"DRIVER!=\"?*\", ENV{MODALIAS}==\"?*\", RUN+=\"/sbin/modprobe $env{MODALIAS}\"\n",
+        ),
     ];
     files.extend(inside.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
     let release = kernel.release;

@@ -30,6 +30,15 @@ pub const ATA: &[Module] = &[
     m("drivers/ata/ahci", &["libata", "scsi_mod"], "pci:v*d*sv*sd*bc01sc06i01*"),
     m("drivers/ata/ata_piix", &["libata", "scsi_mod"], "pci:v00008086d00007111sv*sd*bc*sc*i*"),
 ];
+/// Before 2.6.20: IDE has drivers of its own, and libata those of SATA only.
+pub const OLD_ATA: &[Module] = &[
+    m("drivers/ide/ide-core", &[], ""),
+    m("drivers/ide/ide-disk", &["ide-core"], ""),
+    m("drivers/ide/pci/piix", &["ide-core"], "pci:v00008086d00007010sv*sd*bc*sc*i*"),
+    m("drivers/scsi/libata", &["scsi_mod"], ""),
+    m("drivers/scsi/ahci", &["libata", "scsi_mod"], "pci:v00008086d00002922sv*sd*bc*sc*i*"),
+    m("drivers/scsi/ata_piix", &["libata", "scsi_mod"], "pci:v00008086d000024D1sv*sd*bc*sc*i*"),
+];
 pub const LSI: &[Module] = &[
     m("drivers/message/fusion/mptbase", &[], ""),
     m("drivers/message/fusion/mptscsih", &["mptbase", "scsi_mod"], ""),
@@ -57,12 +66,23 @@ pub const NEW: &[Module] = &[
     m("drivers/scsi/vmw_pvscsi", &["scsi_mod"], "pci:v000015ADd000007C0sv*sd*bc*sc*i*"),
     m("drivers/block/xen-blkfront", &[], "xen:vbd"),
 ];
+/// Network cards: those of every kernel, and of newer ones.
+pub const CARDS: &[Module] = &[
+    m("drivers/net/e1000/e1000", &[], "pci:v00008086d0000100Fsv*sd*bc*sc*i*"),
+    m("drivers/net/pcnet32", &[], "pci:v00001022d00002000sv*sd*bc*sc*i*"),
+];
+pub const NEW_CARDS: &[Module] = &[
+    m("drivers/net/e1000e/e1000e", &[], "pci:v00008086d000010D3sv*sd*bc*sc*i*"),
+    m("drivers/net/vmxnet3/vmxnet3", &[], "pci:v000015ADd000007B0sv*sd*bc*sc*i*"),
+    m("drivers/net/hyperv/hv_netvsc", &["hv_vmbus"], "vmbus:635161f83edfc546913ff2d2f965ed0e*"),
+    m("drivers/net/xen-netfront", &[], "xen:vif"),
+];
 pub const DM: &[Module] =
     &[m("drivers/md/dm-mod", &[], ""), m("fs/jbd/jbd", &[], ""), m("fs/ext3/ext3", &["jbd"], "")];
 
 /// What a kernel of today has of these.
 pub fn today() -> Vec<&'static [Module]> {
-    vec![SCSI, VIRTIO, VIRTIO_SCSI, ATA, LSI, HYPERV, NEW, DM]
+    vec![SCSI, VIRTIO, VIRTIO_SCSI, ATA, LSI, HYPERV, NEW, CARDS, NEW_CARDS, DM]
 }
 
 /// A relocatable ELF file of 64 bits with one section of information.

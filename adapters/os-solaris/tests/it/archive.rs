@@ -5,9 +5,12 @@ use crate::guests::{find, with};
 use crate::hsfs::image;
 use wherry_sdk::testing::MemoryVolume;
 
-const SAFE: &str = "etc/devices/devid_cache\netc/path_to_inst\netc/rtc_config\n";
-const NARROW: &str = "/platform/i86pc/boot_archive";
-const WIDE: &str = "/platform/i86pc/amd64/boot_archive";
+/// What may differ between archive and root.
+pub const SAFE: &str = "etc/devices/devid_cache\netc/path_to_inst\netc/rtc_config\n";
+/// The archives.
+pub const NARROW: &str = "/platform/i86pc/boot_archive";
+/// See [`NARROW`].
+pub const WIDE: &str = "/platform/i86pc/amd64/boot_archive";
 
 /// A guest whose archives are such images.
 pub fn root() -> MemoryVolume {
@@ -51,16 +54,20 @@ fn archives_of_cpio_are_edited_as_well() {
 
 #[test]
 fn one_archive_that_cannot_be_edited_leaves_all_as_they_are() {
-    let mut gzip = vec![0x1f, 0x8b];
+    let mut gzip = vec![0x1f, 0x8b, 8];
     gzip.resize(100, 0);
     let mut ufs = vec![0; 16384];
     ufs[8192 + 1372..8192 + 1376].copy_from_slice(&0x0001_1954_u32.to_le_bytes());
-    for (content, kind) in [(gzip, "gzip"), (ufs, "ufs"), (vec![0; 10], "unknown")] {
+    let cases = [
+        (gzip, "the gzip archive"),
+        (ufs, "the UFS superblock"),
+        (vec![0; 10], "archives of the kind unknown are not edited"),
+    ];
+    for (content, why) in cases {
         let tree = with(root().file(WIDE, content), 1);
         let (adaptation, edits) = adapt(&tree, &kvm());
-        assert!(
-            told(&adaptation).contains(&format!("note {WIDE} stays as it is (archives of the kind {kind}"))
-        );
+        let told = told(&adaptation);
+        assert!(told.contains(&format!("note {WIDE} stays as it is ({why}")), "{told}");
         assert!(
             edits.iter().all(|edit| edit.action != "modify" && !edit.object.starts_with("/etc/path_to_inst"))
         );

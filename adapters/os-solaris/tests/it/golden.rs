@@ -27,6 +27,15 @@ pub const PROFILES: &[(&str, &str, &str, &str, &str)] = &[
     ("ide", "rtl8139", "xenfv", "serial-console", "ttyS0"),
 ];
 
+/// Where targets say that the first disk is.
+const SLOTS: &[(&str, &str, &str)] = &[
+    ("ahci", "q35", "1f.2 port=0"),
+    ("virtio-blk", "q35", "10.0"),
+    ("virtio-scsi", "q35", "04.0 target=0 lun=0"),
+    ("lsi-scsi", "vmx-13", "10.0 target=0 lun=0"),
+    ("pvscsi", "vmx-13", "15.0/00.0 target=0 lun=0"),
+];
+
 /// A machine's profile.
 pub fn profile(disk_bus: &str, nic_model: &str, machine: &str) -> DeviceProfile {
     let firmware = if machine == "generation-2" { "uefi" } else { "bios" };
@@ -61,8 +70,9 @@ pub fn adapt(tree: &MemoryTree, profile: &DeviceProfile) -> (Adaptation, Vec<Edi
 
 /// One edit, with the lines that go and come.
 pub fn show(edit: &Edit) -> String {
+    // what is no text is not shown
     let text =
-        |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+        |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap_or_default();
     let (before, after) = (text(&edit.before), text(&edit.after));
     let mut shown = format!("{} {} ({})\n", edit.action, edit.object, edit.reason);
     let there = |line: &str, other: &str| other.lines().any(|one| one == line);
@@ -90,6 +100,14 @@ pub fn told(adaptation: &Adaptation) -> String {
 
 fn story(make: &dyn Fn() -> MemoryTree) -> String {
     let mut text = String::new();
+    for (disk, machine, slot) in SLOTS {
+        let mut profile = profile(disk, "e1000", machine);
+        profile.facts.push(fact("disk.0.slot", slot));
+        let (adaptation, edits) = adapt(&make(), &profile);
+        let _ = writeln!(text, "== {disk} e1000 {machine} {slot}");
+        text += &told(&adaptation);
+        edits.iter().for_each(|edit| text += &show(edit));
+    }
     for (disk, card, machine, key, value) in PROFILES {
         let mut profile = profile(disk, card, machine);
         profile.facts.push(fact(*key, value));
@@ -109,7 +127,10 @@ fn every_guest_on_every_machine() {
     let plain = ALL.iter().map(|guest| (guest.name, story(&|| guest.tree())));
     let mirrored = ("10-1-13-mirror", story(&|| with(crate::odd::mirrored(), 2)));
     let packed = ("10-1-13-hsfs", story(&|| with(crate::archive::root(), 1)));
-    for (name, text) in plain.chain([mirrored, packed]) {
+    let ufs = crate::ufs::image();
+    let pair = (&ufs, crate::ufs::gzip(&["-c"], &ufs));
+    let on_ufs = ("10-1-13-archives", story(&|| with(crate::ufs::root(pair.0, &pair.1), 1)));
+    for (name, text) in plain.chain([mirrored, packed, on_ufs]) {
         let path = folder.join(format!("{name}.txt"));
         if std::env::var("WHERRY_GOLDEN").as_deref() == Ok("write") {
             fs::create_dir_all(&folder).unwrap();

@@ -214,6 +214,7 @@ impl Guest {
         let table = "#device device mount FS fsck mount mount\nfd\t-\t/dev/fd\tfd\t-\tno\t-\n/proc\t-\t/proc\tproc\t-\tno\t-\n/dev/zvol/dsk/rpool/swap\t-\t-\tswap\t-\tno\t-\n";
         root.file("/etc/vfstab", table)
             .fact("fs.pool", "rpool")
+            .fact("label.pool", "rpool")
             .fact("fs.bootfs", "rpool/ROOT/be1")
             .fact("fs.boot-environments", "be1\nbe2")
             .fact("fs.edits", "ZFS is read, not written")

@@ -13,6 +13,8 @@ fn defaults_and_wishes() {
     assert_eq!(find(&profile.facts, "serial-console"), Some("ttyS0"));
     let slots = ["nic.0.slot", "nic.1.slot", "nic.2.slot"].map(|key| find(&profile.facts, key));
     assert_eq!(slots, [Some("0000:00:08.0"), Some("0000:00:09.0"), None]);
+    let slots = ["disk.0.slot", "disk.7.slot", "disk.8.slot"].map(|key| find(&profile.facts, key));
+    assert_eq!(slots, [Some("10.0"), Some("17.0"), None]);
     for capability in Kvm::capabilities().unwrap() {
         let key = match capability.key.as_str() {
             "firmware" | "architecture" => continue,

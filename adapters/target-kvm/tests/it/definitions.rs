@@ -33,6 +33,15 @@ fn libvirt_accepts_every_definition() {
                     let text = accepted(&output);
                     assert_eq!(text.contains("<os firmware='efi'>"), firmware == "uefi");
                     assert!(text.contains("<mac address='52:54:00:ab:cd:01'/>"), "{text}");
+                    assert_eq!(
+                        text.matches("type='drive'").count() + text.matches("slot='0x1").count(),
+                        match (bus, board) {
+                            ("nvme", _) => 0,
+                            ("ahci", "q35") => 9,
+                            _ => 8,
+                        },
+                        "{text}"
+                    );
                     for slot in ["0x08", "0x09"] {
                         let address = format!("bus='0x00' slot='{slot}' function='0x0'/>");
                         assert_eq!(text.matches(&address).count(), 1, "{text}");
@@ -69,7 +78,9 @@ fn libvirt_adds_no_scsi_controller_of_its_own() {
     let mut many = machine(&[("wish.disk-bus", "virtio-scsi")]);
     many.disks = (0..31).map(|index| DiskNeed { index, virtual_size: 1, bootable: false }).collect();
     make(&output, "k", &many).unwrap();
-    assert_eq!(accepted(&output).matches("model='virtio-scsi'").count(), 3);
+    let text = accepted(&output);
+    assert_eq!(text.matches("model='virtio-scsi'").count(), 1);
+    assert_eq!(text.matches("controller='0' bus='0' target='30' unit='0'/>").count(), 1, "{text}");
 }
 
 /// Runs the script with `echo` for QEMU, so that the words are seen as they arrive.
@@ -88,7 +99,10 @@ fn scripts_are_shell_whatever_the_directory_is_called() {
     let path = output.path.to_str().unwrap().replace(',', ",,");
     assert!(said.contains(&format!("file={path}/web-a.1-7.qcow2 ")), "{said}");
     assert!(said.contains("accel=kvm:tcg") && said.ends_with(" -nographic\n"), "{said}");
-    assert!(said.contains("ide-hd,bus=ahci1.1,drive=disk7 "), "{said}");
+    assert!(
+        said.contains("ide-hd,bus=ide.5,drive=disk5 ") && said.contains("ide-hd,bus=ahci1.1,drive=disk7 "),
+        "{said}"
+    );
 }
 
 #[test]

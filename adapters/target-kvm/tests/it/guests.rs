@@ -182,3 +182,50 @@ fn windows_gets_what_it_knows() {
     let odd = machine(&[("wish.disk-bus", "ide"), ("wish.machine", "q35"), ("firmware", "bios")]);
     assert!(crate::bench::blocking(&odd) >= 1);
 }
+
+/// Where the definition says that disks are, QEMU has them.
+#[test]
+fn disks_are_where_the_profile_says() {
+    for (bus, board, own, places) in [
+        ("ide", "i440fx", "IDE controller", ["01.1 channel=0 unit=0", "01.1 channel=1 unit=1"]),
+        ("ahci", "q35", "SATA controller", ["1f.2 port=0", "1f.2 port=3"]),
+        ("ahci", "i440fx", "SATA controller", ["04.0 port=0", "04.0 port=3"]),
+        ("virtio-scsi", "q35", "SCSI controller", ["04.0 target=0 lun=0", "04.0 target=3 lun=0"]),
+        ("virtio-blk", "i440fx", "SCSI controller", ["10.0", "13.0"]),
+        ("nvme", "q35", "Class 0264", ["10.0", "13.0"]),
+    ] {
+        let output = Directory::new("places");
+        let wishes = [("wish.disk-bus", bus), ("wish.machine", board), ("wish.format", "raw")];
+        let mut four = machine(&wishes);
+        four.disks.truncate(4);
+        let profile = Kvm::profile(&four).unwrap().profile;
+        let told = ["disk.0.slot", "disk.3.slot"].map(|key| wherry_sdk::find(&profile.facts, key).unwrap());
+        assert_eq!(told, places, "{bus} {board}");
+        for name in names(&make(&output, "k", &four).unwrap()) {
+            output.write(&name, &[0; 1 << 20], false).unwrap();
+        }
+        let answer = ask(&output, "info pci\n");
+        for place in told {
+            let (slot, function) = place.split(' ').next().unwrap().split_once('.').unwrap();
+            let slot = usize::from_str_radix(slot, 16).unwrap();
+            let head = format!("Bus  0, device {slot:3}, function {function}:");
+            let (_, rest) = answer.split_once(&head).unwrap();
+            assert!(rest.trim_start().starts_with(own), "{bus} {board} {place}: {answer}");
+        }
+    }
+}
+
+/// A Solaris gets what its releases have drivers for.
+#[test]
+fn solaris_gets_what_it_knows() {
+    for (id, version, expected) in [
+        ("solaris", "10", ("ide", "e1000", "i440fx")),
+        ("solaris", "11.4", ("ahci", "e1000", "q35")),
+        ("omnios", "r151046", ("ahci", "e1000", "q35")),
+    ] {
+        let solaris = machine(&[("os.family", "solaris"), ("os.id", id), ("os.version", version)]);
+        let profile = Kvm::profile(&solaris).unwrap().profile;
+        let found = (profile.disk_bus.as_str(), profile.nic_model.as_str(), profile.machine.as_str());
+        assert_eq!(found, expected, "{id} {version}");
+    }
+}

@@ -6,3 +6,4 @@ mod exercise;
 mod hostile;
 mod pools;
 mod refusals;
+mod relabel;

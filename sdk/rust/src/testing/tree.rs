@@ -291,7 +291,7 @@ impl MemoryVolume {
 /// One change, as the plan will print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// write, modify, append, rename, remove, make-directory, make-symlink or write-boot-code.
+    /// write, modify, append, rename, remove, make-directory, make-symlink, write-boot-code or relabel.
     pub action: &'static str,
     /// The path without links.
     pub object: String,
@@ -317,6 +317,8 @@ struct State {
     edits: Vec<Edit>,
     /// Edited on volumes with the fact `fs.edits`, and not deferred.
     pending: Vec<String>,
+    /// What labels say, by volume and key.
+    labels: BTreeMap<(String, String), String>,
     deferred: Vec<String>,
 }
 
@@ -616,6 +618,36 @@ impl Tree for MemoryTree {
         let bytes = pieces.collect::<Vec<_>>().concat();
         state.edits.push(edit("write-boot-code", disk, reason, Some(&bytes)));
         Ok(())
+    }
+
+    /// Volumes with the fact `label.pool` are of that pool.
+    fn relabel(&self, volumes: &[String], facts: &[crate::Fact], reason: &str) -> Result<u64> {
+        let mut state = self.0.borrow_mut();
+        let pool = crate::find(facts, "pool").unwrap_or_default();
+        let (mut shown, mut found) = (String::new(), false);
+        for (number, id) in volumes.iter().enumerate() {
+            let Some(one) = state.volumes.iter().find(|one| one.volume.id == *id) else {
+                return refusal(ErrorKind::NotFound, format!("there is no volume {id}"));
+            };
+            if crate::find(&one.volume.facts, "label.pool") != Some(pool) {
+                continue;
+            }
+            found = true;
+            for fact in facts {
+                let Some(key) = fact.key.strip_prefix(&format!("{number}.")) else { continue };
+                let old = state.labels.insert((id.clone(), key.to_owned()), fact.value.clone());
+                if old.as_ref() != Some(&fact.value) {
+                    shown.push_str(&format!("{id} {key} {}\n", fact.value));
+                }
+            }
+        }
+        if !found {
+            return refusal(ErrorKind::NotFound, format!("no volume is of the pool {pool}"));
+        }
+        if !shown.is_empty() {
+            state.edits.push(edit("relabel", pool, reason, Some(shown.as_bytes())));
+        }
+        Ok(shown.len() as u64)
     }
 
     fn pending(&self) -> Vec<String> {

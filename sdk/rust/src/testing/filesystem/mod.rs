@@ -4,6 +4,7 @@
 mod exercise;
 mod files;
 mod model;
+mod sequences;
 mod used;
 
 pub use exercise::{Exercise, exercise};
@@ -11,4 +12,5 @@ pub use files::{
     Content, Contents, Files, Node, assert_same, attributes, contents, from_adapter, from_directory, read_all,
 };
 pub use model::{Habits, Model};
+pub use sequences::sequences;
 pub use used::{copy_used, used};
