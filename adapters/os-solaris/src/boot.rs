@@ -68,7 +68,11 @@ fn driver(work: &mut Work<'_>) -> bool {
                 matches!(devices::disk_driver(work.guest, &work.aliases, bus), Driver::Found(_))
             });
             let usable: Vec<&str> = usable.copied().collect();
-            let remedy = if usable.is_empty() {
+            let remedy = if let Some(command) = devices::claim(work.guest, &work.aliases, &bus) {
+                format!(
+                    "its driver is there, and /etc/driver_aliases lacks the device: in the guest before the move, {command}; bootadm update-archive"
+                )
+            } else if usable.is_empty() {
                 "check that /etc/driver_aliases and /kernel/drv are complete".to_owned()
             } else {
                 format!("choose one of the disk buses that it has drivers for: {}", usable.join(", "))

@@ -36,6 +36,30 @@ const CARDS: &[(&str, Names)] = &[
     ("tulip", &[&["pci1011,9"]]),
 ];
 
+/// Drivers that have driven these devices ever since they were made, and the name by which driver_aliases gives them the device.
+const MAKERS: &[(&str, &str, &str)] = &[
+    ("ide", "pci-ide", "pciclass,0101"),
+    ("ahci", "ahci", "pciclass,010601"),
+    ("lsi-scsi", "mpt", "pci1000,30"),
+    ("nvme", "nvme", "pciexclass,010802"),
+    ("virtio-blk", "vioblk", "pci1af4,1001"),
+    ("virtio-scsi", "vioscsi", "pci1af4,1004"),
+    ("e1000", "e1000g", "pci8086,100e"),
+    ("virtio-net", "vioif", "pci1af4,1000"),
+    ("rtl8139", "rtls", "pci10ec,8139"),
+    ("pcnet", "pcn", "pci1022,2000"),
+    ("tulip", "dnet", "pci1011,9"),
+];
+
+/// The command that gives a device to its driver, where the driver's module is there and the table lacks the device. It is for
+/// the guest to run: the table is one of the files that svc:/system/boot-archive compares with the archive, and it stops
+/// the start where they differ, as they would after an edit from outside.
+pub fn claim(guest: &dyn Tree, aliases: &Aliases, device: &str) -> Option<String> {
+    let (_, driver, alias) = MAKERS.iter().find(|(name, ..)| *name == device)?;
+    let lacks = aliases.driver(&[alias]).is_none() && has_module(guest, driver);
+    lacks.then(|| format!("update_drv -a -i '\"{alias}\"' {driver}"))
+}
+
 /// The guest's driver for a device, and whether the table knows the device at all.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Driver {

@@ -59,8 +59,8 @@ fn relabel(work: &mut Work<'_>, volumes: &[Volume], pool: &str) -> Result<(), St
     let mut known = true;
     for volume in volumes.iter().filter(|volume| volume.kind == "partition").take(PARTITIONS) {
         let Some((disk, part)) = slice(volume) else { continue };
-        let place = place::place(work.profile, disk).filter(|place| place.certain);
-        let (Some(place), Some(minor)) = (place, names::minor(&part)) else {
+        let Some(minor) = names::minor(&part) else { continue };
+        let Some(place) = place::place(work.profile, disk).filter(|place| place.certain) else {
             known = false;
             continue;
         };

@@ -199,6 +199,12 @@ impl Tree {
         Ok(Expected::Parts(parts))
     }
 
+    /// Makes the plan void.
+    fn half(&mut self, what: String) -> runtime::contract::Error {
+        self.fault.get_or_insert_with(|| what.clone());
+        refusal(ErrorKind::Failed, what)
+    }
+
     fn is_lent(&self, volume: &str) -> bool {
         self.supplies.iter().any(|supply| supply.volume().id == volume)
     }
@@ -753,21 +759,24 @@ impl runtime::Tree for Tree {
             found.map(|device| device.disk.clone()).ok_or_else(missing)
         };
         let disks = volumes.iter().map(disk).collect::<Answer<Vec<Arc<dyn Disk>>>>()?;
+        let (adapter, patches) = labels::known(&self.maps, &disks, facts, &mut self.fault)?;
         let mut written = 0;
-        for patch in labels::patches(&self.maps, &disks, facts, &mut self.fault)? {
-            let Some((disk, id)) = disks.get(patch.device as usize).zip(volumes.get(patch.device as usize))
-            else {
-                continue;
-            };
-            self.hash.update(format!("relabel\0{id}\0{}\0", patch.offset).as_bytes());
+        for patch in &patches {
+            let Some(disk) = disks.get(patch.device as usize) else { continue };
+            self.hash.update(format!("relabel\0{}\0{}\0", patch.device, patch.offset).as_bytes());
             self.hash.update(&patch.bytes);
-            disk.write_at(patch.offset, &patch.bytes)
-                .map_err(|e| refusal(ErrorKind::Failed, e.to_string()))?;
+            if let Err(e) = disk.write_at(patch.offset, &patch.bytes) {
+                return Err(self.half(format!("labels were changed by halves: {e}")));
+            }
             written += patch.bytes.len() as u64;
         }
         if written > 0 {
-            let (pool, after) = labels::shown(volumes, facts);
-            self.edits.push(Edit { after: Some(after), ..edit("relabel", pool, reason, None) });
+            if !labels::ask(&adapter, &disks, facts, &mut self.fault)?.is_empty() {
+                return Err(self.half("labels do not say what was written into them".into()));
+            }
+            let after = Some(labels::said(volumes, facts, &patches));
+            let pool = facts.iter().find(|fact| fact.key == "pool").map_or("", |fact| &fact.value);
+            self.edits.push(Edit { after, ..edit("relabel", pool, reason, None) });
         }
         Ok(written)
     }

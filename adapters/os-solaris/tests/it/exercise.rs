@@ -27,6 +27,15 @@ const FILES: &[&str] = &[
 
 /// Identifies and adapts a guest made of `bytes`, twice: whatever they are, the second time changes nothing.
 pub fn exercise(bytes: &[u8]) {
+    for probe in os_solaris::probe::PROBES {
+        drop(os_solaris::probe::parse(probe.id, bytes));
+    }
+    let read = |offset: u64, length: u64| {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = at.checked_add(length as usize).and_then(|end| bytes.get(at..end)).map(<[u8]>::to_vec);
+        part.ok_or_else(|| wherry_sdk::Error::corrupt(offset, "beyond the end"))
+    };
+    drop(os_solaris::archive::replace(&read, bytes.len() as u64));
     let facts = [("fs.kind", "ufs"), ("disk.index", "0"), ("partition.number", "0")];
     let mut root = MemoryVolume::new("vtoc:0", &facts)
         .file("/etc/release", "Oracle Solaris 10 1/13 s10x_u11wos_24a X86\n")

@@ -123,3 +123,19 @@ fn options_and_processors() {
     let (adaptation, edits) = adapt(&find("10-1-13-sun4v").tree(), &sparc);
     assert!(adaptation.concerns.is_empty() && edits.is_empty() && adaptation.notes.len() == 1);
 }
+
+#[test]
+fn a_driver_without_its_alias_is_told_the_command() {
+    let root = || {
+        let old = find("10-1-13-ufs").root();
+        let aliases = "pci-ide \"pciclass,0101\"\nbge \"pci14e4,1659\"\n";
+        old.file("/etc/driver_aliases", aliases).file("/kernel/drv/ahci", "")
+    };
+    let (adaptation, _) = adapt(&with(root(), 1), &profile("ahci", "e1000", "q35"));
+    let told = told(&adaptation);
+    assert!(told.contains("before the move, update_drv -a -i '\"pciclass,010601\"' ahci; bootadm"), "{told}");
+    assert!(told.contains("before the move, update_drv -a -i '\"pci8086,100e\"' e1000g"), "{told}");
+    // a module that is not there cannot be given anything
+    let (adaptation, _) = adapt(&with(root(), 1), &profile("virtio-blk", "virtio-net", "q35"));
+    assert!(!crate::golden::told(&adaptation).contains("update_drv"));
+}

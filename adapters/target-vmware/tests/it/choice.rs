@@ -163,3 +163,28 @@ fn sinks_carry_the_format_and_its_options() {
     VMware::undo(at(&output), "k", &machine(NT4, &[])).unwrap();
     assert!(output.names().unwrap().is_empty());
 }
+
+/// Disks are where the profile says, on a controller whose place is written down. A server chooses by itself.
+#[test]
+fn disks_are_where_the_profile_says() {
+    let slots = |machine: &Machine| -> Vec<String> {
+        let profile = profile(machine).unwrap().profile;
+        let slots = profile.facts.iter().filter(|fact| fact.key.ends_with(".slot"));
+        slots.map(|fact| format!("{} {}", fact.key, fact.value)).collect()
+    };
+    let sas = machine(WINDOWS_7, &[]);
+    let text = vmx(&sas);
+    for line in ["scsi0.pciSlotNumber = \"160\"\n", "pciBridge4.pciSlotNumber = \"21\"\n"] {
+        assert!(text.contains(line), "{line}");
+    }
+    // the disk that boots comes first
+    assert!(text.contains("scsi0:0.fileName = \"web-a.1-1.vmdk\"\n"), "{text}");
+    assert!(slots(&sas).contains(&"disk.1.slot 15.0/00.0 target=0 lun=0".to_owned()), "{:?}", slots(&sas));
+    let scsi = machine(WINDOWS_7, &[("wish.disk-bus", "lsi-scsi")]);
+    assert!(vmx(&scsi).contains("scsi0.pciSlotNumber = \"16\"\n"));
+    assert!(slots(&scsi).contains(&"disk.1.slot 10.0 target=0 lun=0".to_owned()));
+    let ide = machine(WINDOWS_7, &[("wish.disk-bus", "ide")]);
+    assert!(slots(&ide).contains(&"disk.1.slot 07.1 channel=0 unit=0".to_owned()));
+    assert!(slots(&machine(WINDOWS_7, &[("wish.disk-bus", "ahci")])).is_empty());
+    assert!(slots(&machine(WINDOWS_7, &[("target.name", "vsphere")])).is_empty());
+}
