@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(may("disk:0", offset, length), Err(ErrorKind::Denied), "{offset}");
         }
         assert_eq!(may("mbr:1", 0, 1), Err(ErrorKind::NotFound));
-        let whole = crate::machine::Whole { id: "md:1".into(), adapter: "volume-md".into() };
+        let whole = crate::machine::Whole { id: "md:1".into(), adapter: "mirrors".into() };
         let member = Device { member_of: Some(whole), ..devices[0].clone() };
         let patch = Patch { offset: 0, bytes: vec![1] };
         assert_eq!(

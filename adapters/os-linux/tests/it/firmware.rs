@@ -289,7 +289,7 @@ fn no_room_for_boot_code() {
     let luks = MemoryVolume::new("luks:1", &[("parent", "mbr:2")]).kind("encrypted");
     let below = [("disk.index", "0"), ("table.gap", "512-32256"), ("parent", "disk:0")];
     let encrypted = tree(root, vec![MemoryVolume::new("mbr:2", &below), luks, lent_bios()]);
-    assert_eq!(blocked(&encrypted, &virtio()), ["blocking linux.boot-loader.no-entry"]);
+    assert!(blocked(&encrypted, &virtio()).contains(&"blocking linux.boot-loader.no-entry".to_owned()));
     // what was lent is no GRUB
     let empty = ["boot.img", "diskboot.img", "kernel.img", "lzma_decompress.img", "moddep.lst"];
     let lent = MemoryVolume::new("drivers:0", &[("fs.kind", "iso9660")]).kind("drivers");
