@@ -19,7 +19,7 @@ const SECTOR: usize = 512;
 /// Where the partition is on the disk, and the root's slice in the partition, in sectors.
 const PARTITION: usize = 2048;
 const ROOT: usize = 1024;
-/// Bytes of the root.
+/// Bytes of the root on UFS.
 const SIZE: usize = 24 << 20;
 const ARCHIVE: &str = "platform/i86pc/boot_archive";
 
@@ -56,14 +56,14 @@ fn populate(root: &Path) {
     );
 }
 
-/// A label of the second sector (illumos, `sys/dklabel.h`): root in slice 0, the partition in slice 2.
-fn label(sectors: usize) -> Vec<u8> {
+/// A label of the second sector (illumos, `sys/dklabel.h`): a root of so many bytes in slice 0, the partition in slice 2.
+fn label(sectors: usize, root: usize) -> Vec<u8> {
     let mut label = vec![0; SECTOR];
     put_u32(&mut label, 12, 0x600d_deee);
     put_u32(&mut label, 16, 1);
     put_u16(&mut label, 28, SECTOR as u16);
     put_u16(&mut label, 30, 16);
-    for (slice, tag, first, length) in [(0, 2, ROOT, SIZE / SECTOR), (2, 5, 0, sectors)] {
+    for (slice, tag, first, length) in [(0, 2, ROOT, root / SECTOR), (2, 5, 0, sectors)] {
         put_u16(&mut label, 72 + slice * 12, tag);
         put_u32(&mut label, 72 + slice * 12 + 4, first as u32);
         put_u32(&mut label, 72 + slice * 12 + 8, length as u32);
@@ -76,14 +76,14 @@ fn label(sectors: usize) -> Vec<u8> {
 }
 
 fn disk(path: &Path, root: &[u8]) {
-    let sectors = ROOT + SIZE / SECTOR + 64;
+    let sectors = ROOT + root.len() / SECTOR + 64;
     fs::File::create(path).unwrap().set_len(((PARTITION + sectors) * SECTOR) as u64).unwrap();
     let mut sfdisk = Command::new("/sbin/sfdisk").arg("-q").arg(path).stdin(Stdio::piped()).spawn().unwrap();
     let table = format!("label: dos\nstart={PARTITION},type=bf,bootable\n");
     sfdisk.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
     assert!(sfdisk.wait().unwrap().success());
     let mut bytes = fs::read(path).unwrap();
-    put(&mut bytes, (PARTITION + 1) * SECTOR, &label(sectors));
+    put(&mut bytes, (PARTITION + 1) * SECTOR, &label(sectors, root.len()));
     put(&mut bytes, (PARTITION + ROOT) * SECTOR, root);
     fs::write(path, bytes).unwrap();
 }
@@ -141,4 +141,54 @@ fn a_solaris_on_ufs_is_adapted_to_ide() {
     let archive = copied.join(ARCHIVE);
     let told = tool("isoinfo", &["-R", "-i", archive.to_str().unwrap(), "-x", "/etc/path_to_inst"]);
     assert!(told.starts_with("#path_to_inst_bootstrap_1"), "{told}");
+}
+
+/// A root pool that zfs-fuse made (`fixtures/solaris-zfs.sh`): its files stay as they are, its labels are told the new place.
+#[test]
+fn the_labels_of_a_root_pool_say_where_its_disk_is_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/fixtures/solaris-zfs.zst");
+    let slice = folder.path().join("slice");
+    tool("zstd", &["-q", "-d", "--long=27", packed.to_str().unwrap(), "-o", slice.to_str().unwrap()]);
+    let (source, pool) = (folder.path().join("disk.raw"), fs::read(&slice).unwrap());
+    disk(&source, &pool);
+    let to = format!("kvm:{}", folder.path().join("out").display());
+    let words = [
+        "--to",
+        &to,
+        "--wish",
+        "disk-bus=ahci",
+        "--wish",
+        "machine=q35",
+        "--wish",
+        "nic-model=e1000",
+        "--wish",
+        "format=raw",
+        "--output",
+        "json",
+    ];
+    let done = wherry("migrate", &source, &words);
+    let answer: Value =
+        serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{}", text(&done.stderr)));
+    let plan = &answer["plan"];
+    assert_eq!(plan["operating-system"]["family"], "solaris", "{plan}");
+    let edits = plan["edits"].as_array().unwrap();
+    let edit = edits.iter().find(|edit| edit["action"] == "relabel").unwrap_or_else(|| panic!("{plan}"));
+    assert_eq!(edit["object"], "rpool");
+    let after = edit["after"].as_str().unwrap();
+    assert!(after.contains("phys-path /pci@0,0/"), "{after}");
+    assert!(done.status.success(), "{} {}", plan["concerns"], text(&done.stderr));
+    let made = fs::read(folder.path().join("out/sol.raw")).unwrap();
+    let pool_then = &made[(PARTITION + ROOT) * SECTOR..][..pool.len()];
+    // The lists of the four labels (16 KiB behind each label's start), and nothing else.
+    let label = 256 << 10;
+    let list = |at: usize| at + (16 << 10)..at + (128 << 10);
+    let place = after.split("phys-path ").nth(1).unwrap().lines().next().unwrap().as_bytes();
+    let mut left = pool_then.to_vec();
+    for at in [0, label, pool.len() - 2 * label, pool.len() - label] {
+        let list = list(at);
+        assert!(pool_then[list.clone()].windows(place.len()).any(|window| window == place), "label at {at}");
+        left[list.clone()].copy_from_slice(&pool[list]);
+    }
+    assert!(left == pool, "nothing but the labels is changed");
 }
