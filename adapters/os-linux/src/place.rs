@@ -45,7 +45,7 @@ fn is_encrypted(guest: &dyn Tree, volume: &Volume) -> bool {
     let mut at = Some(volume);
     for _ in 0..8 {
         let Some(volume) = at else { break };
-        if volume.kind == "encrypted" {
+        if volume.kind == "decrypted" {
             return true;
         }
         let parent = find(&volume.facts, "parent");

@@ -286,7 +286,7 @@ fn no_room_for_boot_code() {
     assert_eq!(blocked(&whole, &virtio()), ["blocking linux.firmware.no-gap"]);
     // GRUB asks for no passphrase here
     let root = pygrub("512-32256").kind("logical-volume").fact("parent", "luks:1");
-    let luks = MemoryVolume::new("luks:1", &[("parent", "mbr:2")]).kind("encrypted");
+    let luks = MemoryVolume::new("luks:1", &[("parent", "mbr:2")]).kind("decrypted");
     let below = [("disk.index", "0"), ("table.gap", "512-32256"), ("parent", "disk:0")];
     let encrypted = tree(root, vec![MemoryVolume::new("mbr:2", &below), luks, lent_bios()]);
     assert!(blocked(&encrypted, &virtio()).contains(&"blocking linux.boot-loader.no-entry".to_owned()));
