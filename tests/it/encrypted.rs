@@ -1,4 +1,4 @@
-//! A root that LUKS encrypts (by QEMU's own implementation): what the plan says without its key, and what is migrated with it.
+//! A root that LUKS encrypts (made by cryptsetup, filled by QEMU's own implementation): what the plan says without its key, and what is migrated with it.
 
 use crate::guest::{file_system, partitioned, read, tool, tree};
 use crate::migrate::DRIVERS;
@@ -38,12 +38,17 @@ impl Place {
         let plain = folder.path().join("plain");
         fs::File::create(&plain).unwrap().set_len(INSIDE << 20).unwrap();
         file_system(&plain, &root, 0, INSIDE, &[]);
-        let sealed = folder.path().join("sealed");
+        let (sealed, key) = (folder.path().join("sealed"), folder.path().join("key"));
+        fs::File::create(&sealed).unwrap().set_len((INSIDE << 20) + (2 << 20)).unwrap();
+        fs::write(&key, "open sesame").unwrap();
         let (from, to) = (plain.to_str().unwrap(), sealed.to_str().unwrap());
+        let format =
+            ["-q", "luksFormat", "--type", "luks1", "--uuid", UUID, "--pbkdf-force-iterations", "1000"];
+        tool("/sbin/cryptsetup", &[&format[..], &[to, key.to_str().unwrap()]].concat());
         let secret = ["--object", "secret,id=s,data=open sesame"];
-        let options = ["-f", "raw", "-O", "luks", "-o", "key-secret=s,iter-time=10"];
-        tool("/usr/bin/qemu-img", &[&["convert"], &secret[..], &options, &[from, to]].concat());
-        tool("/sbin/cryptsetup", &["-q", "luksUUID", "--uuid", UUID, to]);
+        let target = format!("driver=luks,key-secret=s,file.driver=file,file.filename={to}");
+        let options = ["-n", "-f", "raw", from, "--target-image-opts", &target];
+        tool("/usr/bin/qemu-img", &[&["convert"], &secret[..], &options].concat());
         let mut bytes = fs::read(&disk).unwrap();
         let inside = fs::read(&sealed).unwrap();
         bytes[SECOND * MIB..][..inside.len()].copy_from_slice(&inside);

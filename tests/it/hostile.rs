@@ -103,7 +103,7 @@ fn start(body: &str, more: &str) -> runtime::Error {
 
 /// The world's export, of another type; it is looked at only after the start.
 const EXPORT: &str = "(func $scan (canon lift (core func $i \"scan\")))
-    (instance $v (export \"scan\" (func $scan)))
+    (instance $v (export \"scan\" (func $scan)) (export \"add-partition\" (func $scan)) (export \"relabel\" (func $scan)))
     (export \"wherry:adapter/volume@0.1.0\" (instance $v))";
 
 #[test]

@@ -54,6 +54,7 @@ fn populate(root: &Path) {
         "genisoimage",
         &["-quiet", "-dlrDJN", "-relaxed-filenames", "-o", archive.to_str().unwrap(), &inside],
     );
+    fs::copy(archive, root.join("boot/x86.miniroot-safe")).unwrap();
 }
 
 /// A label of the second sector (illumos, `sys/dklabel.h`): a root of so many bytes in slice 0, the partition in slice 2.
