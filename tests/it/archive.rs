@@ -1,7 +1,7 @@
 //! Archives by the built program: a guest is captured, looked at, deployed, brought up to date and served.
 
 use crate::guest::disk;
-use crate::{built, components, text};
+use crate::{built, components, program, text};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -39,9 +39,7 @@ impl Place {
         format!("snapshot:{}#{which}", self.name("archive"))
     }
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components());
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
         command.env("WHERRY_PASSWORD_FILE", self.path("password")).args(words);
         command
     }

@@ -1,18 +1,16 @@
 //! `wherry convert` and `wherry disk` by the built program.
 
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 const LENGTH: u64 = (70 << 20) + 512;
 
 fn run(words: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.args(words).output().unwrap()
 }
 
@@ -169,9 +167,7 @@ struct Served(std::process::Child, String);
 
 impl Served {
     fn start(words: &[&str]) -> Self {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components());
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
         let mut child = command
             .arg("serve")
             .args(words)

@@ -2,11 +2,11 @@
 
 use crate::guest::{file_system, partitioned, read, tool, tree};
 use crate::migrate::DRIVERS;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 const MIB: usize = 1 << 20;
 const UUID: &str = "77686572-7279-4000-8000-6c756b730001";
@@ -68,9 +68,7 @@ impl Place {
     }
 
     fn wherry(&self, verb: &str, more: &[&str]) -> Output {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components());
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
         command.arg(verb).arg(format!("raw:{}", self.disk.display())).args(more);
         command.output().unwrap()
     }

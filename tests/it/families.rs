@@ -4,7 +4,7 @@
 use crate::guest::{noise, tool, tree};
 use crate::loops::Loop;
 use crate::migrate::DRIVERS;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,9 +33,7 @@ impl Place {
     }
 
     fn wherry(&self, verb: &str, disks: &[&Path], more: &[&str]) -> Output {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components());
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
         command.arg(verb).args(disks.iter().map(|disk| format!("raw:{}", disk.display()))).args(more);
         command.output().unwrap()
     }

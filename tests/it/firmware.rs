@@ -2,20 +2,18 @@
 
 use crate::guest::{file_system, partitioned, read, tool, tree};
 use crate::migrate::DRIVERS;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 const EFI: &str = "/usr/lib/grub/x86_64-efi/monolithic";
 const BIOS: &str = "/usr/lib/grub/i386-pc";
 const MIB: u64 = 1 << 20;
 
 fn wherry(verb: &str, folder: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.arg(verb).arg(format!("raw:{}", folder.join("disk.raw").display()));
     command.arg("--to").arg(format!("kvm:{}", folder.join("out").display()));
     command.args(["--output", "json", "--wish", "format=raw"]).args(more);

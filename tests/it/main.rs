@@ -59,6 +59,14 @@ fn components() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/adapters/components")
 }
 
+/// The built program with the built components, and the code cache that the tests share.
+fn program() -> Command {
+    let mut command = Command::new(built().join("wherry"));
+    command.env("WHERRY_ADAPTERS", components());
+    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    command
+}
+
 /// Runs `wherry` with these adapters and a code cache of its own.
 fn wherry(adapters: &Path, arguments: &[&str]) -> Output {
     let program = built().join("wherry");

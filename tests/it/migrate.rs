@@ -1,7 +1,7 @@
 //! `wherry plan` and `wherry migrate` by the built program, on a small guest.
 
 use crate::guest::{SIZE, disk, fsck, read, tool};
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -28,9 +28,8 @@ impl Place {
 
     /// The program with a fixed time, so that two runs can be compared.
     fn command(&self, verb: &str, to: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components()).env("SOURCE_DATE_EPOCH", "1790000000");
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
+        command.env("SOURCE_DATE_EPOCH", "1790000000");
         command.arg(verb).arg(format!("raw:{}", self.disk.display()));
         command.arg("--to").arg(format!("kvm:{}", self.path(to).display())).args(more);
         command

@@ -2,12 +2,10 @@
 
 use crate::guest::disk;
 use crate::migrate::DRIVERS;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
-
+use std::process::Output;
 const MIB: usize = 1 << 20;
 
 /// The superblock of member `number` of a mirror of two, for a device that ends 1 MiB after its data (Linux,
@@ -39,9 +37,7 @@ fn superblock(number: u32, data: usize, device: usize) -> (usize, Vec<u8>) {
 }
 
 fn wherry(verb: &str, halves: &[String], more: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.arg(verb).args(halves).args(more);
     command.output().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Servers' exports as sinks: what arrives on qemu-nbd's and nbdkit's, complete or visibly not, and what is refused.
 
-use crate::{built, components, text};
+use crate::{program, text};
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -75,9 +75,8 @@ impl Place {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components()).current_dir(self.0.path());
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
+        command.current_dir(self.0.path());
         command.args(words);
         command
     }

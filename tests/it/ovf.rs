@@ -1,9 +1,9 @@
 //! Machines in OVF packages, in and out, by the built program: digests, containers, kills, and other tools' opinion.
 
 use crate::guest::{SIZE, disk, fsck, tool};
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -26,9 +26,8 @@ impl Place {
 
     /// The program, in this folder, with a fixed time so that two runs can be compared.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components()).env("SOURCE_DATE_EPOCH", "1790000000");
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
+        command.env("SOURCE_DATE_EPOCH", "1790000000");
         command.args(arguments).current_dir(self.0.path());
         command
     }

@@ -2,18 +2,16 @@
 
 use crate::guest::{file_system, partitioned, read, tool, tree};
 use crate::migrate::DRIVERS;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const QUOTA: &[&str] = &["-O", "quota"];
 
 fn wherry(verb: &str, folder: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.arg(verb).arg(format!("raw:{}", folder.join("disk.raw").display()));
     command.arg("--to").arg(format!("kvm:{}", folder.join("out").display())).args(more);
     command.output().unwrap()

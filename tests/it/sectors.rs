@@ -2,7 +2,7 @@
 
 use crate::guest::tool;
 use crate::loops::Loop;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,9 +27,7 @@ fn disk(folder: &Path, label: &str) -> PathBuf {
 }
 
 fn wherry(arguments: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.args(arguments).output().unwrap()
 }
 

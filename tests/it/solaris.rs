@@ -5,7 +5,7 @@ use crate::guest::tool;
 use crate::raw::Raw;
 use crate::solaris_guests::find;
 use crate::sun_images;
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
@@ -91,9 +91,7 @@ fn disk(path: &Path, root: &[u8]) {
 }
 
 fn wherry(verb: &str, disk: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.arg(verb).arg(format!("raw:{}", disk.display())).args(more);
     command.output().unwrap()
 }

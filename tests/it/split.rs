@@ -1,6 +1,6 @@
 //! Disks that are written as several files: VMDK with a descriptor and extents beside it.
 
-use crate::{built, components, text};
+use crate::{program, text};
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,7 @@ const SUBFORMATS: [(&str, &str, bool); 3] = [
 ];
 
 fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
     command.args(words);
     command
 }

@@ -1,10 +1,9 @@
 //! Machines for Hyper-V and VMware, by the built program: what is on their disks, and what is written beside them.
 
 use crate::guest::{disk, fsck, tool};
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 const DRIVERS: &[&str] = &[
     "hv_vmbus",
@@ -33,9 +32,8 @@ impl Place {
 
     /// The plan of a migration that was carried out, with a fixed time so that two can be compared.
     fn migrate(&self, to: &str, wishes: &[&str]) -> Value {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components()).env("SOURCE_DATE_EPOCH", "1790000000");
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
+        command.env("SOURCE_DATE_EPOCH", "1790000000");
         command.args(["migrate", "raw:disk.raw", "--name", "web", "--to", to, "--output", "json"]);
         command.args(wishes.iter().flat_map(|wish| ["--wish", wish])).current_dir(self.0.path());
         let shown = command.output().unwrap();

@@ -2,10 +2,9 @@
 
 use crate::guest::disk;
 use crate::vcsim::{PASSWORD, Simulator, USER};
-use crate::{built, components, text};
+use crate::{program, text};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -27,9 +26,8 @@ impl Place {
     }
 
     fn migrate(&self, wishes: &[&str]) -> Command {
-        let mut command = Command::new(built().join("wherry"));
-        command.env("WHERRY_ADAPTERS", components()).env("SOURCE_DATE_EPOCH", "1790000000");
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+        let mut command = program();
+        command.env("SOURCE_DATE_EPOCH", "1790000000");
         let server = format!("{},fingerprint={}", self.server.origin, self.server.fingerprint);
         command.args([
             "migrate",

@@ -6,7 +6,7 @@
 mod generations;
 
 use crate::guest::tool;
-use crate::{built, components, text};
+use crate::{program, text};
 use generations::{Generation, find, tree};
 use serde_json::Value;
 use std::fs;
@@ -90,9 +90,8 @@ fn volume(disk: &Path, folder: &Path) -> PathBuf {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(built().join("wherry"));
-    command.env("WHERRY_ADAPTERS", components()).env("SOURCE_DATE_EPOCH", "1790000000");
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"));
+    let mut command = program();
+    command.env("SOURCE_DATE_EPOCH", "1790000000");
     command.args(arguments).output().unwrap()
 }
 

@@ -17,6 +17,8 @@ pub const LEVELS_MOST: u8 = 8;
 pub struct Expected {
     pub level: u8,
     pub generation: u64,
+    /// Its first key, as its parent says; a tree's root has no parent.
+    pub first: Option<Key>,
 }
 
 /// A block whose items make sense.
@@ -33,6 +35,13 @@ pub struct Pointer {
     pub generation: u64,
 }
 
+impl Pointer {
+    /// What the child has to be, in a block of this level.
+    pub fn expected(&self, level: u8) -> Expected {
+        Expected { level: level.saturating_sub(1), generation: self.generation, first: Some(self.key) }
+    }
+}
+
 impl Block {
     /// Checks everything that the rest relies on: counts, order, that data lie in the block and do not overlap.
     pub fn parse(bytes: Vec<u8>, address: u64, uuid: &[u8], expected: Expected) -> Result<Self> {
@@ -45,7 +54,7 @@ impl Block {
         }
         if block.level() != expected.level || block.generation() != expected.generation {
             let (level, generation) = (block.level(), block.generation());
-            let Expected { level: wanted, generation: made } = expected;
+            let Expected { level: wanted, generation: made, .. } = expected;
             return bad(format!(
                 "has level {level} and generation {generation} instead of {wanted} and {made}"
             ));
@@ -53,6 +62,9 @@ impl Block {
         let (count, width) = (block.count(), if block.level() == 0 { ITEM } else { POINTER });
         if count > (block.bytes.len() - HEADER) / width {
             return bad(format!("has {count} items"));
+        }
+        if !block.begins_as(expected) {
+            return bad("begins with another key than its parent says".into());
         }
         let mut end = block.bytes.len() - HEADER;
         for slot in 0..count {
@@ -68,6 +80,11 @@ impl Block {
             }
         }
         Ok(block)
+    }
+
+    /// Whether its first key is its parent's for it, without which searches would miss what is here; an empty one hides nothing.
+    pub fn begins_as(&self, expected: Expected) -> bool {
+        self.count() == 0 || expected.first.is_none_or(|key| self.key(0) == key)
     }
 
     /// An empty one.

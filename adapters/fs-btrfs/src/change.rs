@@ -100,20 +100,19 @@ impl Btrfs<'_> {
 
     /// The way from a tree's root to the leaf where `key` is or would be, all of it the tree's own.
     fn path(&mut self, tree: u64, key: Key) -> Result<Vec<Step>> {
-        let mut at = self.root(tree)?;
+        let root = self.root(tree)?;
+        let (mut address, mut expected) = (root.block, root.expected());
         let mut steps: Vec<Step> = Vec::new();
         loop {
-            let mut block =
-                self.store.block(at.block, Expected { level: at.level, generation: at.generation })?;
+            let level = expected.level;
+            let mut block = self.store.block(address, expected)?;
             if can_share(tree)
                 && let Some(own) = self.unshare(tree, &block)?
             {
                 block = own;
                 let generation = block.generation();
                 match steps.last_mut() {
-                    None => {
-                        self.set_root(tree, Root { block: block.address(), level: at.level, generation })?
-                    }
+                    None => self.set_root(tree, Root { block: block.address(), level, generation })?,
                     Some(step) => {
                         let mut parent = (*step.block).clone();
                         let mut pointers = parent.pointers();
@@ -128,7 +127,7 @@ impl Btrfs<'_> {
                 // Now its children are known to be shared.
                 self.settle()?;
             }
-            if at.level == 0 {
+            if level == 0 {
                 let slot = block.lower(key);
                 steps.push(Step { block, slot });
                 return Ok(steps);
@@ -139,7 +138,7 @@ impl Btrfs<'_> {
             let slot = block.child(key);
             let child = block.pointer(slot);
             steps.push(Step { block, slot });
-            at = Root { block: child.block, level: at.level - 1, generation: child.generation };
+            (address, expected) = (child.block, child.expected(level));
         }
     }
 
@@ -299,12 +298,9 @@ impl Btrfs<'_> {
     /// A tree grows by a level, or has become empty.
     fn replace_root(&mut self, tree: u64, with: &[Pointer]) -> Result<()> {
         let old = self.root(tree)?;
-        let like = match with.first() {
-            Some(first) => Expected { level: old.level, generation: first.generation },
-            None => Expected { level: old.level, generation: old.generation },
-        };
+        let generation = with.first().map_or(old.generation, |first| first.generation);
         let address = with.first().map_or(old.block, |first| first.block);
-        let like = self.store.block(address, like)?;
+        let like = self.store.block(address, Expected { generation, ..old.expected() })?;
         let level = if with.is_empty() { 0 } else { old.level + 1 };
         if level >= LEVELS_MOST {
             return Err(lost());

@@ -11,6 +11,8 @@ use wherry_sdk::{Blob, Error, ErrorKind, Result};
 
 /// The most that goes into the item itself (Linux' default for the mount option max_inline).
 const INLINE_MOST: u64 = 2048;
+/// A file whose content is in an item has a sector at most; more than that is taken into memory only where others follow it.
+const HELD_MOST: u64 = 1 << 20;
 /// Content that is moved at once.
 const PIECE: u64 = 1 << 20;
 
@@ -98,6 +100,13 @@ impl Btrfs<'_> {
         }
         let first = self.extents(inode, 0, 1)?;
         let held = first.first().filter(|extent| extent.kind == INLINE).map_or(0, |_| size);
+        if held > HELD_MOST {
+            let message = format!(
+                "inode {} has {held} bytes and begins in an item: run btrfs check",
+                inode.place.number
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
         // What is in an item is moved out, or written anew, as a whole.
         let (from, to) = if held > 0 { (0, end.max(size)) } else { (offset - offset % sector, end) };
         let to = to.max(end.next_multiple_of(sector).min(size));

@@ -1,6 +1,6 @@
 //! Blocks of trees by their logical addresses: read, checked, kept, and written back.
 
-use crate::block::{Block, Expected};
+use crate::block::{Block, Expected, LEVELS_MOST};
 use crate::bytes::{part, put};
 use crate::checksum::LENGTH_MOST;
 use crate::chunk::Chunks;
@@ -14,6 +14,14 @@ use wherry_sdk::{Device, Error, READ_MOST, Result};
 
 /// Bytes of blocks that are kept.
 const KEPT_MOST: usize = 24 << 20;
+
+/// The level of a block, of which there are few.
+fn levels(address: u64, expected: Expected) -> Result<u8> {
+    match expected.level {
+        level if level < LEVELS_MOST => Ok(level),
+        level => Err(Error::corrupt(address, format!("a tree has {level} levels: run btrfs check"))),
+    }
+}
 
 /// The device as a space of logical addresses.
 pub struct Store<'a> {
@@ -51,7 +59,8 @@ impl<'a> Store<'a> {
     /// A block, from whichever copy is sound.
     pub fn block(&mut self, address: u64, expected: Expected) -> Result<Rc<Block>> {
         if let Some(block) = self.blocks.get(&address) {
-            if block.level() != expected.level || block.generation() != expected.generation {
+            let same = block.level() == expected.level && block.generation() == expected.generation;
+            if !same || !block.begins_as(expected) {
                 return Err(Error::corrupt(
                     address,
                     format!("the tree block at {address} is in two places: run btrfs check"),
@@ -164,30 +173,28 @@ impl<'a> Store<'a> {
         range: Range,
         each: &mut dyn FnMut(Key, &[u8]) -> Result<bool>,
     ) -> Result<()> {
-        self.walk(root, range, each).map(|_| ())
+        self.walk(root.block, root.expected(), range, each).map(|_| ())
     }
 
     fn walk(
         &mut self,
-        at: Root,
+        address: u64,
+        expected: Expected,
         range: Range,
         each: &mut dyn FnMut(Key, &[u8]) -> Result<bool>,
     ) -> Result<bool> {
-        if at.level >= crate::block::LEVELS_MOST {
-            return Err(Error::corrupt(at.block, format!("a tree has {} levels: run btrfs check", at.level)));
-        }
-        let block = self.block(at.block, Expected { level: at.level, generation: at.generation })?;
-        let first = if at.level == 0 { block.lower(range.from) } else { block.child(range.from) };
+        let level = levels(address, expected)?;
+        let block = self.block(address, expected)?;
+        let first = if level == 0 { block.lower(range.from) } else { block.child(range.from) };
         for slot in first..block.count() {
             if block.key(slot) > range.to {
                 return Ok(false);
             }
-            let on = if at.level == 0 {
+            let on = if level == 0 {
                 each(block.key(slot), block.item(slot))?
             } else {
                 let child = block.pointer(slot);
-                let below = Root { block: child.block, level: at.level - 1, generation: child.generation };
-                self.walk(below, range, each)?
+                self.walk(child.block, child.expected(level), range, each)?
             };
             if !on {
                 return Ok(false);
@@ -195,24 +202,23 @@ impl<'a> Store<'a> {
         }
         Ok(true)
     }
+
     /// The last item whose key is not greater than `key`.
     pub fn before(&mut self, root: Root, key: Key) -> Result<Option<(Key, Vec<u8>)>> {
-        if root.level >= crate::block::LEVELS_MOST {
-            return Err(Error::corrupt(
-                root.block,
-                format!("a tree has {} levels: run btrfs check", root.level),
-            ));
-        }
-        let block = self.block(root.block, Expected { level: root.level, generation: root.generation })?;
+        self.before_in(root.block, root.expected(), key)
+    }
+
+    fn before_in(&mut self, address: u64, expected: Expected, key: Key) -> Result<Option<(Key, Vec<u8>)>> {
+        let level = levels(address, expected)?;
+        let block = self.block(address, expected)?;
         let behind = block.lower(key.next());
         for slot in (0..behind).rev() {
-            if root.level == 0 {
+            if level == 0 {
                 return Ok(Some((block.key(slot), block.item(slot).to_vec())));
             }
             let child = block.pointer(slot);
-            let below = Root { block: child.block, level: root.level - 1, generation: child.generation };
             // Only a damaged child is empty; then the one before it has the last key.
-            if let Some(found) = self.before(below, key)? {
+            if let Some(found) = self.before_in(child.block, child.expected(level), key)? {
                 return Ok(Some(found));
             }
         }

@@ -1,5 +1,6 @@
 //! The superblock (Linux: `include/uapi/linux/btrfs_tree.h`, struct btrfs_super_block) and its copies.
 
+use crate::block::Expected;
 use crate::bytes::{byte_at, field, part, put, put_u64, text, u16_at, u32_at, u64_at, uuid};
 use crate::checksum::{Algorithm, LENGTH_MOST};
 use crate::features;
@@ -19,6 +20,13 @@ pub struct Root {
     pub block: u64,
     pub level: u8,
     pub generation: u64,
+}
+
+impl Root {
+    /// What its block has to be.
+    pub fn expected(self) -> Expected {
+        Expected { level: self.level, generation: self.generation, first: None }
+    }
 }
 
 /// A superblock that makes sense.

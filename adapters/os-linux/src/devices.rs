@@ -26,7 +26,7 @@ pub struct Device {
 }
 
 /// All devices, and what the guest's own names for disks have turned out to mean.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Devices {
     all: Vec<Device>,
     /// a disk's name without its partition, the number of the disk
@@ -109,13 +109,12 @@ impl Devices {
         Self { all, learned: Vec::new(), mapped: Vec::new() }
     }
 
-    /// The devices of these volumes under the names that the mounted system gives to those that are made of others.
-    pub fn of(guest: &dyn Tree, volumes: &[Volume]) -> Self {
-        let mut new = Self::new(volumes);
+    /// With the names that the mounted system gives to those that are made of others.
+    pub fn named(mut self, guest: &dyn Tree) -> Self {
         let read = |path| text(guest, path).unwrap_or_default();
-        new.name_opened(&read("/etc/crypttab"));
-        ["/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"].iter().for_each(|path| new.name_arrays(&read(path)));
-        new
+        self.name_opened(&read("/etc/crypttab"));
+        ["/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"].iter().for_each(|path| self.name_arrays(&read(path)));
+        self
     }
 
     /// crypttab(5): name, device. dracut(8) and Anaconda call it by its UUID.

@@ -86,6 +86,7 @@ pub fn mount(guest: &dyn Tree) -> Option<Root> {
     let volumes = guest.volumes();
     let known =
         |volume: &&Volume| find(&volume.facts, "fs.kind").is_some_and(|kind| !NO_ROOTS.contains(&kind));
+    let devices = Devices::new(&volumes);
     let mut roots: Vec<Candidate<'_>> = Vec::new();
     let mut best = 0;
     for candidate in volumes.iter().filter(known).flat_map(candidates) {
@@ -93,7 +94,7 @@ pub fn mount(guest: &dyn Tree) -> Option<Root> {
             continue;
         }
         // a copy of a system, and a snapshot, names the original as its root
-        let itself = calls_itself_root(guest, &candidate, &Devices::of(guest, &volumes));
+        let itself = calls_itself_root(guest, &candidate, &devices.clone().named(guest));
         roots.push(candidate);
         if itself {
             best = roots.len() - 1;
@@ -108,7 +109,7 @@ pub fn mount(guest: &dyn Tree) -> Option<Root> {
     if !root.mount(guest) {
         return None;
     }
-    let mounts = mount_others(guest, &volumes, &Devices::of(guest, &volumes));
+    let mounts = mount_others(guest, &volumes, &devices.named(guest));
     let subvolume = Some(root.inside.clone()).filter(|inside| inside != "/");
     let others = roots.iter().map(Candidate::name).collect();
     Some(Root { id: root.volume.id.clone(), subvolume, mounts, others })

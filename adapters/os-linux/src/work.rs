@@ -30,7 +30,7 @@ impl<'a> Work<'a> {
         options: &'a [Fact],
         root: &mounts::Root,
     ) -> Self {
-        let mut devices = Devices::of(guest, &guest.volumes());
+        let mut devices = Devices::new(&guest.volumes()).named(guest);
         let table = text(guest, "/etc/fstab").unwrap_or_default();
         if let Some(entry) = fstab::entries(&table).iter().find(|entry| entry.path == "/") {
             devices.learn(entry.source, &root.id);

@@ -2,7 +2,8 @@
 
 use crate::password::ask;
 use crate::{Error, Result};
-use block::{Disk, Encrypted, Sealed};
+use block::{Disk, Encrypted, Key, Sealed};
+use std::cell::OnceCell;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ struct Lent {
     /// The device's id, as volume adapters give it.
     device: String,
     passphrase: Passphrase,
+    /// What it opened: deriving takes seconds on purpose, and disks are looked at again when they were made longer.
+    key: OnceCell<Key>,
 }
 
 /// Overwritten when it is dropped, and never shown.
@@ -55,12 +58,15 @@ impl Keys {
             return Ok(None);
         }
         let told = |e: block::Error| Error::failed(format!("--key {device}: {e}"));
-        for Lent { passphrase, .. } in lent {
+        for Lent { passphrase, key, .. } in lent {
+            if let Some(key) = key.get() {
+                return Ok(Some(sealed.open(key, under).map_err(told)?));
+            }
             let line = passphrase.0.strip_suffix(b"\n");
             // A passphrase that was written into a file by a shell has the end of its line, which is no part of it.
             for passphrase in [Some(&passphrase.0[..]), line].into_iter().flatten() {
-                if let Some(key) = sealed.unlock(head, passphrase).map_err(told)? {
-                    return Ok(Some(sealed.open(&key, under).map_err(told)?));
+                if let Some(found) = sealed.unlock(head, passphrase).map_err(told)? {
+                    return Ok(Some(sealed.open(key.get_or_init(|| found), under).map_err(told)?));
                 }
             }
         }
@@ -81,7 +87,7 @@ fn lent(word: &str) -> Result<Lent> {
             Error::usage(format!("nobody can be asked for the passphrase of {device}: say {device}=FILE"))
         })?,
     };
-    Ok(Lent { device: device.into(), passphrase: Passphrase(passphrase) })
+    Ok(Lent { device: device.into(), passphrase: Passphrase(passphrase), key: OnceCell::new() })
 }
 
 fn read(path: &str) -> std::io::Result<Vec<u8>> {

@@ -1,10 +1,10 @@
 //! A machine's devices: disks under an overlay, and what volume and file system adapters find in them.
 
+use crate::Result;
 use crate::convert::concern_of;
 use crate::keys::Keys;
 use crate::supply::Supply;
 use crate::tree::Tree;
-use crate::{Error, Result};
 use block::{Disk, Mirrored, Overlay, Piece, Sealed, Segments, Zeroes};
 use runtime::contract::{Fact, Part, Segment, Volume, ZEROES};
 use runtime::{Adapters, FileSystem, Kind, Volumes};
@@ -202,37 +202,30 @@ impl Machine {
         if !self.encrypted.contains(&part.id) {
             self.encrypted.push(part.id.clone());
         }
-        let told = |e: block::Error| Error::failed(format!("{}: {e}", part.id));
-        let facts = part.facts.iter().map(|fact| (fact.key.as_str(), fact.value.as_str()));
-        let sealed = Sealed::parse(facts);
         let lies = part.segments.iter().find(|segment| segment.device != ZEROES);
         let Some(head) = lies.map(|segment| self.devices[segment.device as usize].disk.clone()) else {
             return Ok(None);
         };
         let id = &part.id;
-        let opened = match &sealed {
-            Ok(sealed) => keys.open(id, sealed, &*head, under)?,
-            Err(_) => None,
+        let facts = part.facts.iter().map(|fact| (fact.key.as_str(), fact.value.as_str()));
+        let (why, remedy) = match Sealed::parse(facts) {
+            Ok(sealed) => match keys.open(id, &sealed, &*head, under)? {
+                Some(plain) => return Ok(Some(Arc::new(plain))),
+                None => {
+                    let asked = format!("--key {id} to be asked for the passphrase");
+                    (String::new(), format!("lend what opens it: --key {id}=FILE, or {asked}"))
+                }
+            },
+            Err(e) => (
+                format!(", and cannot be opened here: {e}"),
+                "the machine starts only if its system has the new machine's drivers already".into(),
+            ),
         };
-        if let Some(plain) = opened {
-            return Ok(Some(Arc::new(plain)));
-        }
-        let why = sealed.err().map(|e| format!(", and cannot be opened here: {}", told(e).message));
         self.add_concern(Concern {
             id: "volumes.encrypted".into(),
             severity: Severity::Warning,
-            message: format!(
-                "{id} is encrypted: nothing in it is seen or changed{}",
-                why.clone().unwrap_or_default()
-            ),
-            remedy: Some(match why {
-                None => format!(
-                    "lend what opens it: --key {id}=FILE, or --key {id} to be asked for the passphrase"
-                ),
-                Some(_) => {
-                    "the machine starts only if its system has the new machine's drivers already".into()
-                }
-            }),
+            message: format!("{id} is encrypted: nothing in it is seen or changed{why}"),
+            remedy: Some(remedy),
         });
         Ok(None)
     }

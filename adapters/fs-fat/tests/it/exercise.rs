@@ -12,7 +12,6 @@ pub fn exercise(bytes: &[u8]) {
     let about = Exercise {
         objects_most: 12,
         atomic: true,
-        read_back: true,
         block_least: 512,
         target_most: 0,
         like,

@@ -21,7 +21,6 @@ pub fn exercise(bytes: &[u8]) {
     let about = Exercise {
         objects_most: 60,
         atomic: false,
-        read_back: true,
         block_least: 256,
         target_most: 1 << 17,
         like,

@@ -10,15 +10,7 @@ pub fn exercise(bytes: &[u8]) {
     let (kind, attributes) = (Kind::File, Vec::new());
     let like = Meta { kind, size: 0, mode: 0, uid: 0, gid: 0, mtime: 0, id: 0, links: 1, attributes };
     let more = |_: &mut Swap, _: &str| {};
-    let about = Exercise {
-        objects_most: 9,
-        atomic: false,
-        read_back: true,
-        block_least: 4096,
-        target_most: 0,
-        like,
-        more,
-    };
+    let about = Exercise { objects_most: 9, atomic: false, block_least: 4096, target_most: 0, like, more };
     filesystem::exercise(bytes, &about);
     let blob = MemoryBlob::read_only(bytes);
     let identity = Swap::probe(&blob).expect("reading does not fail here");

@@ -11,7 +11,6 @@ pub fn exercise(bytes: &[u8]) {
     let about = Exercise {
         objects_most: 60,
         atomic: false,
-        read_back: true,
         block_least: 512,
         target_most: 3 * 4096,
         like,

@@ -9,11 +9,7 @@ use wherry_sdk::testing::MemoryVolume;
 fn guest(release: &'static str, lib: &str, marks: &[(&str, &str)]) -> (Kernel, Vec<u8>) {
     let kernel = Kernel { release, sets: today() };
     let keeps = ["scsi_mod", "sd_mod", "vmw_pvscsi"];
-    let inside: Vec<(String, Vec<u8>)> = kernel
-        .files(|name| keeps.contains(&name))
-        .into_iter()
-        .map(|(path, bytes)| (format!("{lib}/modules/{release}/{path}"), bytes))
-        .collect();
+    let inside = kernel.inside(lib, &keeps);
     let mut files: Vec<(&str, &[u8])> = marks.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
     files.extend(inside.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
     let image = image(&files);

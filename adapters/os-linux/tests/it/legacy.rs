@@ -138,10 +138,7 @@ pub fn rhel_5() -> Guest {
 /// 2.6.32 on Xen HVM by its paravirtual disk: dracut 004, whose hooks lie in the root of the image.
 pub fn rhel_6() -> Guest {
     let kernel = Kernel { release: "2.6.32-754.el6.x86_64", sets: today() };
-    let inside = kernel.files(|name| ["xen-blkfront", "jbd", "ext3"].contains(&name));
-    let folder = format!("lib/modules/{}", kernel.release);
-    let inside: Vec<(String, Vec<u8>)> =
-        inside.into_iter().map(|(path, bytes)| (format!("{folder}/{path}"), bytes)).collect();
+    let inside = kernel.inside("lib", &["xen-blkfront", "jbd", "ext3"]);
     let mut files: Vec<(&str, &[u8])> = vec![
         ("init", b"#!/bin/sh\n. /lib/dracut-lib.sh\n"),
         ("dracut-004-411.el6", b""),
@@ -173,12 +170,7 @@ pub fn sles_10() -> Guest {
     let kernel =
         Kernel { release: "2.6.16.60-0.85.1-default", sets: vec![SCSI, VIRTIO, OLD_ATA, LSI, CARDS, DM] };
     let keeps = ["scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi", "jbd", "ext3"];
-    let folder = format!("lib/modules/{}", kernel.release);
-    let inside: Vec<(String, Vec<u8>)> = kernel
-        .files(|name| keeps.contains(&name))
-        .into_iter()
-        .map(|(path, bytes)| (format!("{folder}/{path}"), bytes))
-        .collect();
+    let inside = kernel.inside("lib", &keeps);
     let init = "#! /bin/bash\nudev_timeout=30\necho \"Starting udevd\"\n/sbin/udevd --daemon\n\necho \"Creating devices\"\n\
                 /sbin/udevtrigger\n/sbin/udevsettle --timeout=$udev_timeout\n\necho \"Loading mptspi\"\nmodprobe mptspi $params\n\
                 if ! udev_discover_root ; then\n    PATH=$PATH PS1='$ ' /bin/sh -i\nfi\n";
@@ -216,12 +208,7 @@ pub fn sles_10() -> Guest {
 pub fn sles_11() -> Guest {
     let kernel = Kernel { release: "3.0.101-108-default", sets: today() };
     let keeps = ["scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi", "jbd", "ext3"];
-    let folder = format!("lib/modules/{}", kernel.release);
-    let inside: Vec<(String, Vec<u8>)> = kernel
-        .files(|name| keeps.contains(&name))
-        .into_iter()
-        .map(|(path, bytes)| (format!("{folder}/{path}"), bytes))
-        .collect();
+    let inside = kernel.inside("lib", &keeps);
     let mut files: Vec<(&str, &[u8])> = vec![
         ("init", b"#!/bin/bash\nsource run_all.sh\n"),
         ("run_all.sh", b"source boot/01-start.sh\n"),

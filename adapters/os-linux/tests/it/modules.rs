@@ -136,6 +136,12 @@ impl Kernel {
         format!("kernel/{}.ko", found.unwrap_or_else(|| panic!("no {wanted}")).path)
     }
 
+    /// What an initramfs has below its folder `lib` (`lib`, `usr/lib`), with the modules of these names.
+    pub fn inside(&self, lib: &str, keeps: &[&str]) -> Vec<(String, Vec<u8>)> {
+        let files = self.files(|name| keeps.contains(&name)).into_iter();
+        files.map(|(path, bytes)| (format!("{lib}/modules/{}/{path}", self.release), bytes)).collect()
+    }
+
     /// Every file of `/lib/modules/RELEASE` with the modules that `keeps` says.
     pub fn files(&self, keeps: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
