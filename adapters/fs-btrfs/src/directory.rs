@@ -147,6 +147,14 @@ impl Btrfs<'_> {
     }
 }
 
+/// The bytes of one name in a reference item.
+pub fn pack_reference(index: u64, name: &[u8]) -> Vec<u8> {
+    let mut bytes = index.to_le_bytes().to_vec();
+    bytes.extend((name.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(name);
+    bytes
+}
+
 /// The running number and the names of a reference item: (number, name), one after the other (struct btrfs_inode_ref).
 pub fn references(item: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut list = Vec::new();

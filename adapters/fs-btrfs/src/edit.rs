@@ -3,7 +3,7 @@
 use crate::Btrfs;
 use crate::bytes::{put_u64, u64_at};
 use crate::checksum::name_hash;
-use crate::directory::{Entry, Target, kind_number, parse, references};
+use crate::directory::{Entry, Target, kind_number, pack_reference, parse, references};
 use crate::inode::{APPEND_ONLY, IMMUTABLE, Inode, Place, VERITY};
 use crate::key::{self, Key};
 use crate::tree::Range;
@@ -47,12 +47,7 @@ impl Btrfs<'_> {
     pub fn edit<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.writing.begin()?;
         let before = (self.device_changes(), self.store.changes);
-        let result = self.open_groups().and_then(|()| act(self)).and_then(|done| {
-            self.settle()?;
-            self.tell_quota()?;
-            self.settle()?;
-            Ok(done)
-        });
+        let result = self.change(act);
         let changed = before != (self.device_changes(), self.store.changes);
         if changed {
             self.listings.clear();
@@ -61,6 +56,16 @@ impl Btrfs<'_> {
         }
         self.writing.end(&result, changed);
         result
+    }
+
+    /// A change with all that follows from it: references, room, quota groups.
+    pub fn change<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.open_groups()?;
+        let done = act(self)?;
+        self.settle()?;
+        self.tell_quota()?;
+        self.settle()?;
+        Ok(done)
     }
 
     fn device_changes(&self) -> u64 {
@@ -224,68 +229,75 @@ impl Btrfs<'_> {
 
     /// Gives an inode a name in a directory, whose size changes and which is not stored yet.
     fn add_name(&mut self, parent: &mut Inode, name: &str, inode: &Inode) -> Result<()> {
-        let (Place { tree, number: directory }, number) = (parent.place, inode.place.number);
+        let Place { tree, number: directory } = parent.place;
         let root = self.root(tree)?;
         let last = self.store.before(root, Key::new(directory, key::DIR_INDEX, u64::MAX))?;
         let last = last.filter(|(key, _)| (key.object, key.kind) == (directory, key::DIR_INDEX));
         let index = last.map_or(1, |(key, _)| key.offset).max(1) + 1;
         let entry = Entry {
             name: name.as_bytes().to_vec(),
-            location: Key::new(number, key::INODE_ITEM, 0),
+            location: Key::new(inode.place.number, key::INODE_ITEM, 0),
             data: Vec::new(),
             kind: kind_number(inode.kind()),
         };
-        let packed = entry.pack(self.store.superblock.generation());
-        let back = Key::new(number, key::INODE_REF, directory);
-        let mut item = self.item(tree, back)?.unwrap_or_default();
-        item.extend(index.to_le_bytes());
-        item.extend((name.len() as u16).to_le_bytes());
-        item.extend(name.as_bytes());
+        self.add_back_reference(parent.place, index, &entry)?;
+        self.add_entry(parent, index, &entry)
+    }
+
+    /// Has an inode know one more of its names.
+    pub fn add_back_reference(&mut self, directory: Place, index: u64, entry: &Entry) -> Result<()> {
+        let key = Key::new(entry.location.object, key::INODE_REF, directory.number);
+        let mut item = self.item(directory.tree, key)?.unwrap_or_default();
+        item.extend(pack_reference(index, &entry.name));
         if item.len() > REFERENCES_MOST {
             return Err(Error::unsupported(format!(
-                "{name} would be one of too many names of one file: add it in the guest"
+                "{} would be one of too many names of one file: add it in the guest",
+                String::from_utf8_lossy(&entry.name)
             )));
         }
-        let by_hash = Key::new(directory, key::DIR_ITEM, name_hash(name.as_bytes()));
+        self.put_item(directory.tree, key, item)
+    }
+
+    /// Lists a name in a directory, whose size changes and which is not stored yet.
+    pub fn add_entry(&mut self, parent: &mut Inode, index: u64, entry: &Entry) -> Result<()> {
+        let Place { tree, number: directory } = parent.place;
+        let packed = entry.pack(self.store.superblock.generation());
+        let by_hash = Key::new(directory, key::DIR_ITEM, name_hash(&entry.name));
         let mut entries = self.item(tree, by_hash)?.unwrap_or_default();
         entries.extend_from_slice(&packed);
         self.put_item(tree, by_hash, entries)?;
         self.put_item(tree, Key::new(directory, key::DIR_INDEX, index), packed)?;
-        self.put_item(tree, back, item)?;
-        parent.set_size(parent.size() + 2 * name.len() as u64);
+        parent.set_size(parent.size() + 2 * entry.name.len() as u64);
         Ok(())
     }
 
-    /// Takes a name away from an inode.
-    fn drop_name(&mut self, parent: &mut Inode, name: &str, place: Place) -> Result<()> {
+    /// Takes a name away from an inode; the directory, whose size changes, is not stored yet.
+    pub fn drop_name(&mut self, parent: &mut Inode, name: &[u8], place: Place) -> Result<()> {
         let (Place { tree, number: directory }, number) = (parent.place, place.number);
         let back = Key::new(number, key::INODE_REF, directory);
         let names = self.item(tree, back)?.map(|item| references(&item)).unwrap_or_default();
-        let Some((index, _)) = names.iter().find(|(_, other)| other == name.as_bytes()).cloned() else {
+        let Some((index, _)) = names.iter().find(|(_, other)| other == name).cloned() else {
             return Err(Error::unsupported(format!(
-                "{name} is one of too many names of one file: remove it in the guest"
+                "{} is one of too many names of one file: remove it in the guest",
+                String::from_utf8_lossy(name)
             )));
         };
-        let mut rest = Vec::new();
-        for (index, other) in names.iter().filter(|(_, other)| other != name.as_bytes()) {
-            rest.extend(index.to_le_bytes());
-            rest.extend((other.len() as u16).to_le_bytes());
-            rest.extend(other);
-        }
+        let rest = names.iter().filter(|(_, other)| other != name);
+        let rest: Vec<u8> = rest.flat_map(|(index, other)| pack_reference(*index, other)).collect();
         if rest.is_empty() {
             self.remove_item(tree, back)?
         } else {
             self.put_item(tree, back, rest)?
         }
         self.remove_item(tree, Key::new(directory, key::DIR_INDEX, index))?;
-        let by_hash = Key::new(directory, key::DIR_ITEM, name_hash(name.as_bytes()));
-        self.drop_entry(tree, by_hash, name.as_bytes())?;
+        let by_hash = Key::new(directory, key::DIR_ITEM, name_hash(name));
+        self.drop_entry(tree, by_hash, name)?;
         parent.set_size(parent.size().saturating_sub(2 * name.len() as u64));
         Ok(())
     }
 
     /// Takes one of the entries with the same hash away.
-    fn drop_entry(&mut self, tree: u64, key: Key, name: &[u8]) -> Result<()> {
+    pub fn drop_entry(&mut self, tree: u64, key: Key, name: &[u8]) -> Result<()> {
         let item = self.item(tree, key)?.unwrap_or_default();
         let (mut rest, mut at) = (Vec::new(), 0);
         for entry in parse(&item) {
@@ -321,7 +333,7 @@ impl Btrfs<'_> {
         if inode.kind() == Kind::Directory && !self.is_empty(&inode)? {
             return refuse(ErrorKind::InvalidInput, format!("{path} is not empty"));
         }
-        self.drop_name(&mut parent, name, place)?;
+        self.drop_name(&mut parent, name.as_bytes(), place)?;
         self.drop_link(inode)?;
         self.touch(&mut parent)
     }
@@ -333,6 +345,11 @@ impl Btrfs<'_> {
             inode.set_ctime(now());
             return self.put_inode(&inode);
         }
+        self.destroy(inode)
+    }
+
+    /// Removes an object that has no name any more.
+    pub fn destroy(&mut self, mut inode: Inode) -> Result<()> {
         self.cut_extents(&mut inode, 0, u64::MAX)?;
         let Place { tree, number } = inode.place;
         let keys: Vec<Key> =
@@ -382,18 +399,18 @@ impl Btrfs<'_> {
                 return refuse(ErrorKind::InvalidInput, format!("{new} is not empty"));
             }
             let mut to = to.clone();
-            self.drop_name(&mut to, new_name, there)?;
+            self.drop_name(&mut to, new_name.as_bytes(), there)?;
             self.put_inode(&to)?;
             self.drop_link(replaced)?;
         }
         if from.place == to.place {
             from = self.inode(from.place)?;
-            self.drop_name(&mut from, old_name, place)?;
+            self.drop_name(&mut from, old_name.as_bytes(), place)?;
             self.add_name(&mut from, new_name, &inode)?;
         } else {
             let mut to = self.inode(to.place)?;
             from = self.inode(from.place)?;
-            self.drop_name(&mut from, old_name, place)?;
+            self.drop_name(&mut from, old_name.as_bytes(), place)?;
             self.add_name(&mut to, new_name, &inode)?;
             self.touch(&mut to)?;
         }

@@ -218,9 +218,13 @@ impl Btrfs<'_> {
     /// Takes a range, from one sector's edge to another, out of a file.
     pub fn cut_extents(&mut self, inode: &mut Inode, from: u64, to: u64) -> Result<()> {
         let place = inode.place;
-        let generation = self.store.superblock.generation();
+        let (generation, sector) =
+            (self.store.superblock.generation(), u64::from(self.store.superblock.sector));
         for extent in self.extents(inode, from, to)? {
-            if extent.end() <= from && extent.kind != INLINE {
+            // what is in an item has its last sector to itself
+            let end =
+                if extent.kind == INLINE { extent.end().next_multiple_of(sector) } else { extent.end() };
+            if end <= from {
                 continue;
             }
             let key = |at| Key::new(place.number, key::EXTENT_DATA, at);

@@ -8,7 +8,9 @@ pub const LENGTH: usize = 17;
 /// Kinds of items.
 pub const INODE_ITEM: u8 = 1;
 pub const INODE_REF: u8 = 12;
+pub const INODE_EXTREF: u8 = 13;
 pub const XATTR_ITEM: u8 = 24;
+pub const DIR_LOG_INDEX: u8 = 72;
 pub const DIR_ITEM: u8 = 84;
 pub const DIR_INDEX: u8 = 96;
 pub const EXTENT_DATA: u8 = 108;
@@ -42,6 +44,8 @@ pub const BLOCK_GROUP_TREE: u64 = 11;
 pub const FIRST_FREE: u64 = 256;
 /// Beyond the last number of either.
 pub const LAST_FREE: u64 = u64::MAX - 255;
+/// The object of logs in their tree.
+pub const LOG_OBJECT: u64 = u64::MAX - 5;
 /// The object of checksums.
 pub const CSUM_OBJECT: u64 = u64::MAX - 9;
 /// The object of all chunks.

@@ -14,6 +14,9 @@ mod features;
 mod file;
 mod inode;
 mod key;
+mod log;
+mod log_names;
+mod log_replay;
 mod members;
 mod path;
 mod reference;
@@ -71,18 +74,18 @@ fn empty() -> Meta {
     Meta { kind, size: 0, mode, uid: 0, gid: 0, mtime: 0, id: 2, links: 1, attributes: Vec::new() }
 }
 
-fn check_log(superblock: &Superblock) -> Result<()> {
-    match superblock.log_root() {
-        0 => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Dirty,
-            "the btrfs log has to be replayed: shut the guest down cleanly, or mount and unmount the file system once",
-        )),
-    }
+/// Why a log that has to be replayed is not.
+fn not_replayed(error: &Error) -> Error {
+    let message = format!(
+        "the btrfs log has to be replayed, which cannot be done here: {}; shut the guest down cleanly, or mount and unmount the \
+         file system once",
+        error.message
+    );
+    Error::new(ErrorKind::Dirty, message)
 }
 
 impl<'a> Btrfs<'a> {
-    fn open(device: Box<dyn Blob + 'a>, superblock: Superblock) -> Result<Self> {
+    fn open(device: Device<'a>, superblock: Superblock) -> Result<Self> {
         superblock.check_readable()?;
         let (needed, size) = (superblock.device_size(), device.size());
         if needed > size {
@@ -90,8 +93,8 @@ impl<'a> Btrfs<'a> {
                 format!("the file system has {needed} bytes and its device {size}: is the copy whole?");
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
-        let store = Store::open(Device::new(device), superblock)?;
-        let doubt = store.superblock.log_root() != 0
+        let store = Store::open(device, superblock)?;
+        let doubt = store.superblock.has_log()
             || store.superblock.devices() != 1
             || store.chunks.iter().any(|chunk| !chunk.is_here());
         Ok(Self {
@@ -164,7 +167,7 @@ impl FileSystem for Btrfs<'static> {
         let Some(superblock) = superblock::read(device)? else { return Ok(None) };
         let mut facts = vec![fact("features", superblock.features())];
         facts.push(fact("checksum", superblock.algorithm.name()));
-        if superblock.log_root() != 0 {
+        if superblock.has_log() {
             facts.push(fact("journal", "has to be replayed"));
         }
         if superblock.devices() != 1 {
@@ -172,7 +175,7 @@ impl FileSystem for Btrfs<'static> {
         }
         let mut size = superblock.device_size();
         // What cannot be read here is told by the mount.
-        if let Ok(mut opened) = Btrfs::open(Box::new(device), superblock.clone()) {
+        if let Ok(mut opened) = Btrfs::open(Device::new(Box::new(device)), superblock.clone()) {
             size = size.max(opened.store.members.size());
             facts.extend(opened.facts().unwrap_or_default());
         }
@@ -182,7 +185,7 @@ impl FileSystem for Btrfs<'static> {
             label: superblock.label(),
             block: superblock.sector,
             size: size.min(device.size()),
-            clean: superblock.log_root() == 0,
+            clean: !superblock.has_log(),
             facts,
         }))
     }
@@ -192,12 +195,19 @@ impl FileSystem for Btrfs<'static> {
             return Err(Error::corrupt(superblock::PLACES[0], "there is no btrfs superblock here"));
         };
         if writable {
-            check_log(&superblock)?;
             superblock.check_writable()?;
         }
-        let mut mounted = Self::open(device, superblock)?;
+        let mut mounted = Self::open(Device::new(device), superblock.clone())?;
         if writable {
             mounted.check_members()?;
+        }
+        if superblock.has_log() {
+            match mounted.replay() {
+                Ok(()) => {}
+                Err(error) if writable => return Err(not_replayed(&error)),
+                // read as it is without the log
+                Err(_) => mounted = Self::open(mounted.store.device, superblock)?,
+            }
         }
         mounted.writing = Writing::new(writable);
         if mounted.inode(path::TOP)?.kind() != Kind::Directory {

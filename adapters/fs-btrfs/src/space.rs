@@ -214,6 +214,29 @@ impl Btrfs<'_> {
         groups.map(|group| group.length.saturating_sub(group.used)).sum()
     }
 
+    /// Takes a range that a log has content in out of what is free.
+    pub fn hold(&mut self, address: u64, length: u64) -> Result<()> {
+        let in_use =
+            || Error::corrupt(address, format!("the log has content at {address}, which is not free for it"));
+        let sector = u64::from(self.store.superblock.sector);
+        let end =
+            address.checked_add(length).filter(|_| length > 0 && (address | length).is_multiple_of(sector));
+        let end = end.ok_or_else(in_use)?;
+        let group = self.groups.range(..=address).next_back().filter(|(_, group)| group.kind & DATA != 0);
+        let (start, unknown) =
+            group.map(|(start, group)| (*start, group.free.is_none())).ok_or_else(in_use)?;
+        if unknown {
+            self.load(start)?;
+        }
+        let free = self.groups.get_mut(&start).and_then(|group| group.free.as_mut()).ok_or_else(in_use)?;
+        let holds = |(at, size): (&u64, &u64)| end <= at + size;
+        if !free.range(..=address).next_back().is_some_and(holds) {
+            return Err(in_use());
+        }
+        cut(free, address, length);
+        Ok(())
+    }
+
     fn length_of(&self, piece: Piece) -> u64 {
         match piece {
             Piece::Block { .. } => self.store.superblock.node.into(),

@@ -14,8 +14,14 @@ impl Btrfs<'_> {
     pub fn add_sums(&mut self, address: u64, content: &[u8]) -> Result<()> {
         let (sector, algorithm) = (self.store.superblock.sector as usize, self.store.superblock.algorithm);
         let sums: Vec<u8> = content.chunks(sector).flat_map(|bytes| algorithm.sum(bytes)).collect();
-        // Nothing is there, unless the tree is damaged.
-        self.remove_sums(address, content.len() as u64)?;
+        self.put_sums(address, &sums)
+    }
+
+    /// Puts the sums of all sectors from an address on.
+    pub fn put_sums(&mut self, address: u64, sums: &[u8]) -> Result<()> {
+        let (sector, algorithm) = (self.store.superblock.sector as usize, self.store.superblock.algorithm);
+        // New content has none yet, unless the tree is damaged; what a log has may have.
+        self.remove_sums(address, (sums.len() / algorithm.length() * sector) as u64)?;
         // A quarter of a block, so that leaves can be about even.
         let most = (self.store.superblock.node as usize / 4 / algorithm.length()).max(1);
         for (number, piece) in sums.chunks(most * algorithm.length()).enumerate() {

@@ -109,9 +109,21 @@ impl Superblock {
         Root { block: u64_at(&self.raw, 88), level: byte_at(&self.raw, 199), generation }
     }
 
-    /// Where the tree of what was synced last begins; 0 if there is none.
-    pub fn log_root(&self) -> u64 {
-        u64_at(&self.raw, 96)
+    /// Whether something was synced after the trees were written last.
+    pub fn has_log(&self) -> bool {
+        u64_at(&self.raw, 96) != 0
+    }
+
+    /// Where the tree of logs begins. They belong to the transaction that was not ended, of which there is one.
+    pub fn log_root(&self) -> Root {
+        let generation = self.generation().wrapping_add(1);
+        Root { block: u64_at(&self.raw, 96), level: byte_at(&self.raw, 200), generation }
+    }
+
+    /// The log has been replayed.
+    pub fn drop_log(&mut self) {
+        put_u64(&mut self.raw, 96, 0);
+        put(&mut self.raw, 200, &[0]);
     }
 
     /// Bytes of all devices, and those that are used.

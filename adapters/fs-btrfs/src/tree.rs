@@ -44,7 +44,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    fn parse(item: &[u8]) -> Self {
+    pub fn parse(item: &[u8]) -> Self {
         let root =
             Root { block: u64_at(item, 176), level: byte_at(item, 238), generation: u64_at(item, 160) };
         Self { root, flags: u64_at(item, 208), references: u32_at(item, 216) }

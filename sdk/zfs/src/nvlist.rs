@@ -152,7 +152,9 @@ fn value(pair: &Pair<'_>, depth: usize) -> Result<Value> {
             Value::Text(String::from_utf8_lossy(text).into_owned())
         }
         BYTE_ARRAY => Value::Bytes(part(bytes, 0, count).to_vec()),
-        UINT64_ARRAY => Value::Numbers(bytes.chunks_exact(8).take(count).map(|one| big(one, 0, 8)).collect()),
+        UINT64_ARRAY => Value::Numbers(
+            part(bytes, 4, bytes.len()).chunks_exact(8).take(count).map(|one| big(one, 0, 8)).collect(),
+        ),
         NVLIST => Value::List(pairs(bytes, depth + 1)?.0),
         NVLIST_ARRAY => {
             let (mut lists, mut at) = (Vec::new(), 0);

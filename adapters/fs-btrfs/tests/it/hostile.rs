@@ -4,8 +4,9 @@ use crate::exercise::exercise;
 use crate::images::{find, make_sized};
 use fs_btrfs::Driver;
 use std::panic::AssertUnwindSafe;
+use std::process::Command;
 use wherry_sdk::checksum::crc32c;
-use wherry_sdk::testing::{MemoryBlob, Random, damage};
+use wherry_sdk::testing::{MemoryBlob, Mount, Random, damage, run};
 use wherry_sdk::{ErrorKind, FileSystem};
 
 const SIZE: u64 = 24 << 20;
@@ -24,6 +25,15 @@ btrfs -q subvolume create sub; echo inner > sub/file; btrfs -q subvolume snapsho
 truncate -s 1M etc/hole
 "#;
 
+/// Changes that are synced one by one.
+const LOGGED: &str = r#"
+for i in 1 2 3; do
+	echo new > etc/new$i; sync etc/new$i; mv etc/text etc/renamed; sync etc; mv etc/renamed etc/text; ln etc/large many/$i-again
+	sync etc/large; setfattr -n user.note -v $i etc; rm -f many/$i-*; mkdir -p many/sub$i; sync many many/sub$i etc
+	head -c 30000 /dev/zero | tr '\0' $i > etc/large; truncate -s 9000 etc/hole; sync etc/hole etc/large
+done
+"#;
+
 /// A volume, and where its trees' blocks are.
 struct Base {
     bytes: Vec<u8>,
@@ -33,14 +43,32 @@ struct Base {
 impl Base {
     fn new(packed: &str) -> Option<Self> {
         let image = make_sized(find("mixed"), SIZE, &format!("mount -o remount,{packed} .\n{FEW}"))?;
-        let bytes = std::fs::read(&image.path).unwrap();
+        Some(Self::of(std::fs::read(&image.path).unwrap()))
+    }
+
+    /// One that Linux was working on; targets are blocks of its log.
+    fn with_log() -> Option<Self> {
+        let image = make_sized(find("mixed"), SIZE, FEW)?;
+        let mounted = Mount::by_kernel("btrfs", &image.path, "rw,commit=300")?;
+        run(Command::new("bash").args(["-ec", LOGGED]).current_dir(&mounted.path));
+        let mut base = Self::of(std::fs::read(&image.path).unwrap());
+        drop(mounted);
+        let number = |at: usize| u64::from_le_bytes(base.bytes[at..at + 8].try_into().unwrap());
+        assert_ne!(number(SUPER + 96), 0, "there is no log");
+        // its generation is beyond the superblock's
+        let newest = number(SUPER + 72);
+        base.targets = base.targets.iter().copied().filter(|at| number(at + 80) > newest).collect();
+        Some(base)
+    }
+
+    fn of(bytes: Vec<u8>) -> Self {
         let uuid = bytes[SUPER + 32..SUPER + 48].to_vec();
         let is_block = |at: &usize| {
             let block = &bytes[*at..at + NODE];
             block[32..48] == uuid && block[..4] == (!crc32c(!0, &block[32..])).to_le_bytes()
         };
         let targets = (SUPER + NODE..bytes.len()).step_by(NODE).filter(is_block).collect();
-        Some(Self { bytes, targets })
+        Self { bytes, targets }
     }
 }
 
@@ -59,6 +87,10 @@ fn survives(name: &str, bytes: &[u8]) {
 fn damaged(packed: &str, cases: u64) {
     let Some(base) = Base::new(packed) else { return };
     assert!(base.targets.len() > 30, "{}", base.targets.len());
+    damaged_blocks(packed, cases, &base);
+}
+
+fn damaged_blocks(packed: &str, cases: u64, base: &Base) {
     let mut bytes = base.bytes.clone();
     exercise(&bytes);
     for seed in 0..cases {
@@ -88,6 +120,13 @@ fn damaged_trees() {
 fn damaged_packed_content() {
     damaged("compress-force=lzo", 150);
     damaged("compress-force=zstd", 100);
+}
+
+#[test]
+fn damaged_logs() {
+    let Some(base) = Base::with_log() else { return };
+    assert!(base.targets.len() > 3, "{}", base.targets.len());
+    damaged_blocks("a log", 500, &base);
 }
 
 /// A number of the superblock with a value that makes arithmetic go wrong.

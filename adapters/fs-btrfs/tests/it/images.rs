@@ -13,7 +13,7 @@ pub const SIZE: u64 = 160 << 20;
 pub struct Flavour {
     pub name: &'static str,
     arguments: &'static [&'static str],
-    options: &'static str,
+    pub options: &'static str,
 }
 
 const fn flavour(name: &'static str, arguments: &'static [&'static str], options: &'static str) -> Flavour {
