@@ -99,9 +99,8 @@ pub struct Prepared {
 pub fn prepare(guest: &dyn Tree, files: &[Inner<'_>]) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::new();
     for path in ARCHIVES.into_iter().filter(|path| exists(guest, path)) {
-        let (edit, change) = edit(guest, path, files).map_err(|error| {
-            Error::new(error.kind, format!("{path} stays as it is ({})", error.message))
-        })?;
+        let (edit, change) = edit(guest, path, files)
+            .map_err(|error| Error::new(error.kind, format!("{path} stays as it is ({})", error.message)))?;
         prepared.push(Prepared { path, edit, change });
     }
     Ok(prepared)

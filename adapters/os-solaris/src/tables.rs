@@ -7,7 +7,7 @@
 
 use crate::aliases::Aliases;
 use crate::archive::{self, Inner, Prepared};
-use crate::devices::{self, Claim, Driver};
+use crate::devices::{self, Driver};
 use crate::files::{exists, lines, text};
 use crate::filestat;
 use crate::instances::{self, BOOTSTRAP};
@@ -22,6 +22,7 @@ const ALIASES: &str = "/etc/driver_aliases";
 const ALIASES_NEW: &str = "/etc/driver_aliases.wherry";
 /// See [`NUMBERS_INNER`].
 const ALIASES_INNER: &str = "etc/driver_aliases";
+const MAJORS: &str = "/etc/name_to_major";
 /// Of the time when bootadm last made its cache of the archive's files (`is_valid_archive`).
 const CACHE_TIME: &str = "/boot/solaris/timestamp.cache";
 
@@ -47,11 +48,11 @@ pub fn plan(work: &mut Work<'_>) -> Option<Given> {
         return None;
     }
     let old = text(work.guest, ALIASES)?;
-    let (claims, new) = claims(work, &old);
-    if claims.is_empty() {
+    let new = with_claims(work, &old);
+    if new == old {
         return None;
     }
-    match give(work.guest, &claims, &old, new) {
+    match give(work.guest, &old, new) {
         Ok(given) => {
             work.aliases = Aliases::parse(&given.text);
             Some(given)
@@ -66,6 +67,9 @@ pub fn plan(work: &mut Work<'_>) -> Option<Given> {
 /// Changes the tables.
 pub fn adapt(work: &mut Work<'_>, given: Option<Given>) -> Result<()> {
     let old = numbers(work.guest).filter(|_| work.root.writable);
+    let mut reasons = Vec::new();
+    reasons.extend(given.is_some().then_some(GIVEN));
+    reasons.extend(old.is_some().then_some(RENUMBERED));
     let archives = match given {
         Some(given) => add_aliases(work, given)?,
         None if old.is_none() => return Ok(()),
@@ -73,12 +77,14 @@ pub fn adapt(work: &mut Work<'_>, given: Option<Given>) -> Result<()> {
             Ok(archives) => archives,
             Err(error) => {
                 let message = error.message;
-                work.note(format!("{message}: new devices get the next numbers after those of the old machine"));
+                work.note(format!(
+                    "{message}: new devices get the next numbers after those of the old machine"
+                ));
                 return Ok(());
             }
         },
     };
-    archive::write(work, &archives, "the kernel reads its tables from it")?;
+    archive::write(work, &archives, &reasons.join("; "))?;
     if old.is_some_and(|old| !instances::parse(&old).is_empty()) {
         let like = work.guest.stat(&work.guest.canonical(NUMBERS)?)?;
         work.rename(NUMBERS, NUMBERS_ASIDE, "it has the numbers of the old machine's devices")?;
@@ -96,36 +102,39 @@ fn numbers(guest: &dyn Tree) -> Option<String> {
     text(guest, NUMBERS).filter(|_| safe.lines().any(|line| line.trim() == NUMBERS_INNER))
 }
 
-/// What drivers could be given so that the target's disks and cards are driven, and the table with that.
-fn claims(work: &Work<'_>, old: &str) -> (Vec<Claim>, String) {
+/// The table with what drivers can be given so that the target's disks and cards are driven.
+fn with_claims(work: &mut Work<'_>, old: &str) -> String {
     type Lookup = fn(&dyn Tree, &Aliases, &str) -> Driver;
-    let lookups: [(&str, Lookup); 2] = [
-        (&work.profile.disk_bus, devices::disk_driver),
-        (&work.profile.nic_model, devices::card_driver),
-    ];
-    let (mut claims, mut table) = (Vec::new(), old.to_owned());
+    let lookups: [(&str, Lookup); 2] =
+        [(&work.profile.disk_bus, devices::disk_driver), (&work.profile.nic_model, devices::card_driver)];
+    let mut table = old.to_owned();
     for (device, driver) in lookups {
-        let driven = |table: &str| matches!(driver(work.guest, &Aliases::parse(table), device), Driver::Found(_));
+        let driven =
+            |table: &str| matches!(driver(work.guest, &Aliases::parse(table), device), Driver::Found(_));
         let Some(claim) = devices::claim(work.guest, &work.aliases, device) else { continue };
         let ended = if table.is_empty() || table.ends_with('\n') { "" } else { "\n" };
         let new = format!("{table}{ended}{}", claim.lines());
         // a more specific name of the device may belong to a driver that is not there
-        if !driven(&table) && driven(&new) {
-            claims.push(claim);
-            table = new;
+        if driven(&table) || !driven(&new) {
+            continue;
         }
+        if !has_number(work.guest, claim.driver) {
+            work.refused = Some(format!("{} has no number in {MAJORS}", claim.driver));
+            continue;
+        }
+        table = new;
     }
-    (claims, table)
+    table
+}
+
+/// Whether the driver was installed, and not only its module put there: without a number the kernel passes over its names.
+fn has_number(guest: &dyn Tree, driver: &str) -> bool {
+    let majors = text(guest, MAJORS).unwrap_or_default();
+    lines(&majors, '#').any(|line| line.split_whitespace().next() == Some(driver))
 }
 
 /// Everything that is to be written, or why it cannot be.
-fn give(guest: &dyn Tree, claims: &[Claim], old: &str, new: String) -> Result<Given> {
-    let majors = text(guest, "/etc/name_to_major").unwrap_or_default();
-    let numbered = |driver: &str| lines(&majors, '#').any(|line| line.split_whitespace().next() == Some(driver));
-    if let Some(claim) = claims.iter().find(|claim| !numbered(claim.driver)) {
-        let message = format!("{} has no number in /etc/name_to_major", claim.driver);
-        return Err(Error::unsupported(message));
-    }
+fn give(guest: &dyn Tree, old: &str, new: String) -> Result<Given> {
     let like = guest.stat(ALIASES)?;
     if like.kind != Kind::File {
         return Err(Error::unsupported(format!("{ALIASES} is not a file")));
@@ -143,7 +152,8 @@ fn give(guest: &dyn Tree, claims: &[Claim], old: &str, new: String) -> Result<Gi
 /// What the list of the archive's states is told so that it has the table's new size.
 fn state(guest: &dyn Tree, table: &Meta, size: u64) -> Result<Patch> {
     let list = guest.read_all(filestat::PATH, filestat::MOST);
-    let list = list.map_err(|error| Error::new(error.kind, format!("{}: {}", filestat::PATH, error.message)))?;
+    let list =
+        list.map_err(|error| Error::new(error.kind, format!("{}: {}", filestat::PATH, error.message)))?;
     let lacks = || Error::unsupported(format!("{} does not name {ALIASES_INNER}", filestat::PATH));
     let state = filestat::find(&list, ALIASES_INNER)?.ok_or_else(lacks)?;
     if (state.size, state.mtime) != (table.size, table.mtime) {
@@ -166,7 +176,10 @@ fn add_aliases(work: &mut Work<'_>, given: Given) -> Result<Vec<Prepared>> {
     let reason = "svc:/system/boot-archive stops the start where a file has another size than it tells";
     work.guest.modify(filestat::PATH, &[state], Some(&change), reason)?;
     if exists(work.guest, CACHE_TIME) {
-        work.remove(CACHE_TIME, "bootadm is to make its cache of the archive's files anew, which has the old table")?;
+        work.remove(
+            CACHE_TIME,
+            "bootadm is to make its cache of the archive's files anew, which has the old table",
+        )?;
     }
     Ok(archives)
 }
