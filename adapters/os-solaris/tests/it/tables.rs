@@ -146,6 +146,20 @@ fn what_cannot_be_done_is_told_with_the_reason() {
 }
 
 #[test]
+fn numbers_that_have_to_stay_do_not_hold_up_the_table() {
+    let image = image();
+    let tree = with(root(&image, &image).file("/boot/solaris/filelist.safe", "etc/rtc_config\n"), 1);
+    let (adaptation, edits) = adapt(&tree, &sata());
+    assert!(adaptation.concerns.is_empty(), "{}", told(&adaptation));
+    for path in [NARROW, WIDE] {
+        let archive = bytes(&tree, path);
+        assert_eq!(within(&archive, TABLE), format!("{ALIASES}{GIVEN}"));
+        assert!(within(&archive, "/etc/path_to_inst").contains("\"/pci@0,0\" 0 \"pci\""));
+    }
+    assert!(edits.iter().all(|edit| !edit.object.starts_with("/etc/path_to_inst")));
+}
+
+#[test]
 fn without_states_nothing_is_done() {
     let tree = with(
         find("10-1-13-ufs").root().file(TABLE, ALIASES).file("/etc/name_to_major", "ahci 1\ne1000g 2\n"),
