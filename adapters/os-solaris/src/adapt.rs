@@ -1,7 +1,7 @@
 //! What has to change for other hardware.
 
 use crate::work::Work;
-use crate::{archive, boot, files, metadevices, mounts, network, release, storage, zfs, zones};
+use crate::{boot, files, metadevices, mounts, network, release, storage, tables, zfs, zones};
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
 
@@ -19,6 +19,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
         work.note(format!("further systems were left as they are: {others}"));
     }
     let managed = check_metadevices(&mut work);
+    let given = if managed { None } else { tables::plan(&mut work) };
     let starts = boot::check(&mut work);
     // what is refused anyway is not edited by halves
     if starts
@@ -26,7 +27,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
         && let Some(place) = boot::adapt(&mut work)?
     {
         storage::adapt(&mut work, &place)?;
-        archive::adapt(&mut work)?;
+        tables::adapt(&mut work, given)?;
     }
     zfs::adapt(&mut work);
     network::adapt(&mut work)?;

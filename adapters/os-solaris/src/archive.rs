@@ -1,12 +1,8 @@
-//! Boot archives: what they are, and the one file in them that is worth changing, `path_to_inst`.
-//!
-//! The kernel reads it from there before it has a root. It is one of the files of `filelist.safe`, over which the service
-//! boot-archive does not stop the start if the root's copy is newer than the archive.
+//! Boot archives: what they are, and how files in them are replaced. The kernel reads its tables from there before it has a root.
 
-use crate::files::{exists, text};
+use crate::files::exists;
 use crate::hsfs::{self, Read};
 use crate::image::Overlay;
-use crate::instances::{self, BOOTSTRAP};
 use crate::work::Work;
 use crate::{cpio, gzip};
 use wherry_sdk::{Change, Error, ErrorKind, Patch, Result, Tree};
@@ -14,12 +10,19 @@ use wherry_ufs::{Bytes, Ufs};
 
 /// Boot archives of x86, for kernels of 32 bits and of 64.
 pub const ARCHIVES: [&str; 2] = ["/platform/i86pc/boot_archive", "/platform/i86pc/amd64/boot_archive"];
-const TABLE: &str = "/etc/path_to_inst";
-const ASIDE: &str = "/etc/path_to_inst.wherry";
-/// The file's name in the archive and in `filelist.safe`.
-const INNER: &str = "etc/path_to_inst";
-/// Bytes of the table that are read.
-const TABLE_MOST: u64 = 1 << 20;
+/// Bytes of a file within one that are read.
+const INNER_MOST: u64 = 1 << 20;
+
+/// A file within archives, and what it is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Inner<'a> {
+    /// Its path without the first slash: `etc/path_to_inst`.
+    pub path: &'a str,
+    /// What it has to be before, if that matters; packed or plain, and with whatever empty lines at the end.
+    pub old: Option<&'a str>,
+    /// The new text.
+    pub new: &'a str,
+}
 
 /// What a boot archive is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,47 +87,40 @@ impl Edit {
     }
 }
 
-/// Has the kernel number all devices anew, where every archive can be told so. Otherwise the new devices get the next numbers.
-pub fn adapt(work: &mut Work<'_>) -> Result<()> {
-    let Some(old) = text(work.guest, TABLE).filter(|_| work.root.writable) else { return Ok(()) };
-    let safe = text(work.guest, "/boot/solaris/filelist.safe").unwrap_or_default();
-    if !safe.lines().any(|line| line.trim() == INNER) {
-        return Ok(());
+/// An archive with files replaced, which is not written yet.
+pub struct Prepared {
+    path: &'static str,
+    edit: Edit,
+    change: Change,
+}
+
+/// Replaces the files in each archive of the guest, or says which of them cannot be edited and why: the kernels for 32 bits and
+/// for 64 are to find the same.
+pub fn prepare(guest: &dyn Tree, files: &[Inner<'_>]) -> Result<Vec<Prepared>> {
+    let mut prepared = Vec::new();
+    for path in ARCHIVES.into_iter().filter(|path| exists(guest, path)) {
+        let (edit, change) = edit(guest, path, files)
+            .map_err(|error| Error::new(error.kind, format!("{path} stays as it is ({})", error.message)))?;
+        prepared.push(Prepared { path, edit, change });
     }
-    let archives: Vec<&str> = ARCHIVES.into_iter().filter(|path| exists(work.guest, path)).collect();
-    let mut edits = Vec::new();
-    for path in archives {
-        match edit(work.guest, path) {
-            Ok((edit, change)) => edits.push((path, edit, change)),
-            Err(error) => {
-                work.note(format!(
-                    "{path} stays as it is ({}): new devices get the next numbers after those of the old machine",
-                    error.message
-                ));
-                return Ok(());
-            }
-        }
-    }
-    let reason = "the kernel numbers the devices of the new machine from 0";
-    for (path, edit, change) in edits.iter().filter(|(_, edit, _)| !edit.is_none()) {
+    Ok(prepared)
+}
+
+/// Writes the archives that change.
+pub fn write(work: &mut Work<'_>, prepared: &[Prepared], reason: &str) -> Result<()> {
+    for Prepared { path, edit, change } in prepared.iter().filter(|one| !one.edit.is_none()) {
         match edit {
             Edit::Patches(patches) => work.guest.modify(path, patches, Some(change), reason)?,
             Edit::Whole(bytes) => {
-                let reason = format!("{reason}: {INNER} within it says so, and it is packed anew");
-                work.guest.write(path, bytes, None, &reason)?;
+                work.guest.write(path, bytes, None, &format!("{reason}, and it is packed anew"))?;
             }
         }
-    }
-    if !instances::parse(&old).is_empty() {
-        let like = work.guest.stat(&work.guest.canonical(TABLE)?)?;
-        work.rename(TABLE, ASIDE, "it has the numbers of the old machine's devices")?;
-        work.write(TABLE, BOOTSTRAP, Some(&like), reason)?;
     }
     Ok(())
 }
 
 /// What has to be written into an archive.
-fn edit(guest: &dyn Tree, path: &str) -> Result<(Edit, Change)> {
+fn edit(guest: &dyn Tree, path: &str, files: &[Inner<'_>]) -> Result<(Edit, Change)> {
     // illumos' loader has the archive's hash checked
     if exists(guest, &format!("{path}.hash")) {
         return Err(Error::unsupported("its hash is checked"));
@@ -137,11 +133,11 @@ fn edit(guest: &dyn Tree, path: &str) -> Result<(Edit, Change)> {
         if bytes.len() == length as usize { Ok(bytes) } else { Err(short()) }
     };
     if kind(guest, path) != Some(Kind::Gzip) {
-        let (patches, change) = plain(&read, size)?;
+        let (patches, change) = plain(&read, size, files)?;
         return Ok((Edit::Patches(patches), change));
     }
     let mut bytes = gzip::unpack(&read, size)?;
-    let (patches, change) = unpacked(&bytes)?;
+    let (patches, change) = unpacked(&bytes, files)?;
     if patches.is_empty() {
         return Ok((Edit::Patches(patches), change));
     }
@@ -150,30 +146,54 @@ fn edit(guest: &dyn Tree, path: &str) -> Result<(Edit, Change)> {
     Ok((Edit::Whole(gzip::pack(&bytes, room.min(gzip::PACKED_MOST))?), change))
 }
 
-/// What has to be written into a file so that the kernel numbers devices anew; of a packed one, into its content.
+/// What has to be written into an archive so that it has these files; of a packed one, into its content.
 ///
 /// # Errors
 /// What it is cannot be edited, or it is damaged.
-pub fn replace(read: &Read<'_>, size: u64) -> Result<Vec<Patch>> {
+pub fn replace(read: &Read<'_>, size: u64, files: &[Inner<'_>]) -> Result<Vec<Patch>> {
     let packed = read(0, size.min(3))? == gzip::MAGIC;
-    let edit = if packed { unpacked(&gzip::unpack(read, size)?) } else { plain(read, size) };
+    let edit = if packed { unpacked(&gzip::unpack(read, size)?, files) } else { plain(read, size, files) };
     edit.map(|(patches, _)| patches)
 }
 
-fn plain(read: &Read<'_>, size: u64) -> Result<(Vec<Patch>, Change)> {
+fn plain(read: &Read<'_>, size: u64, files: &[Inner<'_>]) -> Result<(Vec<Patch>, Change)> {
     let at = |offset: u64, length: u64| read(offset, length.min(size.saturating_sub(offset))).ok();
-    patches(read, size, kind_of(&at).unwrap_or(Kind::Unknown))
+    let kind = kind_of(&at).unwrap_or(Kind::Unknown);
+    let (before, patches) = match kind {
+        Kind::Cpio => in_cpio(read, size, files)?,
+        Kind::Hsfs => in_hsfs(read, size, files)?,
+        Kind::Ufs => in_ufs(read, size, files)?,
+        Kind::Gzip | Kind::Unknown => {
+            return Err(Error::unsupported(format!("archives of the kind {} are not edited", kind.name())));
+        }
+    };
+    let before: Vec<String> = before.iter().map(|bytes| gzip::text(bytes, INNER_MOST)).collect();
+    Ok((patches, change(&before, files)?))
+}
+
+/// What is shown of the change, where the files were what they had to be.
+fn change(before: &[String], files: &[Inner<'_>]) -> Result<Change> {
+    let mut shown = Change { before: String::new(), after: String::new() };
+    let same = |one: &str, other: &str| one.trim_end_matches('\n') == other.trim_end_matches('\n');
+    for (before, file) in before.iter().zip(files) {
+        if file.old.is_some_and(|old| !same(before, old) && !same(before, file.new)) {
+            return Err(Error::unsupported(format!("{} in it is another than the root's", file.path)));
+        }
+        shown.before += &format!("{}:\n{before}", file.path);
+        shown.after += &format!("{}:\n{}", file.path, file.new);
+    }
+    Ok(shown)
 }
 
 /// What has to be written into one that was unpacked.
-fn unpacked(bytes: &[u8]) -> Result<(Vec<Patch>, Change)> {
+fn unpacked(bytes: &[u8], files: &[Inner<'_>]) -> Result<(Vec<Patch>, Change)> {
     let read = |offset: u64, length: u64| {
         let start = usize::try_from(offset).ok();
         let end = start.and_then(|start| start.checked_add(usize::try_from(length).ok()?));
         let part = start.zip(end).and_then(|(start, end)| bytes.get(start..end));
         part.map(<[u8]>::to_vec).ok_or_else(|| Error::corrupt(offset, "the image ends early"))
     };
-    plain(&read, bytes.len() as u64)
+    plain(&read, bytes.len() as u64, files)
 }
 
 fn apply(bytes: &mut Vec<u8>, patches: Vec<Patch>) -> Result<()> {
@@ -187,44 +207,53 @@ fn apply(bytes: &mut Vec<u8>, patches: Vec<Patch>) -> Result<()> {
     Ok(())
 }
 
-/// What has to be written into an image.
-fn patches(read: &Read<'_>, size: u64, kind: Kind) -> Result<(Vec<Patch>, Change)> {
-    let content = BOOTSTRAP.as_bytes();
-    let (before, patches) = match kind {
-        Kind::Cpio => cpio::replace(read, size, INNER, content, TABLE_MOST)?,
-        Kind::Hsfs => {
-            let image = hsfs::Image::open(read, size)?;
-            (image.content(INNER, TABLE_MOST)?.unwrap_or_default(), image.replace(INNER, content)?)
-        }
-        Kind::Ufs => ufs(read, size, content)?,
-        Kind::Gzip | Kind::Unknown => {
-            return Err(Error::unsupported(format!("archives of the kind {} are not edited", kind.name())));
-        }
-    };
-    let before = format!("{INNER}:\n{}", gzip::text(&before, TABLE_MOST));
-    Ok((patches, Change { before, after: format!("{INNER}:\n{BOOTSTRAP}") }))
+/// The files as they are, and what has to be written.
+type Replaced = (Vec<Vec<u8>>, Vec<Patch>);
+
+fn in_cpio(read: &Read<'_>, size: u64, files: &[Inner<'_>]) -> Result<Replaced> {
+    let (mut before, mut patches) = Replaced::default();
+    for file in files {
+        let (old, new) = cpio::replace(read, size, file.path, file.new.as_bytes(), INNER_MOST)?;
+        before.push(old);
+        patches.extend(new);
+    }
+    Ok((before, patches))
 }
 
-/// Replaces the table in a UFS file system. It is read plain where the others are packed one by one (`cf_check_compressed`).
-fn ufs(read: &Read<'_>, size: u64, content: &[u8]) -> Result<(Vec<u8>, Vec<Patch>)> {
+fn in_hsfs(read: &Read<'_>, size: u64, files: &[Inner<'_>]) -> Result<Replaced> {
+    let (mut before, mut patches) = Replaced::default();
+    let mut image = hsfs::Image::open(read, size)?;
+    for file in files {
+        before.push(image.content(file.path, INNER_MOST)?.unwrap_or_default());
+        patches.extend(image.replace(file.path, file.new.as_bytes())?);
+    }
+    Ok((before, patches))
+}
+
+/// They are read plain where others are packed one by one (`cf_check_compressed`).
+fn in_ufs(read: &Read<'_>, size: u64, files: &[Inner<'_>]) -> Result<Replaced> {
     let overlay = Overlay::new(read, size);
     let mut fs = Ufs::mount(Box::new(&overlay), true)?;
-    let path = format!("/{INNER}");
-    let meta = fs.stat(&path).map_err(|error| match error.kind {
-        ErrorKind::NotFound => Error::unsupported(format!("{INNER} is not in the archive")),
-        _ => error,
-    })?;
-    if meta.size > TABLE_MOST {
-        return Err(Error::unsupported(format!("{INNER} has {} bytes in the archive, too many", meta.size)));
+    let mut before = Vec::new();
+    for file in files {
+        let path = format!("/{}", file.path);
+        let meta = fs.stat(&path).map_err(|error| match error.kind {
+            ErrorKind::NotFound => Error::unsupported(format!("{} is not in the archive", file.path)),
+            _ => error,
+        })?;
+        if meta.size > INNER_MOST {
+            let message = format!("{} has {} bytes in the archive, too many", file.path, meta.size);
+            return Err(Error::unsupported(message));
+        }
+        let old = fs.read(&path, 0, INNER_MOST as u32)?;
+        if old != file.new.as_bytes() {
+            // the time stays, so that a plan and what it plans are the same
+            fs = fs.at(meta.mtime);
+            fs.write(&path, &Bytes(file.new.as_bytes().to_vec()), None)?;
+            fs.sync()?;
+        }
+        before.push(old);
     }
-    let before = fs.read(&path, 0, TABLE_MOST as u32)?;
-    if before == content {
-        return Ok((before, Vec::new()));
-    }
-    // the time stays, so that a plan and what it plans are the same
-    let mut fs = fs.at(meta.mtime);
-    fs.write(&path, &Bytes(content.to_vec()), None)?;
-    fs.sync()?;
     drop(fs);
     Ok((before, overlay.patches()?))
 }

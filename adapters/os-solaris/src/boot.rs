@@ -68,10 +68,8 @@ fn driver(work: &mut Work<'_>) -> bool {
                 matches!(devices::disk_driver(work.guest, &work.aliases, bus), Driver::Found(_))
             });
             let usable: Vec<&str> = usable.copied().collect();
-            let remedy = if let Some(command) = devices::claim(work.guest, &work.aliases, &bus) {
-                format!(
-                    "its driver is there, and /etc/driver_aliases lacks the device: in the guest before the move, {command}; bootadm update-archive"
-                )
+            let remedy = if let Some(claim) = work.claim(&bus) {
+                format!("{claim}; bootadm update-archive")
             } else if usable.is_empty() {
                 "check that /etc/driver_aliases and /kernel/drv are complete".to_owned()
             } else {

@@ -36,28 +36,49 @@ const CARDS: &[(&str, Names)] = &[
     ("tulip", &[&["pci1011,9"]]),
 ];
 
-/// Drivers that have driven these devices ever since they were made, and the name by which driver_aliases gives them the device.
-const MAKERS: &[(&str, &str, &str)] = &[
-    ("ide", "pci-ide", "pciclass,0101"),
-    ("ahci", "ahci", "pciclass,010601"),
-    ("lsi-scsi", "mpt", "pci1000,30"),
-    ("nvme", "nvme", "pciexclass,010802"),
-    ("virtio-blk", "vioblk", "pci1af4,1001"),
-    ("virtio-scsi", "vioscsi", "pci1af4,1004"),
-    ("e1000", "e1000g", "pci8086,100e"),
-    ("virtio-net", "vioif", "pci1af4,1000"),
-    ("rtl8139", "rtls", "pci10ec,8139"),
-    ("pcnet", "pcn", "pci1022,2000"),
-    ("tulip", "dnet", "pci1011,9"),
+/// Drivers that have driven these devices ever since they were made, and the names by which driver_aliases gives them the device.
+const MAKERS: &[(&str, &str, &[&str])] = &[
+    ("ide", "pci-ide", &["pciclass,0101"]),
+    ("ahci", "ahci", &["pciclass,010601"]),
+    ("lsi-scsi", "mpt", &["pci1000,30"]),
+    ("nvme", "nvme", &["pciexclass,010802"]),
+    ("virtio-blk", "vioblk", &["pci1af4,1001"]),
+    ("virtio-scsi", "vioscsi", &["pci1af4,1004"]),
+    ("e1000", "e1000g", &["pci8086,100e", "pci8086,100f"]),
+    ("virtio-net", "vioif", &["pci1af4,1000"]),
+    ("rtl8139", "rtls", &["pci10ec,8139"]),
+    ("pcnet", "pcn", &["pci1022,2000"]),
+    ("tulip", "dnet", &["pci1011,9"]),
 ];
 
-/// The command that gives a device to its driver, where the driver's module is there and the table lacks the device. It is for
-/// the guest to run: the table is one of the files that svc:/system/boot-archive compares with the archive, and it stops
-/// the start where they differ, as they would after an edit from outside.
-pub fn claim(guest: &dyn Tree, aliases: &Aliases, device: &str) -> Option<String> {
-    let (_, driver, alias) = MAKERS.iter().find(|(name, ..)| *name == device)?;
-    let lacks = aliases.driver(&[alias]).is_none() && has_module(guest, driver);
-    lacks.then(|| format!("update_drv -a -i '\"{alias}\"' {driver}"))
+/// A device that its driver could be given: the module is there, and the table lacks the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The driver.
+    pub driver: &'static str,
+    /// Names of the device that the table lacks.
+    pub aliases: Vec<&'static str>,
+}
+
+impl Claim {
+    /// The guest's own command for it.
+    pub fn command(&self) -> String {
+        let aliases: Vec<String> = self.aliases.iter().map(|alias| format!("\"{alias}\"")).collect();
+        format!("update_drv -a -i '{}' {}", aliases.join(" "), self.driver)
+    }
+
+    /// What that command writes into the table.
+    pub fn lines(&self) -> String {
+        self.aliases.iter().map(|alias| format!("{} \"{alias}\"\n", self.driver)).collect()
+    }
+}
+
+/// What the device's driver could be given; none if that would not help.
+pub fn claim(guest: &dyn Tree, aliases: &Aliases, device: &str) -> Option<Claim> {
+    let (_, driver, names) = MAKERS.iter().find(|(name, ..)| *name == device)?;
+    let lacking = names.iter().copied().filter(|alias| aliases.driver(&[alias]).is_none());
+    let claim = Claim { driver, aliases: lacking.collect() };
+    (!claim.aliases.is_empty() && has_module(guest, driver)).then_some(claim)
 }
 
 /// The guest's driver for a device, and whether the table knows the device at all.

@@ -28,6 +28,8 @@ pub type Read<'a> = dyn Fn(u64, u64) -> Result<Vec<u8>> + 'a;
 pub struct Image<'a> {
     read: &'a Read<'a>,
     size: u64,
+    /// Where it ends once what has been put at its end is written.
+    end: u64,
     trees: Vec<Tree>,
 }
 
@@ -98,7 +100,7 @@ impl<'a> Image<'a> {
         if trees.iter().all(|tree| tree.joliet) {
             return Err(corrupt(DESCRIPTORS, "this is no image of ISO 9660"));
         }
-        Ok(Self { read, size, trees })
+        Ok(Self { read, size, end: size, trees })
     }
 
     /// The content of a file, of at most `most` bytes. Paths are like `etc/path_to_inst`.
@@ -112,8 +114,9 @@ impl<'a> Image<'a> {
         self.bytes(record.extent).map(Some)
     }
 
-    /// What has to be written so that the file has this content; nothing where it has.
-    pub fn replace(&self, path: &str, content: &[u8]) -> Result<Vec<Patch>> {
+    /// What has to be written so that the file has this content; nothing where it has. Several files may be replaced one after
+    /// the other, and what has to be written for them be written in the same order.
+    pub fn replace(&mut self, path: &str, content: &[u8]) -> Result<Vec<Patch>> {
         let mut records = Vec::new();
         for tree in &self.trees {
             match self.find(tree, path)? {
@@ -152,18 +155,19 @@ impl<'a> Image<'a> {
     }
 
     /// Puts content at the end of the image; where it begins.
-    fn append(&self, content: &[u8], patches: &mut Vec<Patch>) -> Result<u64> {
-        let start = self.size.div_ceil(SECTOR) * SECTOR;
+    fn append(&mut self, content: &[u8], patches: &mut Vec<Patch>) -> Result<u64> {
+        let start = self.end.div_ceil(SECTOR) * SECTOR;
         let end = start + (content.len() as u64).div_ceil(SECTOR) * SECTOR;
-        let mut bytes = vec![0; (start - self.size) as usize];
+        let mut bytes = vec![0; (start - self.end) as usize];
         bytes.extend_from_slice(content);
-        bytes.resize((end - self.size) as usize, 0);
+        bytes.resize((end - self.end) as usize, 0);
         let blocks = u32::try_from(end / SECTOR)
             .map_err(|_| Error::unsupported("the image has more than 2^32 blocks"))?;
-        patches.push(Patch { offset: self.size, bytes });
+        patches.push(Patch { offset: self.end, bytes });
         for tree in &self.trees {
             patches.push(Patch { offset: tree.at + 80, bytes: both(blocks).to_vec() });
         }
+        self.end = end;
         Ok(start)
     }
 

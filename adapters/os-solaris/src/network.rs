@@ -99,12 +99,9 @@ pub fn adapt(work: &mut Work<'_>) -> Result<()> {
                     matches!(devices::card_driver(work.guest, &work.aliases, model), Driver::Found(_))
                 })
                 .collect();
-            let claim = devices::claim(work.guest, &work.aliases, &model);
+            let claim = work.claim(&model);
             let remedy = match usable.join(", ") {
-                _ if claim.is_some() => format!(
-                    "its driver is there, and /etc/driver_aliases lacks the device: in the guest before the move, {}",
-                    claim.unwrap_or_default()
-                ),
+                _ if claim.is_some() => claim.unwrap_or_default(),
                 none if none.is_empty() => "the machine starts without a network".to_owned(),
                 usable => format!("choose one of the cards that it has drivers for: {usable}"),
             };

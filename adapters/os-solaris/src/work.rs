@@ -2,6 +2,7 @@
 //! here: where the root refuses them they become commands for people.
 
 use crate::aliases::Aliases;
+use crate::devices;
 use crate::files::{exists, text};
 use crate::mounts::Root;
 use crate::release::{self, Release};
@@ -20,8 +21,10 @@ pub struct Work<'a> {
     pub root: Root,
     /// What it is.
     pub release: Release,
-    /// What it can drive.
+    /// What it can drive, once the table has what is going to be added to it.
     pub aliases: Aliases,
+    /// Why the table is not added to from outside, where that would help.
+    pub refused: Option<String>,
     /// Concerns and notes so far.
     pub result: Adaptation,
     /// What has to be done by hand, as a script for a root that is mounted at `/a`.
@@ -34,7 +37,17 @@ impl<'a> Work<'a> {
         let release = release::release(guest).unwrap_or_default();
         let aliases = Aliases::read(guest);
         let result = Adaptation { concerns: Vec::new(), notes: Vec::new() };
-        Self { guest, profile, options, root, release, aliases, result, commands: Vec::new() }
+        Self { guest, profile, options, root, release, aliases, refused: None, result, commands: Vec::new() }
+    }
+
+    /// Where the driver of a device is there and the table lacks the device: what is to be done about it in the guest.
+    pub fn claim(&self, device: &str) -> Option<String> {
+        let command = devices::claim(self.guest, &self.aliases, device)?.command();
+        let why = self.refused.as_ref().map(|why| format!(" (not done from outside: {why})"));
+        Some(format!(
+            "its driver is there, and /etc/driver_aliases lacks the device{}: in the guest before the move, {command}",
+            why.unwrap_or_default()
+        ))
     }
 
     /// Adds a concern, once.

@@ -1,8 +1,19 @@
 //! Drives the adapter over a guest whose every file holds the same bytes.
 
 use os_solaris::Solaris;
+use os_solaris::archive::Inner;
 use wherry_sdk::testing::{MemoryTree, MemoryVolume};
 use wherry_sdk::{DeviceProfile, SourceOs, fact};
+
+/// Files within archives, one that becomes shorter and one that becomes longer.
+pub const INNER: [Inner<'static>; 2] = [
+    Inner { path: "etc/path_to_inst", old: None, new: "#path_to_inst_bootstrap_1\n" },
+    Inner { path: "etc/driver_aliases", old: None, new: LONG },
+];
+const LONG: &str = match std::str::from_utf8(&[b'x'; 5000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
 
 /// Files that are parsed.
 const FILES: &[&str] = &[
@@ -22,6 +33,7 @@ const FILES: &[&str] = &[
     "/etc/inet/ndpd.conf",
     "/boot/grub/menu.lst",
     "/boot/solaris/bootenv.rc",
+    "/boot/solaris/filestat.ramdisk",
     "/platform/i86pc/boot_archive",
 ];
 
@@ -35,7 +47,8 @@ pub fn exercise(bytes: &[u8]) {
         let part = at.checked_add(length as usize).and_then(|end| bytes.get(at..end)).map(<[u8]>::to_vec);
         part.ok_or_else(|| wherry_sdk::Error::corrupt(offset, "beyond the end"))
     };
-    drop(os_solaris::archive::replace(&read, bytes.len() as u64));
+    drop(os_solaris::filestat::find(bytes, "etc/driver_aliases"));
+    drop(os_solaris::archive::replace(&read, bytes.len() as u64, &INNER));
     let facts = [("fs.kind", "ufs"), ("disk.index", "0"), ("partition.number", "0")];
     let mut root = MemoryVolume::new("vtoc:0", &facts)
         .file("/etc/release", "Oracle Solaris 10 1/13 s10x_u11wos_24a X86\n")

@@ -130,7 +130,8 @@ fn every_guest_on_every_machine() {
     let ufs = crate::ufs::image();
     let pair = (&ufs, crate::ufs::gzip(&["-c"], &ufs));
     let on_ufs = ("10-1-13-archives", story(&|| with(crate::ufs::root(pair.0, &pair.1), 1)));
-    for (name, text) in plain.chain([mirrored, packed, on_ufs]) {
+    let given = ("10-1-13-aliases", story(&|| with(crate::tables::root(pair.0, &pair.1), 1)));
+    for (name, text) in plain.chain([mirrored, packed, on_ufs, given]) {
         let path = folder.join(format!("{name}.txt"));
         if std::env::var("WHERRY_GOLDEN").as_deref() == Ok("write") {
             fs::create_dir_all(&folder).unwrap();

@@ -1,6 +1,10 @@
 //! Files as no Solaris has them: the adapter never fails over them, and the second time changes nothing.
 
 use crate::exercise::exercise;
+use crate::golden::adapt;
+use crate::guests::with;
+use crate::tables::{root, sata, states};
+use os_solaris::filestat;
 use wherry_sdk::testing::Random;
 
 const CASES: u64 = 120;
@@ -130,5 +134,36 @@ fn nasty_files() {
     }
     for bytes in [&b"\xff\xfe\xfd"[..], &[0x80; 4096], &[b'\n'; 100_000]] {
         exercise(bytes);
+    }
+}
+
+#[test]
+fn damaged_states_of_the_archive() {
+    let image = crate::ufs::image();
+    let good = states(crate::ufs::ALIASES.len());
+    let try_one = |bytes: &[u8]| {
+        exercise(bytes);
+        // as it was, or as it would be if the table were changed: nothing in between
+        let tree = with(root(&image, &image).file(filestat::PATH, bytes), 1);
+        let (_, edits) = adapt(&tree, &sata());
+        let told = edits.iter().filter(|edit| edit.object == filestat::PATH).count();
+        let given = edits.iter().filter(|edit| edit.object == "/etc/driver_aliases.wherry").count();
+        assert!((told, given) == (0, 0) || (told, given) == (1, 2), "{edits:?}");
+    };
+    for length in 0..good.len() {
+        try_one(&good[..length]);
+    }
+    for seed in 0..300 {
+        let mut bytes = good.clone();
+        wherry_sdk::testing::damage(&mut bytes, 0, good.len(), seed);
+        try_one(&bytes);
+    }
+    // every word as nothing, as much, and as all there can be
+    for at in (0..good.len()).step_by(4) {
+        for word in [0_u32, 0x7fff_ffff, u32::MAX] {
+            let mut bytes = good.clone();
+            bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
+            try_one(&bytes);
+        }
     }
 }

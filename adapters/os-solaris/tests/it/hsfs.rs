@@ -10,12 +10,17 @@ const OLD: &str = "\"/pci@0,0\" 0 \"pci\"\n";
 
 /// An image by a tool, of a tree as a boot archive has it.
 pub fn image(tool: &str, options: &[&str]) -> Vec<u8> {
+    image_with(tool, options, "pci-ide \"pciclass,0101\"\n")
+}
+
+/// See [`image`], with this table of drivers.
+pub fn image_with(tool: &str, options: &[&str], aliases: &str) -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     let tree = folder.path().join("tree");
     for (path, content) in [
         ("etc/path_to_inst", OLD),
         ("etc/name_to_major", "rootnex 0\n"),
-        ("etc/driver_aliases", "pci-ide \"pciclass,0101\"\n"),
+        ("etc/driver_aliases", aliases),
         ("boot/solaris/bootenv.rc", "setprop bootpath '/x:a'\n"),
         ("platform/i86pc/kernel/amd64/unix", "ELF"),
     ] {
@@ -41,7 +46,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("xorrisofs", &["-quiet", "-R", "-J"]),
 ];
 
-fn isoinfo(image: &Path, tree: &str, path: &str) -> String {
+/// What a file in an image says.
+pub fn isoinfo(image: &Path, tree: &str, path: &str) -> String {
     let mut command = Command::new("isoinfo");
     command.arg("-i").arg(image).args(["-x", path]);
     if !tree.is_empty() {
@@ -83,6 +89,34 @@ fn files_are_replaced_in_place_and_at_the_end() {
         for content in ["#path_to_inst_bootstrap_1\n", OLD, &"x".repeat(2048), &"y".repeat(9000)] {
             check(&image, options, content);
         }
+    }
+}
+
+#[test]
+fn two_files_are_put_at_the_end_one_after_the_other() {
+    let (first, second) = ("x".repeat(5000), "y".repeat(9000));
+    for (tool, options) in [TOOLS[0], TOOLS[3]] {
+        let mut old = image(tool, options);
+        // an end that is not a sector's
+        old.extend(b"end");
+        let read = |offset: u64, length: u64| {
+            let part = old.get(offset as usize..(offset + length) as usize).map(<[u8]>::to_vec);
+            part.ok_or_else(|| wherry_sdk::Error::corrupt(offset, "beyond the end"))
+        };
+        let mut editor = os_solaris::hsfs::Image::open(&read, old.len() as u64).unwrap();
+        let mut patches = editor.replace("etc/path_to_inst", first.as_bytes()).unwrap();
+        patches.extend(editor.replace("etc/driver_aliases", second.as_bytes()).unwrap());
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("image");
+        let new = patched(&old, &patches);
+        fs::write(&path, &new).unwrap();
+        for names in ["-R", "-J"] {
+            assert!(isoinfo(&path, names, "/etc/path_to_inst") == first);
+            assert!(isoinfo(&path, names, "/etc/driver_aliases") == second);
+            assert_eq!(isoinfo(&path, names, "/etc/name_to_major"), "rootnex 0\n");
+        }
+        let blocks = u32::from_le_bytes(new[0x8050..0x8054].try_into().unwrap());
+        assert_eq!(u64::from(blocks) * 2048, new.len() as u64);
     }
 }
 

@@ -4,6 +4,7 @@
 mod archive;
 mod cpio;
 mod exercise;
+mod filestat;
 mod golden;
 mod guests;
 mod hostile;
@@ -18,4 +19,5 @@ mod probe;
 #[path = "../../../fs-ufs/tests/it/raw.rs"]
 #[allow(dead_code, reason = "some of it is for fs-ufs alone")]
 mod raw;
+mod tables;
 mod ufs;

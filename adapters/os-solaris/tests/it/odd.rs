@@ -134,7 +134,10 @@ fn a_driver_without_its_alias_is_told_the_command() {
     let (adaptation, _) = adapt(&with(root(), 1), &profile("ahci", "e1000", "q35"));
     let told = told(&adaptation);
     assert!(told.contains("before the move, update_drv -a -i '\"pciclass,010601\"' ahci; bootadm"), "{told}");
-    assert!(told.contains("before the move, update_drv -a -i '\"pci8086,100e\"' e1000g"), "{told}");
+    assert!(
+        told.contains("before the move, update_drv -a -i '\"pci8086,100e\" \"pci8086,100f\"' e1000g"),
+        "{told}"
+    );
     // a module that is not there cannot be given anything
     let (adaptation, _) = adapt(&with(root(), 1), &profile("virtio-blk", "virtio-net", "q35"));
     assert!(!crate::golden::told(&adaptation).contains("update_drv"));

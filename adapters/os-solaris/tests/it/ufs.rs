@@ -15,12 +15,15 @@ use wherry_sdk::{DeviceProfile, Tree};
 const SMALL: Flavour = flavour("boot", "le", "version=1,bsize=8192,fsize=1024", 4);
 const TABLE: &str = "#\n#\tCaution! This file contains critical kernel state\n#\n\"/pci@0,0\" 0 \"pci\"\n\"/pci@0,0/pci15ad,750@1\" 0 \"e1000g\"\n";
 const NEW: &str = "#path_to_inst_bootstrap_1\n";
+/// The table of drivers in the archives.
+pub const ALIASES: &str = "bge \"pci14e4,1659\"\npci-ide \"pciclass,0101\"\n";
 const MOST: u64 = 1 << 30;
 
 fn populate(root: &Path) {
     fs::create_dir_all(root.join("etc/devices")).unwrap();
     fs::create_dir_all(root.join("boot/solaris")).unwrap();
     fs::write(root.join("etc/path_to_inst"), TABLE).unwrap();
+    fs::write(root.join("etc/driver_aliases"), ALIASES).unwrap();
     fs::write(root.join("etc/name_to_major"), "rootnex 0\n").unwrap();
     fs::write(root.join("boot/solaris/bootenv.rc"), "setprop console 'text'\n").unwrap();
     fs::write(root.join("unix"), wherry_sdk::testing::noise(5, 200_001)).unwrap();
@@ -30,13 +33,18 @@ fn populate(root: &Path) {
 fn populate_packed(root: &Path) {
     populate(root);
     let table = root.join("etc/path_to_inst");
-    let packed = gzip(&["-c"], TABLE.as_bytes());
-    fs::write(table, packed).unwrap();
+    fs::write(table, gzip(&["-c"], TABLE.as_bytes())).unwrap();
+    fs::write(root.join("etc/driver_aliases"), gzip(&["-c"], ALIASES.as_bytes())).unwrap();
 }
 
 /// Solaris' UFS with a boot archive's files.
 pub fn image() -> Vec<u8> {
     fs::read(make(&SMALL, populate).path).unwrap()
+}
+
+/// See [`image`], each file packed by itself.
+pub fn image_packed() -> Vec<u8> {
+    fs::read(make(&SMALL, populate_packed).path).unwrap()
 }
 
 /// What gzip makes of bytes.
@@ -101,7 +109,7 @@ fn plain_archives() {
 
 #[test]
 fn files_that_are_packed_one_by_one() {
-    let old = fs::read(make(&SMALL, populate_packed).path).unwrap();
+    let old = image_packed();
     let tree = with(root(&old, &image()), 1);
     let (_, edits) = adapt(&tree, &kvm());
     let shown = edits.iter().find(|edit| edit.object == NARROW).unwrap();
@@ -166,7 +174,8 @@ fn damaged_archives() {
             let part = at.checked_add(length as usize).and_then(|end| bytes.get(at..end));
             part.map(<[u8]>::to_vec).ok_or_else(|| wherry_sdk::Error::corrupt(offset, "beyond the end"))
         };
-        if let Ok(patches) = os_solaris::archive::replace(&read, bytes.len() as u64) {
+        if let Ok(patches) = os_solaris::archive::replace(&read, bytes.len() as u64, &crate::exercise::INNER)
+        {
             // those of a packed one are for its content
             let packed = bytes.starts_with(&os_solaris::gzip::MAGIC);
             assert!(packed || patches.iter().all(|patch| patch.offset <= bytes.len() as u64));
