@@ -1,7 +1,8 @@
 //! How long it takes to inspect and to plan each kind of source disk, with everything in the caches.
 
-use crate::image::{self, KINDS, Kind};
-use crate::{quiet, root, wherry};
+use crate::firmware::Firmware;
+use crate::image::{self, KINDS, Kind, Layout};
+use crate::{luks, quiet, root, wherry};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -23,10 +24,19 @@ pub fn bench() -> Result<()> {
 }
 
 fn median(kind: &Kind, verb: &[&str], more: &[&str]) -> Result<f64> {
+    let folder = root().join(".work/bench-families");
+    std::fs::create_dir_all(&folder)?;
     let mut seconds = Vec::new();
     for round in 0..=ROUNDS {
         let mut command = wherry();
         command.args(verb).arg(format!("raw:{}", kind.path().display())).args(more);
+        if kind.layout == Layout::Luks {
+            command.args(["--key", &luks::lent(&folder)?]);
+        }
+        // it has no loader of its own
+        if kind.layout == Layout::Pygrub && verb.contains(&"plan") {
+            Firmware::Bios.ask(&mut command);
+        }
         let start = Instant::now();
         quiet(&mut command)?;
         if round > 0 {

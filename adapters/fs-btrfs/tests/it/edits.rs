@@ -1,6 +1,6 @@
 //! Random changes against a model, in a volume and in a subvolume that snapshots share; then what btrfs and Linux say.
 
-use crate::images::{FLAVOURS, Flavour, Image, check, find, make};
+use crate::images::{Flavour, Image, check, find, flavours, make};
 use crate::reading::compared;
 use fs_btrfs::Driver;
 use std::path::Path;
@@ -203,7 +203,7 @@ fn change_by_kernel(root: &Path, model: &Files) {
 
 #[test]
 fn random_edits() {
-    for (seed, flavour) in (1..).zip(FLAVOURS) {
+    for (seed, flavour) in (1..).zip(flavours()) {
         let Some(mut bench) = Bench::new(flavour, FLAT, "", seed) else { return };
         for round in 0..3 {
             (0..60).for_each(|_| bench.step());
@@ -219,7 +219,7 @@ fn snapshots_stay_as_they_are() {
         "btrfs -q subvolume create @\ncd @\n{FLAT}\ncd ..\nbtrfs -q subvolume snapshot @ one\n\
          echo more > @/etc/more\nbtrfs -q subvolume snapshot -r @ two\n"
     );
-    for (seed, flavour) in (100..).zip(FLAVOURS) {
+    for (seed, flavour) in (100..).zip(flavours()) {
         let Some(mut bench) = Bench::new(flavour, &script, "/@", seed) else { return };
         let snapshots = |fs: &mut Inside| {
             let mut files = Files::new();
@@ -244,7 +244,7 @@ fn snapshots_stay_as_they_are() {
 fn single_changes() {
     let few = |flavour: &Flavour| ["default", "small-nodes", "old"].contains(&flavour.name);
     for seed in 0..sequences().unwrap_or(1) {
-        let all = (1..).zip(FLAVOURS);
+        let all = (1..).zip(flavours());
         for (index, flavour) in all.filter(|(_, flavour)| sequences().is_some() || few(flavour)) {
             let Some(mut bench) = Bench::new(flavour, FLAT, "", 1000 * index + seed) else { return };
             let path = bench.image.beside("step");

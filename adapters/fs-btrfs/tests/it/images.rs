@@ -20,8 +20,8 @@ const fn flavour(name: &'static str, arguments: &'static [&'static str], options
     Flavour { name, arguments, options }
 }
 
-/// Every layout that matters.
-pub const FLAVOURS: &[Flavour] = &[
+/// Layouts; the last one is made by newer programs than Debian 12 has.
+const FLAVOURS: &[Flavour] = &[
     flavour("default", &[], "rw"),
     flavour("zlib", &["--csum", "xxhash"], "compress-force=zlib"),
     flavour("lzo", &["--csum", "sha256"], "compress-force=lzo"),
@@ -31,11 +31,28 @@ pub const FLAVOURS: &[Flavour] = &[
     flavour("mixed", &["-M"], "rw"),
     flavour("old", &["-O", "^no-holes", "-R", "^free-space-tree"], "space_cache=v1"),
     flavour("no-sums", &[], "nodatasum"),
+    flavour("block-group-tree", &["-O", "block-group-tree"], "rw"),
 ];
+
+/// Where newer programs of btrfs were unpacked, if they were.
+fn newer() -> Option<PathBuf> {
+    std::env::var_os("WHERRY_BTRFS_PROGS").map(PathBuf::from)
+}
+
+/// A program of btrfs: `sbin/mkfs.btrfs`, `bin/btrfs`.
+pub fn program(path: &str) -> Command {
+    Command::new(newer().unwrap_or_else(|| "/".into()).join(path))
+}
+
+/// Every layout that matters and that can be made here.
+pub fn flavours() -> &'static [Flavour] {
+    let (_, usual) = FLAVOURS.split_last().unwrap();
+    if newer().is_some() { FLAVOURS } else { usual }
+}
 
 /// The flavour of that name.
 pub fn find(name: &str) -> &'static Flavour {
-    FLAVOURS.iter().find(|flavour| flavour.name == name).unwrap()
+    flavours().iter().find(|flavour| flavour.name == name).unwrap()
 }
 
 /// An image in a directory of its own.
@@ -61,7 +78,7 @@ pub fn make_sized(flavour: &Flavour, size: u64, script: &str) -> Option<Image> {
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = directory.path().join("image");
     fs::File::create(&path).unwrap().set_len(size).unwrap();
-    let mut mkfs = Command::new("/sbin/mkfs.btrfs");
+    let mut mkfs = program("sbin/mkfs.btrfs");
     mkfs.args(["-q", "-L", "a label"]);
     run(mkfs.args(flavour.arguments).arg(&path));
     let mounted = Mount::by_kernel("btrfs", &path, flavour.options)?;
@@ -76,7 +93,7 @@ pub fn make_sized(flavour: &Flavour, size: u64, script: &str) -> Option<Image> {
 
 /// `btrfs check` must find nothing, neither in trees nor in content.
 pub fn check(image: &Path) {
-    let mut check = Command::new("/bin/btrfs");
+    let mut check = program("bin/btrfs");
     let said = run(check.args(["check", "--check-data-csum"]).arg(image));
     assert!(!said.contains("ERROR") && said.contains("no error found"), "{said}");
 }

@@ -1,6 +1,6 @@
 //! Logs that Linux left, replayed by the adapter and by Linux: what both come to is the same.
 
-use crate::images::{FLAVOURS, Image, check, find, make};
+use crate::images::{Image, check, find, flavours, make, program};
 use crate::reading::compared;
 use fs_btrfs::Driver;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn writable(path: &Path) -> (FileBlob, Driver) {
 
 fn by_linux(path: &Path) -> BTreeMap<String, Node> {
     // Linux remembers devices, and refuses an older copy on another loop device
-    run(Command::new("/bin/btrfs").args(["device", "scan", "--forget"]));
+    run(program("bin/btrfs").args(["device", "scan", "--forget"]));
     let mounted = Mount::by_kernel("btrfs", path, "rw,subvolid=5").unwrap();
     let mut there = compared(from_directory(&mounted.path));
     for (path, node) in &mut there {
@@ -111,7 +111,7 @@ fn what_was_taken_away() {
     copy(&lost, &ours);
     device.apply(&ours).unwrap();
     verify(&image, &lost, "taken away");
-    run(Command::new("/bin/btrfs").args(["device", "scan", "--forget"]));
+    run(program("bin/btrfs").args(["device", "scan", "--forget"]));
     let mounted = Mount::by_kernel("btrfs", &ours, "rw,subvolid=5").unwrap();
     // two sectors, in pieces of 512 bytes
     assert_eq!(fs::metadata(mounted.path.join("var/cut")).unwrap().blocks(), 16);
@@ -208,7 +208,7 @@ impl Work {
 
 /// Logs of programs that change all kinds of things, from one device each time it loses its power.
 fn random_logs(layout: usize, seed: u64, copies: u64) -> u64 {
-    let flavour = &FLAVOURS[layout];
+    let flavour = &flavours()[layout];
     let Some(image) = make(flavour, BEFORE) else { return 0 };
     let options = format!("{},commit=300", flavour.options);
     let mounted = Mount::by_kernel("btrfs", &image.path, &options).unwrap();
@@ -242,7 +242,7 @@ fn random_logs(layout: usize, seed: u64, copies: u64) -> u64 {
 #[test]
 fn logs_of_busy_machines() {
     let mut replayed = 0;
-    for layout in 0..FLAVOURS.len() {
+    for layout in 0..flavours().len() {
         for round in 0..sequences().unwrap_or(1) {
             replayed += random_logs(layout, layout as u64 + 100 * round, 5);
         }

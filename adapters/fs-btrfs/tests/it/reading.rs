@@ -1,6 +1,6 @@
 //! What Linux put into a volume is read from it.
 
-use crate::images::{FILL, FLAVOURS, find, make};
+use crate::images::{FILL, find, flavours, make, program};
 use fs_btrfs::Driver;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -21,7 +21,7 @@ pub fn compared(mut files: Files) -> BTreeMap<String, Node> {
 
 #[test]
 fn what_linux_put_there() {
-    for flavour in FLAVOURS {
+    for flavour in flavours() {
         let Some(image) = make(flavour, FILL) else { return };
         let name = flavour.name;
         let device = FileBlob::open(&image.path).unwrap();
@@ -52,7 +52,7 @@ fn what_linux_put_there() {
 /// A copy of the used ranges, with noise everywhere else, is a good file system with the same files.
 #[test]
 fn a_copy_of_what_is_used() {
-    for flavour in FLAVOURS {
+    for flavour in flavours() {
         let Some(image) = make(flavour, FILL) else { return };
         let device = FileBlob::open(&image.path).unwrap();
         let mut fs = Driver::mount(Box::new(device), false).unwrap();
@@ -118,8 +118,7 @@ fn sums_are_compared() {
 #[test]
 fn a_damaged_block_is_read_from_its_copy() {
     let Some(image) = make(find("default"), FILL) else { return };
-    let told =
-        run(Command::new("/bin/btrfs").args(["inspect-internal", "dump-tree", "-t", "5"]).arg(&image.path));
+    let told = run(program("bin/btrfs").args(["inspect-internal", "dump-tree", "-t", "5"]).arg(&image.path));
     let root = told.lines().find_map(|line| line.strip_prefix("node ")).unwrap();
     let address = root.split(' ').next().unwrap();
     let mut map = Command::new("btrfs-map-logical");

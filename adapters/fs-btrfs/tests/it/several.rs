@@ -1,6 +1,7 @@
 //! File systems on several devices, one behind the other: read and changed as Linux and `btrfs check` see them.
 
 use crate::images::FILL;
+use crate::images::program;
 use crate::reading::compared;
 use fs_btrfs::Driver;
 use std::fs;
@@ -56,7 +57,7 @@ impl Several {
         let paths: Vec<_> =
             (0..count).map(|number| directory.path().join(format!("device{number}"))).collect();
         paths.iter().for_each(|path| fs::File::create(path).unwrap().set_len(SIZE).unwrap());
-        let mut mkfs = Command::new("/sbin/mkfs.btrfs");
+        let mut mkfs = program("sbin/mkfs.btrfs");
         run(mkfs.args(["-q", "-L", "a label", "-d", data, "-m", metadata]).args(&paths));
         fs::write(directory.path().join("noise"), noise(7, 3 << 20)).unwrap();
         let several = Self { directory, paths };
@@ -101,7 +102,7 @@ impl Several {
     fn check(&self) {
         let mounted = self.mount("ro").unwrap();
         assert!(Command::new("umount").arg(&mounted.path).status().unwrap().success());
-        let said = run(Command::new("/bin/btrfs").args(["check", "--check-data-csum", &mounted.devices[0]]));
+        let said = run(program("bin/btrfs").args(["check", "--check-data-csum", &mounted.devices[0]]));
         assert!(!said.contains("ERROR") && said.contains("no error found"), "{said}");
     }
 
@@ -165,7 +166,7 @@ fn read_and_changed() {
         assert_same(&compared(several.seen()), &changed, &format!("{name}, changed"));
         let mounted = several.mount("rw,subvolid=5").unwrap();
         run(Command::new("cp").args(["-r", "etc", "once-more"]).current_dir(&mounted.path));
-        let scrubbed = run(Command::new("/bin/btrfs").args(["scrub", "start", "-B"]).arg(&mounted.path));
+        let scrubbed = run(program("bin/btrfs").args(["scrub", "start", "-B"]).arg(&mounted.path));
         assert!(scrubbed.contains("no errors found"), "{scrubbed}");
         drop(mounted);
         several.check();
