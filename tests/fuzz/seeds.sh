@@ -555,6 +555,28 @@ for options in '' '--csum xxhash' '-O ^no-holes'; do
     mkfs.btrfs -q -M $options --rootdir "$tree" "$scratch/btrfs" >/dev/null 2>&1
     pack "$scratch/btrfs" "$(printf %s "btrfs$options" | tr -dc 'a-z0-9')"
 done
+# A log, where Linux may be asked to leave one.
+blank "$scratch/btrfs" 24M
+mkfs.btrfs -q -M --rootdir "$tree" "$scratch/btrfs" >/dev/null 2>&1
+mkdir "$scratch/top"
+if mount -t btrfs -o loop,commit=300 "$scratch/btrfs" "$scratch/top" 2>/dev/null; then
+    (
+        cd "$scratch/top"
+        for number in 1 2 3; do
+            mkdir "d$number"
+            echo "$number" >"d$number/new"
+            sync "d$number/new"
+            mv "d$number/new" "d$number/moved"
+            ln "d$number/moved" "second$number"
+            sync "d$number" "d$number/moved" .
+            rm "second$number"
+            head -c 9000 /dev/zero >"d$number/moved"
+            sync . "d$number/moved"
+        done
+    )
+    pack "$scratch/btrfs" log
+    umount "$scratch/top"
+fi
 
 # Two superblocks of one file system.
 folder btrfs-devices
