@@ -3,6 +3,7 @@
 use crate::bytes::{u16_at, u64_at};
 use crate::key::{self, Key};
 use crate::members::Members;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use wherry_sdk::{Error, Result};
 
@@ -60,6 +61,22 @@ impl Chunk {
         turn.iter().map(|copy| copy + stripe / turns * UNIT + rest).collect()
     }
 
+    /// What of it lies where, every copy.
+    pub fn columns(&self) -> Vec<Column> {
+        let turns = self.turns.len() as u64;
+        let of_turn = |(turn, copies): (u64, &Vec<u64>)| {
+            let column = |base: &u64| Column {
+                chunk: self.start,
+                base: *base,
+                length: self.length / turns,
+                turn,
+                turns,
+            };
+            copies.iter().map(column).collect::<Vec<_>>()
+        };
+        (0..turns).zip(&self.turns).flat_map(of_turn).collect()
+    }
+
     /// The logical ranges of which a copy lies between two places.
     pub fn back(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
         let turns = (self.turns.len() as u64).max(1);
@@ -81,6 +98,46 @@ impl Chunk {
             }
         }
         list
+    }
+}
+
+/// What of a chunk lies on a device: all of it, or every so many stripes.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// The address where the chunk begins.
+    pub chunk: u64,
+    /// Where the column begins on the device, and its bytes.
+    pub base: u64,
+    pub length: u64,
+    /// Which stripe of how many in turn it has.
+    turn: u64,
+    turns: u64,
+}
+
+impl Column {
+    /// Where an address of the chunk is, or else the first one behind it that lies here.
+    pub fn place(&self, address: u64) -> u64 {
+        let within = address.saturating_sub(self.chunk);
+        if self.turns == 1 {
+            return self.base.saturating_add(within);
+        }
+        let (stripe, rest) = (within / UNIT, within % UNIT);
+        let row = stripe / self.turns * UNIT;
+        let within = match (stripe % self.turns).cmp(&self.turn) {
+            Ordering::Less => row,
+            Ordering::Equal => row + rest,
+            Ordering::Greater => row + UNIT,
+        };
+        self.base.saturating_add(within)
+    }
+
+    /// The address of what is at a place of the column.
+    pub fn logical(&self, place: u64) -> u64 {
+        let within = place.saturating_sub(self.base);
+        if self.turns == 1 {
+            return self.chunk.saturating_add(within);
+        }
+        self.chunk + (within / UNIT * self.turns + self.turn) * UNIT + within % UNIT
     }
 }
 

@@ -95,7 +95,7 @@ impl<'a> Btrfs<'a> {
         }
         let store = Store::open(device, superblock)?;
         let doubt = store.superblock.has_log()
-            || store.superblock.devices() != 1
+            || store.members.count() != store.superblock.devices()
             || store.chunks.iter().any(|chunk| !chunk.is_here());
         Ok(Self {
             store,

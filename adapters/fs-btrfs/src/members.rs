@@ -9,6 +9,8 @@ use wherry_sdk::{Device, Error, Result};
 /// What a superblock says of its own device (struct btrfs_dev_item).
 const ITEM_AT: usize = 201;
 const ITEM: usize = 98;
+/// What no chunk lies in (BTRFS_DEVICE_RANGE_RESERVED).
+const RESERVED: u64 = 1 << 20;
 /// More than any file system has.
 const MEMBERS_MOST: usize = 1 << 10;
 
@@ -66,6 +68,15 @@ impl Members {
             true => Ok(Some(member.base + offset)),
             false => Err(Error::corrupt(offset, format!("it lies beyond the end of device {number}"))),
         }
+    }
+
+    /// Ranges that are used whatever the trees say: what no chunk lies in, and the copies of the superblock.
+    pub fn reserved(&self) -> Vec<(u64, u64)> {
+        let starts = self.0.iter().map(|member| (member.base, member.base + member.size.min(RESERVED)));
+        let mut list: Vec<(u64, u64)> = starts.collect();
+        list.extend(self.superblocks().map(|place| (place, place + LENGTH as u64)));
+        list.sort_unstable();
+        list
     }
 
     /// Where copies of the superblock are.

@@ -1,20 +1,17 @@
 //! Which parts of the device are in use, as the tree of extents says.
 
 use crate::Btrfs;
+use crate::chunk::Column;
 use crate::key::{self, Key};
-use crate::superblock::{LENGTH, PLACES};
 use crate::tree::Range;
 use wherry_sdk::{Ranges, Result};
-
-/// What no chunk lies in (BTRFS_DEVICE_RANGE_RESERVED).
-const RESERVED: u64 = 1 << 20;
 
 /// A piece of the device with chunks' content, or with something that is always used.
 struct Piece {
     from: u64,
     to: u64,
-    /// The logical address of its first byte; none: all of it is used.
-    logical: Option<u64>,
+    /// What of a chunk lies there; none: all of it is used.
+    column: Option<Column>,
 }
 
 impl Btrfs<'_> {
@@ -26,19 +23,20 @@ impl Btrfs<'_> {
             list.push(0, size);
             return Ok(list.finish());
         }
-        let end = self.store.superblock.device_size().min(size);
+        let end = self.store.members.size().min(size);
         for piece in self.pieces(end) {
             let (from, to) = (piece.from, piece.to);
             if to <= start {
                 continue;
             }
-            let Some(logical) = piece.logical else { if list.push(from, to) { continue } else { break } };
+            let Some(column) = piece.column else { if list.push(from, to) { continue } else { break } };
             let mut full = false;
             let root = self.root(key::EXTENT_TREE)?;
             // An extent may begin before where the caller wants to go on.
-            let first = logical + start.saturating_sub(from);
-            let before = self.extent_before(first)?.filter(|before| *before >= logical).unwrap_or(logical);
-            let last = logical + (to - from) - 1;
+            let first = column.logical(from.max(start));
+            let before = self.extent_before(first)?.filter(|before| *before >= column.chunk);
+            let before = before.unwrap_or(column.chunk);
+            let last = column.logical(to - 1);
             let range = Range { from: Key::new(before, 0, 0), to: Key::new(last, u8::MAX, u64::MAX) };
             let node = u64::from(self.store.superblock.node);
             // Damaged extents may overlap.
@@ -49,9 +47,8 @@ impl Btrfs<'_> {
                     key::METADATA_ITEM => node,
                     _ => return Ok(true),
                 };
-                let at = from + (key.object - logical);
-                let end = at.saturating_add(length).min(to);
-                full = !list.push(at.max(behind), end);
+                let end = column.place(key.object.saturating_add(length)).min(to);
+                full = !list.push(column.place(key.object).max(behind), end);
                 behind = behind.max(end);
                 Ok(!full)
             })?;
@@ -75,39 +72,31 @@ impl Btrfs<'_> {
 
     /// Pieces that cover everything that may be used, in order, without overlaps.
     fn pieces(&self, end: u64) -> Vec<Piece> {
-        let mut chunks: Vec<(u64, u64, u64)> = Vec::new();
-        for chunk in self.store.chunks.iter() {
-            chunks.extend(chunk.whole().iter().map(|copy| (*copy, chunk.length, chunk.start)));
-        }
-        chunks.sort_unstable();
-        let mut fixed: Vec<(u64, u64)> = vec![(0, RESERVED)];
-        fixed.extend(PLACES.iter().map(|place| (*place, place + LENGTH as u64)));
+        let mut columns: Vec<Column> = self.store.chunks.iter().flat_map(|chunk| chunk.columns()).collect();
+        columns.sort_unstable_by_key(|column| column.base);
+        let mut fixed = self.store.members.reserved();
         fixed.retain(|(from, _)| *from < end);
         let mut list: Vec<Piece> = Vec::new();
         let mut at = 0;
-        let mut add = |list: &mut Vec<Piece>, from: u64, to: u64, logical: Option<u64>| {
-            let skipped = at.max(from) - from;
-            if from + skipped < to {
-                list.push(Piece {
-                    from: from + skipped,
-                    to,
-                    logical: logical.map(|logical| logical + skipped),
-                });
+        let mut add = |list: &mut Vec<Piece>, from: u64, to: u64, column: Option<Column>| {
+            let from = at.max(from);
+            if from < to {
+                list.push(Piece { from, to, column });
                 at = to;
             }
         };
         let mut fixed = fixed.into_iter().peekable();
-        for (offset, length, logical) in chunks {
-            let mut from = offset;
-            while let Some((start, stop)) = fixed.next_if(|(start, _)| *start < offset + length) {
+        for column in columns {
+            let (mut from, end) = (column.base, column.base.saturating_add(column.length));
+            while let Some((start, stop)) = fixed.next_if(|(start, _)| *start < end) {
                 if start > from {
-                    add(&mut list, from, start, Some(logical + (from - offset)));
+                    add(&mut list, from, start, Some(column));
                 }
                 add(&mut list, start, stop, None);
                 from = from.max(stop);
             }
-            if from < offset + length {
-                add(&mut list, from, offset + length, Some(logical + (from - offset)));
+            if from < end {
+                add(&mut list, from, end, Some(column));
             }
         }
         fixed.for_each(|(from, to)| add(&mut list, from, to, None));

@@ -10,9 +10,11 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 use wherry_sdk::checksum::crc32c;
-use wherry_sdk::testing::filesystem::{Files, assert_same, attributes, from_adapter, from_directory};
+use wherry_sdk::testing::filesystem::{
+    Files, assert_same, attributes, copy_used, from_adapter, from_directory, used,
+};
 use wherry_sdk::testing::{FileBlob, Random, can_loop, damage, noise, run};
-use wherry_sdk::{Blob, ErrorKind, FileSystem, find};
+use wherry_sdk::{Blob, ErrorKind, FileSystem, Range, find};
 
 const SIZE: u64 = 160 << 20;
 
@@ -170,6 +172,32 @@ fn read_and_changed() {
         assert!(scrubbed.contains("no errors found"), "{scrubbed}");
         drop(mounted);
         several.check();
+    }
+}
+
+/// What is used of all devices, with noise everywhere else, is a good file system with every copy of the same files.
+#[test]
+fn a_copy_of_what_is_used() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for profile in PROFILES {
+        let Some(several) = Several::new(profile, FILL) else { return };
+        let name = format!("{profile:?}");
+        let joined = several.joined();
+        let mut fs = Driver::mount(Box::new(FileBlob::open(&joined).unwrap()), false).unwrap();
+        let files = compared(from_adapter(&mut fs));
+        let size = SIZE * profile.2 as u64;
+        let (few, all) = (used(&mut fs, size, 3).unwrap(), used(&mut fs, size, 10_000).unwrap());
+        let sum = |ranges: &[Range]| ranges.iter().map(|range| range.length).sum::<u64>();
+        assert_eq!(sum(&few), sum(&all), "{name}");
+        assert!(sum(&all) < size / 3, "{name}: {} of {size} bytes are used", sum(&all));
+        let target = several.directory.path().join("target");
+        copy_used(&joined, &target, &all);
+        several.split(&target);
+        several.check();
+        assert_same(&compared(several.seen()), &files, &name);
+        let mounted = several.mount("rw").unwrap();
+        let scrubbed = run(program("bin/btrfs").args(["scrub", "start", "-B"]).arg(&mounted.path));
+        assert!(scrubbed.contains("no errors found"), "{scrubbed}");
     }
 }
 
