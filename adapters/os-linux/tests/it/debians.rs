@@ -178,6 +178,7 @@ pub fn ubuntu_10_04() -> Guest {
         .file("/etc/vmware-tools/config", "")
         .file("/boot/grub/stage2", "")
         .file("/boot/grub/normal.mod", "")
+        .file("/boot/memtest86+.bin", "a tester of memory")
         .file("/boot/grub/device.map", "(hd0)\t/dev/sda\n")
         .file("/boot/grub/grub.cfg", menu)
         .file(&format!("/boot/config-{release}"), "CONFIG_BLK_DEV_SD=y\nCONFIG_ATA_PIIX=y\nCONFIG_XEN_BLKDEV_FRONTEND=y\nCONFIG_XEN_NETDEV_FRONTEND=y\n")

@@ -118,8 +118,9 @@ fn check_folded(name: &str, guest: impl Fn() -> Guest) {
         .collect();
     let common: BTreeSet<&String> =
         all[0].iter().filter(|one| all.iter().all(|other| other.contains(one))).collect();
-    let first: Vec<&str> = all[0].iter().filter(|one| common.contains(one)).map(String::as_str).collect();
-    let mut text = format!("== every bus\n{}\n", first.join("\n"));
+    let first: String =
+        all[0].iter().filter(|one| common.contains(one)).map(|one| format!("{one}\n")).collect();
+    let mut text = format!("== every bus\n{first}");
     for ((disk_bus, nic_model), told) in PROFILES.iter().zip(&all) {
         text.push_str(&format!("== {disk_bus} {nic_model}\n"));
         told.iter().filter(|one| !common.contains(one)).for_each(|one| text.push_str(&format!("{one}\n")));
