@@ -4,7 +4,7 @@
 use crate::work::Work;
 use crate::{
     boot, consoles, deferred, display, drivers, entries, firmware, ifcfg, lilo, modprobe, modules, mounts,
-    network, storage, tools, volumes,
+    network, networkd, storage, tools, volumes,
 };
 use wherry_sdk::source::Adaptation;
 use wherry_sdk::{DeviceProfile, Error, ErrorKind, Fact, Result, Tree};
@@ -31,6 +31,7 @@ pub fn adapt(guest: &dyn Tree, profile: &DeviceProfile, options: &[Fact]) -> Res
     display::adapt(&mut work)?;
     modprobe::cards(&mut work)?;
     network::adapt(&mut work, &entries)?;
+    networkd::adapt(&mut work)?;
     ifcfg::adapt(&mut work)?;
     deferred::carry(&mut work, &entries, &root)?;
     for (name, note) in tools::installed(guest) {

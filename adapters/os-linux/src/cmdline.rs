@@ -64,6 +64,8 @@ fn carries(line: &str, style: Style) -> bool {
         Style::Plain | Style::Values => !line.trim().is_empty() && !word.starts_with('#'),
         Style::Shell => word.starts_with("GRUB_CMDLINE_LINUX"),
         Style::Bls { .. } => word == "options",
+        // what update-grub of Debian and Ubuntu makes all entries of GRUB legacy's menu from
+        Style::Menu if line.starts_with("# kopt") => has("root=") || has("resume="),
         Style::Menu if word == "set" => has(" rootpartition=") || has("kernelopts=") && !has("kernelopts}"),
         Style::Menu => {
             let named = COMMANDS.iter().any(|command| word.eq_ignore_ascii_case(command))
@@ -253,6 +255,9 @@ mod tests {
                 "menuentry a {\n linux /v root=/dev/sda1\n}\nmenuentry b {\n linux /v root=/dev/sda1\n initrd /i\n}\n",
                 "menuentry a {\n linux /v root=PARTUUID=p-1\n}\nmenuentry b {\n linux /v root=UUID=u-1\n initrd /i\n}\n",
             ),
+            ("# kopt=root=/dev/sda1 ro\n", "# kopt=root=UUID=u-1 ro\n"),
+            ("# kopt_2_6=root=/dev/sda1 ro\n", "# kopt_2_6=root=UUID=u-1 ro\n"),
+            ("## # kopt=root=/dev/sda1\n", "## # kopt=root=/dev/sda1\n"),
             ("set kernelopts=\"root=/dev/sda1 ro \"\n", "set kernelopts=\"root=UUID=u-1 ro \"\n"),
         ] {
             assert_eq!(rewrite(old, Style::Menu, None).text, new);

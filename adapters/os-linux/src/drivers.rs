@@ -86,6 +86,9 @@ impl Drivers<'_, '_> {
     }
 
     fn entry_with(&mut self, entry: &Entry, kernel: &Kernel) -> Result<()> {
+        if kernel.release.is_none() && entry.starts_no_system() {
+            return Ok(());
+        }
         if kernel.needs_xen() && !entry.hypervisor {
             self.needs_xen(entry, kernel);
             return Ok(());
@@ -231,7 +234,9 @@ impl Drivers<'_, '_> {
     ) -> Result<bool> {
         let length = segment.bytes.len() as u64;
         let free = self.work.guest.room(image)?.free;
-        self.keep(needed);
+        if segment.drivers {
+            self.keep(needed);
+        }
         if free < length.saturating_add(SPARE) {
             let message = format!(
                 "{image} needs {} KiB more, but its volume has {} KiB free",
@@ -314,7 +319,9 @@ impl Drivers<'_, '_> {
                 room / 1024
             )));
         }
-        self.keep(needed);
+        if segment.drivers {
+            self.keep(needed);
+        }
         let note = "secrets that a TPM hands out for this image only (PCR 11) will be refused";
         self.work.note(format!("{} was changed: {note}", found.path()));
         Ok(None)
@@ -345,6 +352,9 @@ impl Drivers<'_, '_> {
 
 /// Why an initramfs is extended.
 fn reason(release: &str, segment: &Segment, needed: &[&str]) -> String {
+    if !segment.drivers {
+        return format!("the initramfs of kernel {release} must not wait for devices of the old hardware");
+    }
     let what = if segment.added.is_empty() {
         format!("nothing in it loads {}", needed.join(", "))
     } else {

@@ -36,6 +36,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it can be a tester of memory or the like: it is given neither an initramfs nor a root.
+    pub fn starts_no_system(&self) -> bool {
+        let root = self.arguments.split(' ').any(|word| word.starts_with("root="));
+        self.initrds.is_empty()
+            && self.missing.is_empty()
+            && !root
+            && self.kernel.as_ref() != Some(&self.source)
+    }
+
     /// Whether the boot loader knows kernel and initramfs by their sectors only.
     pub fn mapped(&self) -> bool {
         self.source == lilo::FILE

@@ -204,7 +204,8 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
             vendors.filter_map(|folder| Some((folder, without_case(work.guest, folder, loader)?)));
         found.next()
     };
-    let shim = holds(&format!("shim{arch}.efi"));
+    // SUSE's has no architecture in its name, and loads `grub.efi`, which reads the menu beside it
+    let shim = holds(&format!("shim{arch}.efi")).or_else(|| holds("shim.efi"));
     if work.profile.firmware == "uefi-secure-boot" && shim.is_none() && !there {
         let message =
             "the target checks signatures, and the guest has no shim in its EFI system partition".to_owned();
@@ -229,9 +230,9 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
     };
     let mut copies = vec![(loader.clone(), target)];
     if name(&loader).to_ascii_lowercase().starts_with("shim") {
-        let companions = [format!("grub{arch}.efi"), format!("mm{arch}.efi")];
+        let others = companions(arch, &name(&loader));
         copies.extend(
-            companions.into_iter().filter_map(|name| Some((without_case(work.guest, folder, &name)?, name))),
+            others.into_iter().filter_map(|name| Some((without_case(work.guest, folder, &name)?, name))),
         );
     }
     if name(&loader).eq_ignore_ascii_case("grub.efi") {
@@ -242,6 +243,13 @@ fn fallback(work: &mut Work<'_>, loaders: &Loaders) -> Result<()> {
     let efi = folder.rsplit_once('/').map_or("", |(efi, _)| efi);
     let boot = boot.cloned().unwrap_or_else(|| format!("{efi}/BOOT"));
     copy(work, &boot, &copies)
+}
+
+/// What a shim of this name loads from its own folder, and what that reads there.
+fn companions(arch: &str, shim: &str) -> Vec<String> {
+    let usual = vec![format!("grub{arch}.efi"), format!("mm{arch}.efi")];
+    let suse = ["grub.efi", "MokManager.efi", "grub.cfg"].map(str::to_owned);
+    if shim.eq_ignore_ascii_case("shim.efi") { [usual, suse.to_vec()].concat() } else { usual }
 }
 
 fn copy(work: &mut Work<'_>, folder: &str, copies: &[(String, String)]) -> Result<()> {

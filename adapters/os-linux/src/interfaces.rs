@@ -303,6 +303,7 @@ pub fn rules(text: &str) -> Vec<Interface> {
         }
         let places = [
             (Key::Mac, "ATTR{address}=="),
+            (Key::Mac, "ATTRS{address}=="),
             (Key::Mac, "SYSFS{address}=="),
             (Key::Driver, "DRIVERS=="),
             (Key::Path, "KERNELS=="),

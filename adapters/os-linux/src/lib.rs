@@ -31,6 +31,7 @@ mod modprobe;
 mod modules;
 mod mounts;
 mod network;
+mod networkd;
 mod pe;
 mod persist;
 mod place;

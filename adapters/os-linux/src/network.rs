@@ -150,8 +150,9 @@ fn renames(guest: &dyn Tree, entries: &[Entry], nic_model: &str) -> bool {
             && !here(&format!("/etc/udev/rules.d/{rule}"))
     });
     let off = |entry: &Entry| entry.arguments.split(' ').any(|word| word == "net.ifnames=0");
-    let in_slot = !matches!(nic_model, "hyperv-net" | "xen-netfront");
-    installed && in_slot && !here("/etc/systemd/network/99-default.link") && !entries.iter().any(off)
+    // Xen's cards have names of systemd's since its version 250 (`enX0`), Hyper-V's have none
+    let named = nic_model != "hyperv-net";
+    installed && named && !here("/etc/systemd/network/99-default.link") && !entries.iter().any(off)
 }
 
 /// Rules for the names that nothing else gives.

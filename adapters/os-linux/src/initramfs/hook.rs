@@ -36,7 +36,7 @@ pub fn add(guest: &dyn Tree, image: &str, script: &str, files: &[(String, Vec<u8
     }
     let replaced = added.keys().filter(|path| base.exists(path)).cloned().collect();
     let (bytes, glued, family) = (made.bytes, made.glued, family.name());
-    Ok(Segment { bytes, glued, family, added: Vec::new(), replaced, notes: Vec::new() })
+    Ok(Segment { bytes, glued, family, drivers: true, added: Vec::new(), replaced, notes: Vec::new() })
 }
 
 /// The file that calls the script.

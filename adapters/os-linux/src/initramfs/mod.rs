@@ -88,6 +88,8 @@ pub struct Segment {
     pub glued: bool,
     /// the program that made the image
     pub family: &'static str,
+    /// Whether drivers were not there or not loaded; otherwise only settings are replaced that wait for the old hardware.
+    pub drivers: bool,
     /// modules that are added
     pub added: Vec<String>,
     /// paths in the image whose content changes
@@ -223,11 +225,15 @@ impl<'a> Work<'a> {
         let incomplete: Vec<String> = incomplete.into_iter().map(str::to_owned).collect();
         let mut files = Files::new();
         let added = if incomplete.is_empty() { Vec::new() } else { self.modules(&incomplete, &mut files)? };
-        files.extend(lists);
+        // an image that loads its drivers as they are found needs no list for what it has
+        let drivers = !incomplete.is_empty() || !loaded;
+        if drivers {
+            files.extend(lists);
+        }
         files.extend(hazards.files);
         let mut notes = hazards.notes;
         notes.extend(forbidden);
-        self.segment(files, added, notes)
+        self.segment(files, added, notes, drivers)
     }
 
     /// For images whose script loads each module by a line of its own.
@@ -242,7 +248,7 @@ impl<'a> Work<'a> {
         nash::check(&checked.merged, &self.library, &wanted).map_err(|broken| {
             Error::unsupported(format!("the extension was checked and refused: {broken}"))
         })?;
-        self.segment(files, added, Vec::new())
+        self.segment(files, added, Vec::new(), true)
     }
 
     /// Adds the files of the missing modules and the indexes that name them; answers the modules' names.
@@ -288,7 +294,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn segment(self, files: Files, added: Vec<String>, notes: Vec<String>) -> Result<Outcome> {
+    fn segment(self, files: Files, added: Vec<String>, notes: Vec<String>, drivers: bool) -> Result<Outcome> {
         let files = canonical(&self.base, files)?;
         let Extension { bytes, glued, merged, codecs } = extension(&self.base, &self.ending, &files)?;
         let expected = if glued { Codec::Lz4 } else { Codec::Plain };
@@ -307,7 +313,8 @@ impl<'a> Work<'a> {
             Error::unsupported(format!("the extension was checked and refused: {broken}"))
         })?;
         let replaced = files.keys().filter(|path| self.base.exists(path)).cloned().collect();
-        Ok(Outcome::Append(Segment { bytes, glued, family: self.family.name(), added, replaced, notes }))
+        let family = self.family.name();
+        Ok(Outcome::Append(Segment { bytes, glued, family, drivers, added, replaced, notes }))
     }
 }
 

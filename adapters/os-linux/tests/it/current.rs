@@ -8,12 +8,16 @@ use wherry_sdk::testing::MemoryVolume;
 /// A release, and an initramfs with what a VMware guest needs and these files.
 fn guest(release: &'static str, lib: &str, marks: &[(&str, &str)]) -> (Kernel, Vec<u8>) {
     let kernel = Kernel { release, sets: today() };
-    let keeps = ["scsi_mod", "sd_mod", "vmw_pvscsi"];
-    let inside = kernel.inside(lib, &keeps);
+    let image = image_with(&kernel, lib, &["scsi_mod", "sd_mod", "vmw_pvscsi"], marks);
+    (kernel, image)
+}
+
+/// An initramfs with these modules below `lib` and these files.
+pub fn image_with(kernel: &Kernel, lib: &str, keeps: &[&str], marks: &[(&str, &str)]) -> Vec<u8> {
+    let inside = kernel.inside(lib, keeps);
     let mut files: Vec<(&str, &[u8])> = marks.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
     files.extend(inside.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-    let image = image(&files);
-    (kernel, image)
+    image(&files)
 }
 
 fn btrfs<'a>(default: &'a str, subvolumes: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -29,7 +33,7 @@ fn btrfs<'a>(default: &'a str, subvolumes: &'a str) -> Vec<(&'a str, &'a str)> {
     ]
 }
 
-const DRACUT: &[(&str, &str)] =
+pub const DRACUT: &[(&str, &str)] =
     &[("usr/lib/dracut/dracut-dir", ""), ("usr/lib/systemd/systemd-udevd", "udev"), ("init", "#!/bin/sh\n")];
 
 /// Everything of `volume` moved below `inside`, which becomes the root.

@@ -3,13 +3,15 @@
 
 use crate::initramfs_guest::{Base, filter, unpack};
 use crate::system::*;
-use crate::{current, firmware, legacy};
+use crate::{clouds, current, debians, enterprise, firmware, legacy, suse};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-use wherry_sdk::DeviceProfile;
+use wherry_sdk::source::Adaptation;
 use wherry_sdk::testing::{Edit, MemoryTree};
+use wherry_sdk::{Concern, DeviceProfile};
 
 /// Bus of the disks and model of the cards, as targets offer them together.
 const PROFILES: &[(&str, &str)] = &[
@@ -79,18 +81,69 @@ fn shown_with_reasons(edits: &[Edit]) -> Vec<String> {
     lines
 }
 
-/// Adapts a fresh guest to each profile, twice, and compares with the golden file.
+/// The lines of what a segment brings, with its modules in one line and without their indexes.
+fn folded(lines: Vec<String>) -> Vec<String> {
+    let module = |line: &String| line.starts_with("  has /") && line.contains("/modules/");
+    let (modules, mut rest): (Vec<String>, Vec<String>) = lines.into_iter().partition(module);
+    let files = modules.iter().filter_map(|line| line.rsplit('/').next()?.strip_suffix(".ko"));
+    let names: Vec<&str> = files.collect();
+    if !names.is_empty() {
+        rest.insert(1, format!("  has modules {}", names.join(" ")));
+    }
+    rest
+}
+
+/// What is said and done for one profile: each concern, note and edit.
+fn told(adaptation: &Adaptation, edits: &[Edit]) -> Vec<String> {
+    let concern = |concern: &Concern| {
+        let severity = format!("{:?}", concern.severity).to_lowercase();
+        let severity = severity.trim_start_matches("severity::");
+        let remedy = concern.remedy.as_deref().unwrap();
+        format!("{severity} {}: {}; {remedy}", concern.id, concern.message)
+    };
+    let mut told: Vec<String> = adaptation.concerns.iter().map(concern).collect();
+    told.extend(adaptation.notes.iter().map(|note| format!("note {note}")));
+    told.extend(edits.iter().map(|edit| folded(shown_with_reasons(std::slice::from_ref(edit))).join("\n")));
+    told
+}
+
+/// The same as [`check`], with what is alike on every bus told once.
+fn check_folded(name: &str, guest: impl Fn() -> Guest) {
+    let all: Vec<Vec<String>> = PROFILES
+        .iter()
+        .map(|profile| {
+            let (adaptation, edits) = adapted(&guest(), *profile);
+            told(&adaptation, &edits)
+        })
+        .collect();
+    let common: BTreeSet<&String> =
+        all[0].iter().filter(|one| all.iter().all(|other| other.contains(one))).collect();
+    let first: String =
+        all[0].iter().filter(|one| common.contains(one)).map(|one| format!("{one}\n")).collect();
+    let mut text = format!("== every bus\n{first}");
+    for ((disk_bus, nic_model), told) in PROFILES.iter().zip(&all) {
+        text.push_str(&format!("== {disk_bus} {nic_model}\n"));
+        told.iter().filter(|one| !common.contains(one)).for_each(|one| text.push_str(&format!("{one}\n")));
+    }
+    compare(name, &text);
+}
+
+/// Adapts a fresh guest to a profile, twice.
+fn adapted(guest: &Guest, (disk_bus, nic_model): (&str, &str)) -> (Adaptation, Vec<Edit>) {
+    let profile = DeviceProfile {
+        firmware: guest.firmware.into(),
+        disk_bus: disk_bus.into(),
+        nic_model: nic_model.into(),
+        ..virtio()
+    };
+    adapt(&guest.tree, &profile, &nics(&["52:54:00:00:00:01"]))
+}
+
+/// Adapts a fresh guest to each profile and compares with the golden file.
 fn check(name: &str, guest: impl Fn() -> Guest) {
     let mut text = String::new();
     for (disk_bus, nic_model) in PROFILES {
-        let Guest { tree, firmware } = guest();
-        let profile = DeviceProfile {
-            firmware: firmware.into(),
-            disk_bus: (*disk_bus).into(),
-            nic_model: (*nic_model).into(),
-            ..virtio()
-        };
-        let (adaptation, edits) = adapt(&tree, &profile, &nics(&["52:54:00:00:00:01"]));
+        let (adaptation, edits) = adapted(&guest(), (*disk_bus, *nic_model));
         text.push_str(&format!("== {disk_bus} {nic_model}\n"));
         for concern in &adaptation.concerns {
             let severity = format!("{:?}", concern.severity).to_lowercase();
@@ -105,21 +158,27 @@ fn check(name: &str, guest: impl Fn() -> Guest) {
         adaptation.notes.iter().for_each(|note| text.push_str(&format!("note {note}\n")));
         shown_with_reasons(&edits).iter().for_each(|line| text.push_str(&format!("{line}\n")));
     }
+    compare(name, &text);
+}
+
+fn compare(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.txt"));
     if std::env::var("WHERRY_GOLDEN").as_deref() == Ok("write") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, &text).unwrap();
+        fs::write(&path, text).unwrap();
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    same(&lines(&text), &golden.lines().collect::<Vec<_>>());
+    same(&lines(text), &golden.lines().collect::<Vec<_>>());
 }
 
 macro_rules! golden {
-    ($($name:ident: $guest:path,)*) => { $(#[test] fn $name() { check(stringify!($name), $guest); })* };
+    ($check:ident; $($name:ident: $guest:path,)*) => {
+        $(#[test] fn $name() { $check(stringify!($name), $guest); })*
+    };
 }
 
-golden! {
+golden! { check;
     rhel_4: legacy::rhel_4,
     rhel_5: legacy::rhel_5,
     rhel_6: legacy::rhel_6,
@@ -137,4 +196,23 @@ golden! {
     arch: current::arch,
     alt: current::alt,
     photon: current::photon,
+}
+
+golden! { check_folded;
+    rhel_7: enterprise::rhel_7,
+    rhel_8: enterprise::rhel_8,
+    rhel_9: enterprise::rhel_9,
+    rhel_10: enterprise::rhel_10,
+    oracle_8_with_uek: enterprise::oracle_8,
+    sles_12: suse::sles_12,
+    sles_15: suse::sles_15,
+    sles_16: suse::sles_16,
+    debian_4: debians::debian_4,
+    debian_12: debians::debian_12,
+    ubuntu_10_04: debians::ubuntu_10_04,
+    ubuntu_14_04: debians::ubuntu_14_04,
+    ubuntu_22_04: debians::ubuntu_22_04,
+    ubuntu_24_04: clouds::ubuntu_24_04,
+    amazon_2: clouds::amazon_2,
+    amazon_2023: clouds::amazon_2023,
 }

@@ -46,7 +46,7 @@ fn loading(names: &[&str]) -> String {
 
 /// 2.6.9 with virtio (4.8 and later) on VMware: udev in the image, LVM, kudzu's modprobe.conf.
 pub fn rhel_4() -> Guest {
-    let kernel = Kernel { release: "2.6.9-89.EL", sets: vec![SCSI, VIRTIO, LSI, CARDS, DM] };
+    let kernel = Kernel { release: "2.6.9-89.EL", sets: vec![SCSI, VIRTIO, LSI, BUSLOGIC, CARDS, PCNET, DM] };
     let drivers = [
         "scsi_mod",
         "sd_mod",
@@ -96,7 +96,8 @@ pub fn rhel_4() -> Guest {
 
 /// 2.6.18 on VMware; a label as root, IDE built in.
 pub fn rhel_5() -> Guest {
-    let kernel = Kernel { release: "2.6.18-398.el5", sets: vec![SCSI, VIRTIO, ATA, LSI, CARDS, DM] };
+    let kernel =
+        Kernel { release: "2.6.18-398.el5", sets: vec![SCSI, VIRTIO, ATA, LSI, BUSLOGIC, CARDS, PCNET, DM] };
     let drivers =
         ["jbd", "ext3", "scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi"];
     let init = format!(
@@ -167,8 +168,10 @@ pub fn rhel_6() -> Guest {
 
 /// 2.6.16 on VMware: one script, which loads each driver by a line; udev's rules in the image load none but sd_mod.
 pub fn sles_10() -> Guest {
-    let kernel =
-        Kernel { release: "2.6.16.60-0.85.1-default", sets: vec![SCSI, VIRTIO, OLD_ATA, LSI, CARDS, DM] };
+    let kernel = Kernel {
+        release: "2.6.16.60-0.85.1-default",
+        sets: vec![SCSI, VIRTIO, OLD_ATA, LSI, BUSLOGIC, CARDS, PCNET, DM],
+    };
     let keeps = ["scsi_mod", "sd_mod", "mptbase", "mptscsih", "scsi_transport_spi", "mptspi", "jbd", "ext3"];
     let inside = kernel.inside("lib", &keeps);
     let init = "#! /bin/bash\nudev_timeout=30\necho \"Starting udevd\"\n/sbin/udevd --daemon\n\necho \"Creating devices\"\n\

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod clouds;
 mod concerns;
 mod core_image;
 mod current;
 mod debian;
+mod debians;
 mod deferred;
+mod enterprise;
 mod exercise;
 mod firmware;
 mod golden;
@@ -23,5 +26,6 @@ mod network;
 mod others;
 mod red_hat;
 mod slots;
+mod suse;
 mod system;
 mod unified;

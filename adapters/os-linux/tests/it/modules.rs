@@ -54,11 +54,13 @@ pub const LSI: &[Module] = &[
         &["mptscsih", "mptbase", "scsi_transport_sas", "scsi_mod"],
         "pci:v00001000d00000054sv*sd*bc*sc*i*",
     ),
-    m("drivers/scsi/BusLogic", &["scsi_mod"], "pci:v0000104Bd00001040sv*sd*bc*sc*i*"),
 ];
+pub const BUSLOGIC: &[Module] =
+    &[m("drivers/scsi/BusLogic", &["scsi_mod"], "pci:v0000104Bd00001040sv*sd*bc*sc*i*")];
 pub const HYPERV: &[Module] = &[
     m("drivers/hv/hv_vmbus", &[], "acpi*:VMBUS:*"),
     m("drivers/scsi/hv_storvsc", &["hv_vmbus", "scsi_mod"], "vmbus:d96361baa104294db60572e2ffb1dc7f*"),
+    m("drivers/net/hyperv/hv_netvsc", &["hv_vmbus"], "vmbus:635161f83edfc546913ff2d2f965ed0e*"),
 ];
 pub const NEW: &[Module] = &[
     m("drivers/nvme/host/nvme-core", &[], ""),
@@ -67,14 +69,11 @@ pub const NEW: &[Module] = &[
     m("drivers/block/xen-blkfront", &[], "xen:vbd"),
 ];
 /// Network cards: those of every kernel, and of newer ones.
-pub const CARDS: &[Module] = &[
-    m("drivers/net/e1000/e1000", &[], "pci:v00008086d0000100Fsv*sd*bc*sc*i*"),
-    m("drivers/net/pcnet32", &[], "pci:v00001022d00002000sv*sd*bc*sc*i*"),
-];
+pub const CARDS: &[Module] = &[m("drivers/net/e1000/e1000", &[], "pci:v00008086d0000100Fsv*sd*bc*sc*i*")];
+pub const PCNET: &[Module] = &[m("drivers/net/pcnet32", &[], "pci:v00001022d00002000sv*sd*bc*sc*i*")];
 pub const NEW_CARDS: &[Module] = &[
     m("drivers/net/e1000e/e1000e", &[], "pci:v00008086d000010D3sv*sd*bc*sc*i*"),
     m("drivers/net/vmxnet3/vmxnet3", &[], "pci:v000015ADd000007B0sv*sd*bc*sc*i*"),
-    m("drivers/net/hyperv/hv_netvsc", &["hv_vmbus"], "vmbus:635161f83edfc546913ff2d2f965ed0e*"),
     m("drivers/net/xen-netfront", &[], "xen:vif"),
 ];
 pub const DM: &[Module] =
@@ -82,6 +81,11 @@ pub const DM: &[Module] =
 
 /// What a kernel of today has of these.
 pub fn today() -> Vec<&'static [Module]> {
+    [enterprise(), vec![BUSLOGIC, PCNET]].concat()
+}
+
+/// The same without what Red Hat and Amazon have not built since 2014.
+pub fn enterprise() -> Vec<&'static [Module]> {
     vec![SCSI, VIRTIO, VIRTIO_SCSI, ATA, LSI, HYPERV, NEW, CARDS, NEW_CARDS, DM]
 }
 
