@@ -31,7 +31,8 @@ pub fn unknown_wishes(machine: &Machine, known: &[&str], platform: &str) -> Vec<
     let wishes = machine.facts.iter().filter_map(|fact| fact.key.strip_prefix("wish."));
     let tell = |wish| {
         let message = format!("`wish.{wish}` is not something this adapter knows");
-        let remedy = format!("choose among {}", known.join(", "));
+        // the host takes that one, for every target
+        let remedy = format!("choose among firmware, {}", known.join(", "));
         concern(Severity::Blocking, &format!("{platform}.unknown-wish"), message, Some(&remedy))
     };
     wishes.filter(|wish| !known.contains(wish)).map(tell).collect()

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "the adapter's own tests have more")]
 
 #[path = "../../../adapters/target-vmware/tests/it/bench.rs"]
+#[allow(unused_imports)]
 mod bench;
 #[path = "../../../adapters/target-vmware/tests/it/exercise.rs"]
 mod exercise;
