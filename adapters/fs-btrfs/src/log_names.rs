@@ -1,16 +1,12 @@
 //! Names in the log: entries of directories, and what inodes say of their names.
 
+use crate::bytes::u64_at;
 use crate::directory::{Entry, parse, references};
-use crate::inode::{Inode, Place};
+use crate::inode::Inode;
 use crate::key::{self, Key};
 use crate::log_replay::{Replay, bad};
 use crate::tree::Range;
 use wherry_sdk::{Error, ErrorKind, Kind, Result};
-
-/// Ranges of running numbers of which the log has all names that are left, as (first, last) (struct btrfs_dir_log_item).
-fn ranges<'l>(logged: impl Iterator<Item = (&'l Key, &'l Vec<u8>)>) -> Vec<(u64, u64)> {
-    logged.map(|(key, item)| (key.offset, crate::bytes::u64_at(item, 0))).collect()
-}
 
 /// The entry of a directory's item with this name.
 fn named(item: Option<Vec<u8>>, name: &[u8]) -> Option<Entry> {
@@ -18,10 +14,28 @@ fn named(item: Option<Vec<u8>>, name: &[u8]) -> Option<Entry> {
 }
 
 impl Replay<'_, '_> {
-    /// Takes away the names that a logged directory has no more (replay_dir_deletes).
+    /// Takes away the names that a logged directory has no more (replay_dir_deletes): of ranges of running numbers the log has all
+    /// names that are left (struct btrfs_dir_log_item).
     pub fn drop_entries(&mut self, directory: u64) -> Result<()> {
-        let ranges = ranges(self.log.of(directory, key::DIR_LOG_INDEX));
-        self.drop_unlogged(directory, &ranges)
+        let at = |index| Key::new(directory, key::DIR_INDEX, index);
+        let log = self.log;
+        let mut seen = 0;
+        for (range, item) in log.of(directory, key::DIR_LOG_INDEX) {
+            let (first, last) = (range.offset.max(seen), u64_at(item, 0));
+            // ranges do not overlap, unless they are damaged
+            seen = seen.max(last.saturating_add(1));
+            if first > last {
+                continue;
+            }
+            for (key, item) in self.fs.items(log.tree, Range { from: at(first), to: at(last) })? {
+                for entry in parse(&item).into_iter().take(1) {
+                    if named(log.items.get(&key).cloned(), &entry.name).is_none() {
+                        self.unlink(directory, &entry)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes all names away from a directory that has none itself.
@@ -30,21 +44,6 @@ impl Replay<'_, '_> {
         for (_, item) in self.fs.items(tree, Range::of(directory, key::DIR_INDEX))? {
             for entry in parse(&item).into_iter().take(1) {
                 self.unlink(directory, &entry)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_unlogged(&mut self, directory: u64, ranges: &[(u64, u64)]) -> Result<()> {
-        let tree = self.log.tree;
-        for (first, last) in ranges {
-            let at = |index| Key::new(directory, key::DIR_INDEX, index);
-            for (key, item) in self.fs.items(tree, Range { from: at(*first), to: at(*last) })? {
-                for entry in parse(&item).into_iter().take(1) {
-                    if named(self.log.items.get(&key).cloned(), &entry.name).is_none() {
-                        self.unlink(directory, &entry)?;
-                    }
-                }
             }
         }
         Ok(())
@@ -176,7 +175,7 @@ impl Replay<'_, '_> {
 
     /// How many names an inode has.
     pub fn names_of(&mut self, number: u64) -> Result<u32> {
-        let Place { tree, .. } = self.place(number);
+        let tree = self.log.tree;
         if !self.fs.items(tree, Range::of(number, key::INODE_EXTREF))?.is_empty() {
             return Err(Error::unsupported("a file has more names in one directory than an item holds"));
         }

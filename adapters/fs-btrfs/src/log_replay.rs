@@ -211,14 +211,18 @@ impl Replay<'_, '_> {
         };
         let (sector, size) =
             (u64::from(self.fs.store.superblock.sector), self.fs.store.superblock.algorithm.length());
-        for (key, item) in self.log.of(key::CSUM_OBJECT, key::EXTENT_CSUM) {
+        let at = |address| Key::new(key::CSUM_OBJECT, key::EXTENT_CSUM, address);
+        let log = self.log;
+        for (key, item) in log.items.range(at(0)..at(to)).rev() {
             let end = key.offset.saturating_add((item.len() / size) as u64 * sector);
             let (first, last) = (key.offset.max(from), end.min(to));
-            if first < last {
-                let place = |address: u64| ((address - key.offset) / sector) as usize * size;
-                let sums = item.get(place(first)..place(last)).unwrap_or_default();
-                self.fs.put_sums(first, sums)?;
+            // those before do not reach as far, unless they are damaged
+            if first >= last {
+                break;
             }
+            let place = |address: u64| ((address - key.offset) / sector) as usize * size;
+            let sums = item.get(place(first)..place(last)).unwrap_or_default();
+            self.fs.put_sums(first, sums)?;
         }
         Ok(())
     }
