@@ -1,6 +1,6 @@
 //! Source disks: real Debian systems, each tied to the hardware of the machine it came from.
 
-use crate::tree::{BIONIC, BOOKWORM, RESOLUTE, Suite, TRIXIE};
+use crate::tree::{BIONIC, BOOKWORM, BULLSEYE, RESOLUTE, Suite, TRIXIE};
 use crate::{disk, packages, root, shown, tree};
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ pub struct Kind {
 }
 
 /// Every recipe; the first is the demo's.
-pub const KINDS: [Kind; 17] = [
+pub const KINDS: [Kind; 18] = [
     Kind { name: "ext4", packages: &[], size: 1536, layout: Layout::Plain, suite: &BOOKWORM },
     Kind { name: "uefi", packages: &["grub-efi-amd64"], size: 1536, layout: Layout::Uefi, suite: &BOOKWORM },
     Kind { name: "lvm", packages: &["lvm2"], size: 1792, layout: Layout::Lvm, suite: &BOOKWORM },
@@ -91,6 +91,7 @@ pub const KINDS: [Kind; 17] = [
         suite: &BOOKWORM,
     },
     Kind { name: "trixie", packages: &[], size: 1536, layout: Layout::Plain, suite: &TRIXIE },
+    Kind { name: "bullseye", packages: &[], size: 1536, layout: Layout::Plain, suite: &BULLSEYE },
     Kind { name: "bionic", packages: &[], size: 1536, layout: Layout::Plain, suite: &BIONIC },
     Kind { name: "resolute", packages: &[], size: 2048, layout: Layout::Plain, suite: &RESOLUTE },
     Kind { name: "pygrub", packages: &[], size: 1536, layout: Layout::Pygrub, suite: &BOOKWORM },

@@ -40,7 +40,7 @@ const USUAL: [Case; 6] = [
     case("dracut", "virtio-blk"),
 ];
 /// What `--all` boots besides.
-const HEAVY: [Case; 27] = [
+const HEAVY: [Case; 28] = [
     case("uefi", "virtio-scsi"),
     case("uefi", "virtio-blk"),
     case("ext4", "nvme"),
@@ -57,6 +57,7 @@ const HEAVY: [Case; 27] = [
     case("verity", "virtio-blk"),
     case("luks", "virtio-blk"),
     case("trixie", "virtio-blk"),
+    case("bullseye", "virtio-scsi"),
     case("bionic", "nvme"),
     case("resolute", "nvme"),
     case("extlinux", "virtio-blk"),

@@ -27,6 +27,8 @@ const DEBIAN: &str = "linux-image-amd64,initramfs-tools,zstd,systemd-sysv,udev,k
 isc-dhcp-client,grub-pc";
 /// Debian 12.
 pub const BOOKWORM: Suite = Suite { name: "bookworm", packages: DEBIAN, ubuntu: false, manuals: false };
+/// Debian 11, the oldest that is served.
+pub const BULLSEYE: Suite = Suite { name: "bullseye", packages: DEBIAN, ubuntu: false, manuals: false };
 /// Debian 13.
 pub const TRIXIE: Suite = Suite { name: "trixie", packages: DEBIAN, ubuntu: false, manuals: false };
 /// Ubuntu 18.04: initramfs-tools, ifupdown.
