@@ -118,9 +118,6 @@ impl Column {
     /// Where an address of the chunk is, or else the first one behind it that lies here.
     pub fn place(&self, address: u64) -> u64 {
         let within = address.saturating_sub(self.chunk);
-        if self.turns == 1 {
-            return self.base.saturating_add(within);
-        }
         let (stripe, rest) = (within / UNIT, within % UNIT);
         let row = stripe / self.turns * UNIT;
         let within = match (stripe % self.turns).cmp(&self.turn) {
@@ -134,9 +131,6 @@ impl Column {
     /// The address of what is at a place of the column.
     pub fn logical(&self, place: u64) -> u64 {
         let within = place.saturating_sub(self.base);
-        if self.turns == 1 {
-            return self.chunk.saturating_add(within);
-        }
         self.chunk + (within / UNIT * self.turns + self.turn) * UNIT + within % UNIT
     }
 }

@@ -83,6 +83,11 @@ impl Extent {
         self.at + self.length
     }
 
+    /// Where the next one can begin: what is in an item has its last sector to itself.
+    pub fn room_end(&self, sector: u64) -> u64 {
+        if self.kind == INLINE { self.end().next_multiple_of(sector) } else { self.end() }
+    }
+
     /// Whether it reads as zeros.
     fn is_hole(&self) -> bool {
         self.kind == PREALLOCATED || self.kind == REGULAR && self.address == 0

@@ -221,10 +221,7 @@ impl Btrfs<'_> {
         let (generation, sector) =
             (self.store.superblock.generation(), u64::from(self.store.superblock.sector));
         for extent in self.extents(inode, from, to)? {
-            // what is in an item has its last sector to itself
-            let end =
-                if extent.kind == INLINE { extent.end().next_multiple_of(sector) } else { extent.end() };
-            if end <= from {
+            if extent.room_end(sector) <= from {
                 continue;
             }
             let key = |at| Key::new(place.number, key::EXTENT_DATA, at);

@@ -7,6 +7,8 @@ use wherry_sdk::{Error, ErrorKind, Kind, Result};
 
 /// Bytes of the item.
 pub const LENGTH: usize = 160;
+/// Where the item has the number of names.
+pub const LINKS: usize = 40;
 /// Flags: content without sums, protected by chattr.
 pub const NO_SUMS: u64 = 1;
 pub const IMMUTABLE: u64 = 1 << 6;
@@ -41,7 +43,7 @@ impl Inode {
     }
 
     pub fn links(&self) -> u32 {
-        u32_at(&self.raw, 40)
+        u32_at(&self.raw, LINKS)
     }
 
     pub fn owner(&self) -> (u32, u32) {
@@ -83,7 +85,7 @@ impl Inode {
     }
 
     pub fn set_links(&mut self, links: u32) {
-        put_u32(&mut self.raw, 40, links);
+        put_u32(&mut self.raw, LINKS, links);
     }
 
     pub fn set_owner(&mut self, uid: u32, gid: u32) {

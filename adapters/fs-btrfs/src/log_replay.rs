@@ -4,12 +4,12 @@
 //! Nothing is written here: blocks that change are kept until `sync`.
 
 use crate::Btrfs;
-use crate::bytes::{put_u64, u64_at};
+use crate::bytes::{put_u64, u32_at, u64_at};
 use crate::change::file_reference;
 use crate::content::{Extent, INLINE};
 use crate::directory::parse;
 use crate::features;
-use crate::inode::{Inode, LENGTH, Place};
+use crate::inode::{Inode, LENGTH, LINKS, Place};
 use crate::key::{self, Key};
 use crate::log::Log;
 use crate::reference::Piece;
@@ -50,7 +50,8 @@ impl Btrfs<'_> {
     }
 
     fn replay_log(&mut self, log: &Log) -> Result<()> {
-        let nameless = |(key, item): &(&Key, &Vec<u8>)| key.kind == key::INODE_ITEM && links(item) == 0;
+        let nameless =
+            |(key, item): &(&Key, &Vec<u8>)| key.kind == key::INODE_ITEM && u32_at(item, LINKS) == 0;
         let nameless = log.items.iter().filter(nameless).map(|(key, _)| key.object).collect();
         let mut replay = Replay { fs: self, log, recount: BTreeSet::new(), nameless };
         replay.each(&[key::INODE_ITEM], Replay::inode)?;
@@ -64,10 +65,6 @@ impl Btrfs<'_> {
         })?;
         replay.count_names()
     }
-}
-
-fn links(item: &[u8]) -> u32 {
-    crate::bytes::u32_at(item, 40)
 }
 
 impl Replay<'_, '_> {
@@ -186,8 +183,7 @@ impl Replay<'_, '_> {
             self.fs.note(piece, file_reference(tree, key.object, &extent), true);
         }
         let sector = u64::from(self.fs.store.superblock.sector);
-        let end = if extent.kind == INLINE { extent.end().next_multiple_of(sector) } else { extent.end() };
-        self.fs.cut_extents(&mut inode, extent.at, end)?;
+        self.fs.cut_extents(&mut inode, extent.at, extent.room_end(sector))?;
         let hole = extent.kind != INLINE && extent.address == 0;
         if !(hole && self.fs.store.superblock.has(features::NO_HOLES)) {
             self.fs.put_item(tree, key, item)?;
