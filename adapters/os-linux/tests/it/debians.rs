@@ -22,7 +22,7 @@ const OLD_TOOLS: &[(&str, &str)] = &[
     ("sbin/udevd", "udev"),
     ("init", "#!/bin/sh\n"),
 ];
-/// What `MODULES=most` brings, as far as a kernel has it.
+/// What `MODULES=most` brings, and an image for any machine of dracut, as far as a kernel has it.
 pub const MOST: &[&str] = &[
     "scsi_mod",
     "sd_mod",
